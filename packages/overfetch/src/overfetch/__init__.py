@@ -1,0 +1,79 @@
+"""Two-stage retrieval: retrieve 20, read 20, keep 5."""
+
+from overfetch.answering import AnswerRequest, Draft, LanguageModel, keep_valid
+from overfetch.chunking import chunk_by_headings, split_at_headings, split_by_words
+from overfetch.corpus import FieldMap, Record
+from overfetch.engine import Engine
+from overfetch.errors import (
+    AnswerError,
+    CollectionMissing,
+    CorpusError,
+    DeadlineExceeded,
+    ModelError,
+    ModelMismatch,
+    ModelNotPrepared,
+    OverfetchError,
+    ProvenanceMismatch,
+    SettingsError,
+    StoreError,
+    StoreLocked,
+    StoreUnavailable,
+)
+from overfetch.filters import AnyOf, DateRange, FieldKind, FullText, NumberRange, parse_date
+from overfetch.indexing import IndexReport
+from overfetch.pipeline import retrieve
+from overfetch.settings import Environment, ModelSpec, Profile, RetrievalSettings
+from overfetch.sites import Collection, Part, Site, load_site, site_names
+from overfetch.types import Answer, Chunk, Citation, Document, Hit, Passage, Retrieval
+from overfetch.wiring import open_site
+
+__all__ = [
+    "Answer",
+    "AnswerError",
+    "AnswerRequest",
+    "AnyOf",
+    "Chunk",
+    "Citation",
+    "Collection",
+    "CollectionMissing",
+    "CorpusError",
+    "DateRange",
+    "DeadlineExceeded",
+    "Document",
+    "Draft",
+    "Engine",
+    "Environment",
+    "FieldKind",
+    "FieldMap",
+    "FullText",
+    "Hit",
+    "IndexReport",
+    "LanguageModel",
+    "ModelError",
+    "ModelMismatch",
+    "ModelNotPrepared",
+    "ModelSpec",
+    "NumberRange",
+    "OverfetchError",
+    "Part",
+    "Passage",
+    "Profile",
+    "ProvenanceMismatch",
+    "Record",
+    "Retrieval",
+    "RetrievalSettings",
+    "SettingsError",
+    "Site",
+    "StoreError",
+    "StoreLocked",
+    "StoreUnavailable",
+    "chunk_by_headings",
+    "keep_valid",
+    "load_site",
+    "open_site",
+    "parse_date",
+    "retrieve",
+    "site_names",
+    "split_at_headings",
+    "split_by_words",
+]

@@ -1,0 +1,78 @@
+"""Building blocks for a site's chunker: pure functions from document to chunks."""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+from markdown_it import MarkdownIt
+
+from overfetch.types import Chunk, Document
+
+BREADCRUMB_SEPARATOR = " > "
+
+
+def split_at_headings(markdown: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(heading path, text below it) for every section with text. Fenced code is never split at a `#`.
+
+    >>> list(split_at_headings("intro\\n\\n# A\\none\\n## B\\ntwo"))
+    [((), 'intro'), (('A',), 'one'), (('A', 'B'), 'two')]
+    """
+    lines = markdown.splitlines()
+    path: list[tuple[int, str]] = []
+    start = 0
+    for first, after, level, heading in [*_headings(markdown), (len(lines), len(lines), 0, "")]:
+        if text := "\n".join(lines[start:first]).strip():
+            yield tuple(name for _, name in path), text
+        path = [*(entry for entry in path if entry[0] < level), (level, heading)]
+        start = after
+
+
+def _headings(markdown: str) -> Iterator[tuple[int, int, int, str]]:
+    """(first line, line after, level, text) of every heading outside quotes and lists."""
+    tokens = MarkdownIt("commonmark").parse(markdown)
+    for token, inline in pairwise(tokens):
+        if token.type == "heading_open" and token.level == 0 and token.map:
+            yield token.map[0], token.map[1], int(token.tag[1:]), inline.content.strip()
+
+
+def split_by_words(text: str, max_words: int) -> list[str]:
+    """Pieces of at most `max_words` words, cut between paragraphs, then lines, then sentences, then words.
+
+    >>> split_by_words("one two\\n\\nthree four\\n\\nfive", 4)
+    ['one two\\n\\nthree four', 'five']
+    """
+    return _pack(text, max_words, ("\n\n", "\n", ". ", " "))
+
+
+def _pack(text: str, max_words: int, separators: tuple[str, ...]) -> list[str]:
+    text = text.strip()
+    if len(text.split()) <= max_words or not separators:
+        return [text] if text else []
+    separator, finer = separators[0], separators[1:]
+    packed: list[str] = []
+    for piece in _split_keeping_stops(text, separator):
+        joined = f"{packed[-1]}{separator}{piece}" if packed and separator != ". " else " ".join([*packed[-1:], piece])
+        if packed and len(joined.split()) <= max_words:
+            packed[-1] = joined
+        else:
+            packed += _pack(piece, max_words, finer)
+    return packed
+
+
+def _split_keeping_stops(text: str, separator: str) -> list[str]:
+    if separator == ". ":
+        return re.split(r"(?<=[.!?]) +", text)
+    return [piece for piece in text.split(separator) if piece.strip()]
+
+
+def chunk_by_headings(document: Document, max_words: int) -> Iterator[Chunk]:
+    """Sections under a breadcrumb of title and headings, long ones in pieces."""
+    for path, text in split_at_headings(document.text):
+        names = [document.title, *(name for name in path if name != document.title)]
+        for piece in split_by_words(text, max_words):
+            yield Chunk(breadcrumb=BREADCRUMB_SEPARATOR.join(names), text=piece)
+
+
+def require_chunks(document: Document, chunks: Iterable[Chunk]) -> list[Chunk]:
+    """The chunks; a document without any text becomes one chunk of its title, so that it can be found."""
+    return list(chunks) or [Chunk(breadcrumb="", text=document.title)]

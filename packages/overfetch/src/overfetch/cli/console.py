@@ -1,0 +1,83 @@
+"""What every command shares: where output goes, how errors end, progress on standard error."""
+
+import functools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from overfetch.engine import Engine
+from overfetch.errors import OverfetchError, SettingsError
+from overfetch.indexing import IndexReport
+from overfetch.sites import load_site
+from overfetch.wiring import open_site
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+output = Console(highlight=False, soft_wrap=True)
+notices = Console(stderr=True, highlight=False)
+
+Profile = Annotated[str | None, typer.Option(help="Pair of models: mini, bge, bge-large or m3.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Target = Annotated[str, typer.Argument(help="SITE or SITE/COLLECTION.")]
+
+
+def ending_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Ends a failing command with one line on standard error: exit code 2 for wrong usage, 1 for failed work."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except OverfetchError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from error
+
+    return wrapped
+
+
+def print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def notice(message: str) -> None:
+    notices.print(message, style="dim", markup=False)
+
+
+@contextmanager
+def opened(target: str, profile: str | None) -> Iterator[tuple[Engine, str | None]]:
+    """The engine of `SITE` or `SITE/COLLECTION`, and the collection where one is named."""
+    site, _, collection = target.partition("/")
+    found = load_site(site)
+    if "/" in target:
+        found.collection(collection)
+    with open_site(found, profile=profile, report=notice) as engine:
+        yield engine, collection or None
+
+
+def index_with_progress(engine: Engine, collection: str, source: Path | None = None, **options: Any) -> IndexReport:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=notices, transient=True) as bar:
+        task = bar.add_task(f"indexing {engine.name_of(collection)}", total=None)
+        return engine.index(
+            collection,
+            source,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            **options,
+        )
+
+
+def index_sample_if_missing(engine: Engine, collection: str) -> None:
+    """So that the first question on a fresh machine is answered."""
+    if not engine.is_indexed(collection):
+        name = engine.name_of(collection)
+        notice(
+            f"{name} is not indexed yet: indexing its sample corpus (your own: overfetch index {name} --source PATH)"
+        )
+        index_with_progress(engine, collection)

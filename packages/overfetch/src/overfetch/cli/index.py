@@ -1,0 +1,64 @@
+"""`overfetch index` and `overfetch sites`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from overfetch.cli.console import Json, Profile, Target, ending_errors, index_with_progress, opened, output, print_json
+from overfetch.errors import SettingsError
+from overfetch.indexing import IndexReport
+from overfetch.sites import load_site, site_names
+
+
+@ending_errors
+def index(
+    target: Target,
+    source: Annotated[
+        Path | None, typer.Option(help="Folder of Markdown, or a JSONL or CSV file; by default the sample corpus.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change; change nothing.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build from nothing beside the old one, then swap.")
+    ] = False,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Make a collection equal to its source; what did not change is not embedded again."""
+    with opened(target, profile) as (engine, named):
+        if source is not None and named is None and len(engine.site.collections) > 1:
+            names = ", ".join(engine.name_of(c.name) for c in engine.site.collections)
+            raise SettingsError(f"--source needs one collection, given {target!r}; name one of: {names}")
+        names_wanted = [named] if named else [c.name for c in engine.site.collections]
+        reports = [index_with_progress(engine, name, source, dry_run=dry_run, rebuild=rebuild) for name in names_wanted]
+    if as_json:
+        documents = [report.model_dump() for report in reports]
+        print_json(documents[0] if named else documents)
+    else:
+        for report in reports:
+            _print_report(report)
+
+
+@ending_errors
+def sites(as_json: Json = False) -> None:
+    """List the installed sites and their collections."""
+    found = [load_site(name) for name in site_names()]
+    if as_json:
+        print_json([{"site": s.name, "title": s.title, "collections": [c.name for c in s.collections]} for s in found])
+        return
+    for site in found:
+        for collection in site.collections:
+            settings = collection.retrieval
+            filters = ", ".join(collection.filters)
+            output.print(
+                f"{site.name}/{collection.name}  top_k {settings.top_k}, top_n {settings.top_n}  filters: {filters}"
+            )
+
+
+def _print_report(report: IndexReport) -> None:
+    verb = "would embed" if report.dry_run else "embedded"
+    number = report.added + report.changed if report.dry_run else report.embedded
+    output.print(
+        f"{report.collection}: {report.documents} documents; passages: {report.added} added, {report.changed} changed, "
+        f"{report.removed} removed, {report.kept} kept; {verb} {number}"
+    )

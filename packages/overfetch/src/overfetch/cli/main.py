@@ -1,0 +1,20 @@
+"""The `overfetch` program."""
+
+import typer
+
+from overfetch.cli import index, models, search
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    help="Two-stage retrieval: retrieve 20, read 20, keep 5.",
+)
+app.command()(search.ask)
+app.command()(search.search)
+app.command()(index.index)
+app.command()(index.sites)
+app.add_typer(models.app, name="models")
+
+
+def run() -> None:
+    app()

@@ -1,0 +1,83 @@
+"""`overfetch models list|prepare|verify`."""
+
+from typing import Annotated
+
+import typer
+
+from overfetch.cli.console import Json, ending_errors, notices, output, print_json
+from overfetch.errors import ModelNotPrepared, SettingsError
+from overfetch.inference.preparing import prepare as prepare_model
+from overfetch.inference.preparing import prepared_folder
+from overfetch.inference.preparing import verify as verify_model
+from overfetch.settings import ModelSpec, read_environment, read_models
+
+app = typer.Typer(no_args_is_help=True, help="Pinned models: list, prepare, verify.")
+
+Names = Annotated[list[str] | None, typer.Argument(help="Models or profiles; by default those of the mini profile.")]
+
+
+@app.command("list")
+@ending_errors
+def list_models(as_json: Json = False) -> None:
+    """Every pinned model, and whether it is prepared."""
+    models, profiles = read_models()
+    cache = read_environment().cache
+    documents = [{**m.model_dump(exclude={"files"}), "prepared": _is_prepared(m)} for m in models.values()]
+    if as_json:
+        print_json(
+            {"models": documents, "profiles": {p.name: _names(p.embedder, p.reranker) for p in profiles.values()}}
+        )
+        return
+    for model in models.values():
+        state = "prepared" if _is_prepared(model) else "not prepared"
+        output.print(f"{model.name}  {model.kind}  {model.repo}@{model.revision[:12]}  {model.licence}  {state}")
+    for profile in profiles.values():
+        output.print(f"profile {profile.name}: {' + '.join(_names(profile.embedder, profile.reranker))}")
+    output.print(f"cache: {cache}", style="dim")
+
+
+@app.command()
+@ending_errors
+def prepare(names: Names = None) -> None:
+    """Fetch or find, verify and export models, once."""
+    cache = read_environment().cache
+    for model in _chosen(names):
+        with notices.status(f"{model.name} ..."):
+            folder = prepare_model(model, cache, lambda message: notices.print(message, style="dim"))
+        output.print(f"{model.name}: ready in {folder}")
+
+
+@app.command()
+@ending_errors
+def verify(names: Names = None) -> None:
+    """Check the sha256 sums of prepared models."""
+    for model in _chosen(names):
+        sums = verify_model(model, read_environment().cache)
+        output.print(f"{model.name}: {len(sums)} files as recorded")
+
+
+def _chosen(names: list[str] | None) -> list[ModelSpec]:
+    """Models by name; a profile's name stands for its two models."""
+    models, profiles = read_models()
+    chosen: list[ModelSpec] = []
+    for name in names or ["mini"]:
+        if name in profiles:
+            chosen += [profiles[name].embedder, profiles[name].reranker]
+        elif name in models:
+            chosen.append(models[name])
+        else:
+            known = ", ".join([*models, *profiles])
+            raise SettingsError(f"unknown model {name!r}; known models and profiles: {known}")
+    return chosen
+
+
+def _is_prepared(model: ModelSpec) -> bool:
+    try:
+        prepared_folder(model, read_environment().cache)
+    except ModelNotPrepared:
+        return False
+    return True
+
+
+def _names(*models: ModelSpec) -> list[str]:
+    return [model.name for model in models]

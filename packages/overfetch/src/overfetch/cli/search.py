@@ -1,0 +1,179 @@
+"""`overfetch search` and `overfetch ask`."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from overfetch.cli.console import (
+    Json,
+    Profile,
+    Target,
+    ending_errors,
+    index_sample_if_missing,
+    opened,
+    output,
+    print_json,
+)
+from overfetch.types import Answer, Hit, Retrieval
+
+SNIPPET = 240
+
+TopK = Annotated[int | None, typer.Option(help="Passages that the first stage retrieves and the reranker reads.")]
+TopN = Annotated[int | None, typer.Option(help="Passages to keep.")]
+Where = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE, FIELD=A|B, FIELD>=VALUE or FIELD<=VALUE.")]
+AsOf = Annotated[str | None, typer.Option(help="Hide what became known after this date.")]
+Near = Annotated[str | None, typer.Option(help="Keep what happened near this date.")]
+Rerank = Annotated[bool | None, typer.Option("--rerank/--no-rerank", help="Second stage on or off.")]
+FirstStage = Annotated[str | None, typer.Option(help="hybrid or dense.")]
+Deadline = Annotated[float | None, typer.Option("--deadline-ms", help="Time for the whole query.")]
+
+
+@ending_errors
+def search(
+    target: Target,
+    query: Annotated[str, typer.Argument(help="What to search for.")],
+    top_k: TopK = None,
+    top_n: TopN = None,
+    where: Where = None,
+    as_of: AsOf = None,
+    near: Near = None,
+    rerank: Rerank = None,
+    first_stage: FirstStage = None,
+    deadline_ms: Deadline = None,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Retrieve top-k passages, rerank them, keep top-n."""
+    with opened(target, profile) as (engine, named):
+        collection = named or engine.site.ask
+        index_sample_if_missing(engine, collection)
+        retrieval = engine.search(
+            collection,
+            query,
+            where=where or (),
+            as_of=as_of,
+            near=near,
+            top_k=top_k,
+            top_n=top_n,
+            rerank=rerank,
+            first_stage=first_stage,
+            deadline_ms=deadline_ms,
+        )
+    if as_json:
+        print_json(as_document(retrieval))
+    else:
+        _print_retrieval(retrieval)
+
+
+@ending_errors
+def ask(
+    target: Target,
+    question: Annotated[str, typer.Argument(help="What to ask.")],
+    part: Annotated[
+        list[str] | None, typer.Option(help="One part of the question, such as a card; repeatable.")
+    ] = None,
+    top_k: TopK = None,
+    top_n: TopN = None,
+    where: Where = None,
+    as_of: AsOf = None,
+    near: Near = None,
+    rerank: Rerank = None,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Search, then answer with citations."""
+    with opened(target, profile) as (engine, collection):
+        index_sample_if_missing(engine, collection or engine.site.ask)
+        answer = engine.ask(
+            question,
+            collection=collection,
+            parts=part or (),
+            where=where or (),
+            as_of=as_of,
+            near=near,
+            top_k=top_k,
+            top_n=top_n,
+            rerank=rerank,
+        )
+    if as_json:
+        print_json(_answer_document(answer))
+    else:
+        _print_answer(answer)
+
+
+def as_document(retrieval: Retrieval) -> dict[str, Any]:
+    """The JSON form of a retrieval."""
+    return {
+        "query": retrieval.query,
+        "collection": retrieval.collection,
+        "hits": [_hit_document(hit) for hit in retrieval.hits],
+        "rerank_status": retrieval.rerank_status,
+        "rerank_reason": retrieval.rerank_reason,
+        "truncated_tokens": retrieval.truncated_tokens,
+        "timings_ms": retrieval.timings_ms.model_dump(),
+        "provenance": dict(retrieval.provenance),
+    }
+
+
+def _hit_document(hit: Hit) -> dict[str, Any]:
+    passage = hit.passage
+    return {
+        "rank": hit.rank,
+        "passage_id": passage.id,
+        "document_id": passage.document_id,
+        "title": passage.title,
+        "breadcrumb": passage.breadcrumb,
+        "text": passage.text,
+        "metadata": dict(passage.metadata),
+        "first_stage_rank": hit.first_stage_rank,
+        "first_stage_score": hit.first_stage_score,
+        "rerank_score": hit.rerank_score,
+    }
+
+
+def _answer_document(answer: Answer) -> dict[str, Any]:
+    """The retrieval's form and the answer; a question in parts keeps each retrieval under `parts`."""
+    documents = [as_document(retrieval) for retrieval in answer.retrievals]
+    whole = documents[0] if len(documents) == 1 else {**documents[0], "query": answer.question, "parts": documents}
+    return {
+        **whole,
+        "hits": [hit for document in documents for hit in document["hits"]],
+        "answer": answer.answer,
+        "mode": answer.mode,
+        "reason": answer.reason,
+        "citations": [citation.model_dump() for citation in answer.citations],
+    }
+
+
+def _print_retrieval(retrieval: Retrieval) -> None:
+    for hit in retrieval.hits:
+        score = "not reranked" if hit.rerank_score is None else f"rerank {hit.rerank_score:+.2f}"
+        output.print(f"[bold]{hit.rank}. {escape(hit.passage.breadcrumb or hit.passage.title)}[/bold]")
+        output.print(f"   [dim]{escape(hit.passage.document_id)} · {score} · first stage #{hit.first_stage_rank}[/dim]")
+        text = " ".join(hit.passage.text.split())
+        output.print(f"   {escape(text[:SNIPPET])}{'…' if len(text) > SNIPPET else ''}")
+    if not retrieval.hits:
+        output.print("Nothing found.")
+    _print_footer(retrieval)
+
+
+def _print_footer(retrieval: Retrieval) -> None:
+    t = retrieval.timings_ms
+    status = retrieval.rerank_status + (f" ({retrieval.rerank_reason})" if retrieval.rerank_reason else "")
+    cut = f" · {retrieval.truncated_tokens} tokens beyond the model's limit" if retrieval.truncated_tokens else ""
+    times = f"embed {t.embed:.0f} + search {t.search:.0f} + rerank {t.rerank:.0f} = {t.total:.0f} ms"
+    output.print(f"[dim]{escape(retrieval.collection)} · rerank: {escape(status)} · {times}{cut}[/dim]")
+
+
+def _print_answer(answer: Answer) -> None:
+    output.print(escape(answer.answer))
+    output.print()
+    titles = {hit.passage.id: hit.passage.breadcrumb for r in answer.retrievals for hit in r.hits}
+    for number, citation in enumerate(answer.citations, start=1):
+        quote = f" “{citation.quote}”" if answer.mode == "lm" else ""
+        output.print(escape(f"[{number}] {citation.document_id}: {titles[citation.passage_id]}{quote}"))
+    if answer.mode == "extractive":
+        output.print(f"[dim]quoted from the sources, not written: {escape(answer.reason or '')}[/dim]")
+    for retrieval in answer.retrievals:
+        _print_footer(retrieval)

@@ -1,0 +1,158 @@
+"""Reading sources: a folder of Markdown, a JSONL file or a CSV file become documents.
+
+The whole source is read and checked before anything is written, so a broken line loses nothing.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+import frontmatter
+import yaml
+
+from overfetch.errors import CorpusError, SettingsError
+from overfetch.filters import parse_date
+from overfetch.types import Document, Frozen, MetadataValue
+
+Record = Mapping[str, Any]
+Located = tuple[str, Record]
+
+
+class FieldMap(Frozen):
+    """Which record fields make a document: for each target the accepted names, first present wins.
+
+    A record without one of the metadata fields in `required` is refused.
+    """
+
+    id: tuple[str, ...] = ("_id", "id")
+    title: tuple[str, ...] = ("title", "name")
+    text: tuple[str, ...] = ("text",)
+    metadata: Mapping[str, tuple[str, ...]]
+    required: tuple[str, ...] = ()
+
+
+def read_documents(
+    source: Path,
+    fields: FieldMap,
+    *,
+    dates: Set[str] = frozenset(),
+    adapt: Callable[[Record], Record] | None = None,
+) -> list[Document]:
+    """Every document of `source`; `adapt` may reshape a record first, `dates` names the metadata that are dates.
+
+    Raises CorpusError naming file and line on the first broken record, a duplicate id, or an empty source.
+    """
+    documents: dict[str, Document] = {}
+    places: dict[str, str] = {}
+    for place, record in _records(source):
+        document = _document(place, adapt(record) if adapt else record, fields)
+        _check_metadata(place, document, fields.required, dates)
+        if document.id in documents:
+            raise CorpusError(f"{place}: duplicate document id {document.id!r}, first seen at {places[document.id]}")
+        documents[document.id], places[document.id] = document, place
+    if not documents:
+        raise CorpusError(f"{source}: no documents found; expected Markdown files, JSONL lines or CSV rows")
+    return list(documents.values())
+
+
+def _records(source: Path) -> Iterator[Located]:
+    if source.is_dir():
+        readable = sorted(p for p in source.rglob("*") if p.suffix.lower() in READERS)
+        return (located for path in readable for located in READERS[path.suffix.lower()](path))
+    if not source.exists():
+        raise CorpusError(f"{source}: no such file or folder")
+    if source.suffix.lower() not in READERS:
+        raise CorpusError(f"{source}: unknown kind of file; allowed: a folder, {', '.join(READERS)}")
+    return READERS[source.suffix.lower()](source)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}: not UTF-8 at byte {error.start}") from error
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _read_markdown(path: Path) -> Iterator[Located]:
+    text = _read_text(path)
+    if not text.startswith("---"):
+        raise CorpusError(f"{path}:1: missing front matter; begin with a '---' block that has at least 'title:'")
+    try:
+        page = frontmatter.loads(text)
+    except yaml.YAMLError as error:
+        raise CorpusError(f"{path}:1: front matter is not valid YAML: {' '.join(str(error).split())}") from error
+    yield f"{path}:1", {"_id": path.stem, **page.metadata, "text": page.content}
+
+
+def _read_jsonl(path: Path) -> Iterator[Located]:
+    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+        if line.strip():
+            yield f"{path}:{number}", _parse_object(f"{path}:{number}", line)
+
+
+def _parse_object(place: str, line: str) -> Record:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise CorpusError(f"{place}: broken JSON: {error.msg} at column {error.colno}") from error
+    if not isinstance(record, dict):
+        raise CorpusError(f"{place}: expected a JSON object, found {type(record).__name__}")
+    return record
+
+
+def _read_csv(path: Path) -> Iterator[Located]:
+    reader = csv.DictReader(_read_text(path).splitlines(keepends=True))
+    for record in reader:
+        if None in record or None in record.values():
+            columns = len(reader.fieldnames or ())
+            raise CorpusError(f"{path}:{reader.line_num}: expected {columns} columns as in the header line")
+        yield f"{path}:{reader.line_num}", record
+
+
+READERS: dict[str, Callable[[Path], Iterator[Located]]] = {
+    ".md": _read_markdown,
+    ".jsonl": _read_jsonl,
+    ".csv": _read_csv,
+}
+
+
+def _document(place: str, record: Record, fields: FieldMap) -> Document:
+    metadata = {name: _plain(_first(record, names)) for name, names in fields.metadata.items()}
+    return Document(
+        id=_required(place, record, "id", fields.id),
+        title=_required(place, record, "title", fields.title),
+        text=_required(place, record, "text", fields.text),
+        metadata={name: value for name, value in metadata.items() if value not in (None, "")},
+    )
+
+
+def _check_metadata(place: str, document: Document, required: Iterable[str], dates: Set[str]) -> None:
+    for name in required:
+        if name not in document.metadata:
+            raise CorpusError(f"{place}: no {name}: this collection needs it for every document")
+    for name in dates & document.metadata.keys():
+        try:
+            parse_date(str(document.metadata[name]))
+        except SettingsError as error:
+            raise CorpusError(f"{place}: field {name!r}: {error}") from error
+
+
+def _first(record: Record, names: Iterable[str]) -> Any:
+    return next((record[name] for name in names if record.get(name) not in (None, "")), None)
+
+
+def _required(place: str, record: Record, target: str, names: Sequence[str]) -> str:
+    value = _first(record, names)
+    if value is None or not str(value).strip():
+        raise CorpusError(f"{place}: no {target}: expected a non-empty {' or '.join(map(repr, names))}")
+    return str(value)
+
+
+def _plain(value: Any) -> MetadataValue:
+    if isinstance(value, list):
+        return [str(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

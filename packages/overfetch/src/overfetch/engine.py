@@ -1,0 +1,162 @@
+"""One site, opened: search, ask and index over live models and a live store. Safe to share between threads."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from overfetch import indexing
+from overfetch.answering import LanguageModel, answer
+from overfetch.errors import CollectionMissing, SettingsError
+from overfetch.filters import Condition, DateRange, parse_condition, parse_date
+from overfetch.indexing import SAMPLE, IndexReport, Progress
+from overfetch.pipeline import retrieve
+from overfetch.protocols import Embedder, Reranker, Store
+from overfetch.provenance import Provenance
+from overfetch.sites import Collection, Part, Site
+from overfetch.types import Answer, Retrieval
+
+
+class Engine:
+    """A site with its embedder, reranker and store; made by `overfetch.open_site`."""
+
+    def __init__(
+        self, site: Site, *, embedder: Embedder, reranker: Reranker, store: Store, lm: LanguageModel | None = None
+    ) -> None:
+        self.site = site
+        self.embedder = embedder
+        self.reranker = reranker
+        self.store = store
+        self.lm = lm
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.store.close()
+
+    def warm_up(self) -> None:
+        """Loads the models and runs them once, so that the first request is not the slow one."""
+        self.embedder.embed_queries(["warm up"])
+        self.reranker.score("warm up", ["warm up"])
+
+    def search(
+        self,
+        collection: str,
+        query: str,
+        *,
+        where: Sequence[str | Condition] = (),
+        as_of: str | None = None,
+        near: str | None = None,
+        **overrides: Any,
+    ) -> Retrieval:
+        """Both stages for one query; `overrides` are fields of RetrievalSettings, None meaning the site's own.
+
+        `where` takes conditions or texts such as `sector=DeFi`; `as_of` hides what became known later; `near`
+        keeps what happened within the collection's `near_days` of a date.
+        """
+        chosen = self.site.collection(collection)
+        return retrieve(
+            query,
+            self.name_of(collection),
+            store=self.store,
+            embedder=self.embedder,
+            reranker=self.reranker,
+            expected=self._provenance(chosen, SAMPLE),
+            settings=chosen.retrieval.override(**overrides),
+            conditions=[*_typed(chosen, where), *_bounds(chosen, as_of, near)],
+        )
+
+    def ask(
+        self,
+        question: str,
+        *,
+        collection: str | None = None,
+        parts: Sequence[str] = (),
+        where: Sequence[str | Condition] = (),
+        **options: Any,
+    ) -> Answer:
+        """A cited answer. Each of `parts` (a card, a transit) is retrieved on its own; see `search` for the rest."""
+        name = collection or self.site.ask
+        chosen = self.site.collection(name)
+        if not question.strip():
+            raise SettingsError(f"the question is empty (given {question!r}); write what to ask")
+        wanted = [_parse_part(chosen, text, question) for text in parts] or [Part(query=question)]
+        retrievals = [self.search(name, p.query, where=[*where, *p.conditions], **options) for p in wanted]
+        return answer(question, retrievals, reranker=self.reranker, answering=chosen.answering, lm=self.lm)
+
+    def index(
+        self,
+        collection: str,
+        source: Path | None = None,
+        *,
+        rebuild: bool = False,
+        dry_run: bool = False,
+        progress: Progress = lambda done, total: None,
+    ) -> IndexReport:
+        """Makes the collection equal to `source` (the sample corpus by default). See `overfetch.indexing.index`."""
+        chosen = self.site.collection(collection)
+        return indexing.index(
+            self.name_of(collection),
+            chosen,
+            chosen.read(source),
+            store=self.store,
+            embedder=self.embedder,
+            provenance=self._provenance(chosen, str(source.resolve()) if source else SAMPLE),
+            rebuild=rebuild,
+            dry_run=dry_run,
+            progress=progress,
+        )
+
+    def is_indexed(self, collection: str) -> bool:
+        try:
+            self.store.provenance(self.name_of(collection))
+        except CollectionMissing:
+            return False
+        return True
+
+    def name_of(self, collection: str) -> str:
+        """The collection's name in the store: `SITE/COLLECTION`."""
+        return f"{self.site.name}/{self.site.collection(collection).name}"
+
+    async def search_async(self, collection: str, query: str, **options: Any) -> Retrieval:
+        """`search` in a worker thread: the event loop stays free."""
+        return await asyncio.to_thread(self.search, collection, query, **options)
+
+    async def ask_async(self, question: str, **options: Any) -> Answer:
+        """`ask` in a worker thread: the event loop stays free."""
+        return await asyncio.to_thread(self.ask, question, **options)
+
+    def _provenance(self, collection: Collection, source: str) -> Provenance:
+        return Provenance.of(self.embedder.spec, collection.chunker, source)
+
+
+def _typed(collection: Collection, where: Sequence[str | Condition]) -> list[Condition]:
+    return [parse_condition(c, collection.filters) if isinstance(c, str) else c for c in where]
+
+
+def _bounds(collection: Collection, as_of: str | None, near: str | None) -> Iterator[Condition]:
+    if as_of is not None:
+        field = _date_field(collection, collection.known_at, "as_of", as_of)
+        yield DateRange(field=field, end=parse_date(as_of, end_of_day=True))
+    if near is not None:
+        field = _date_field(collection, collection.date, "near", near)
+        days = timedelta(days=collection.near_days)
+        yield DateRange(field=field, start=parse_date(near) - days, end=parse_date(near, end_of_day=True) + days)
+
+
+def _date_field(collection: Collection, field: str | None, option: str, given: str) -> str:
+    if field is None:
+        raise SettingsError(f"collection {collection.name!r} has no such date: {option} ({given!r}) cannot be honoured")
+    return field
+
+
+def _parse_part(collection: Collection, text: str, question: str) -> Part:
+    if collection.parse_part is None:
+        raise SettingsError(f"collection {collection.name!r} takes no parts (given {text!r})")
+    part = collection.parse_part(text)
+    return part.model_copy(update={"query": f"{part.query}: {question}"})

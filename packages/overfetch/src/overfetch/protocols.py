@@ -1,0 +1,101 @@
+"""The replaceable steps. One small protocol each; fakes live in `overfetch.testing`."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overfetch.filters import Condition, Schema
+from overfetch.provenance import Provenance
+from overfetch.settings import ModelSpec, RetrievalSettings
+from overfetch.types import Candidate, Passage
+
+Vectors = NDArray[np.float32]
+
+
+class SparseVector(NamedTuple):
+    """BM25 weights of the terms that occur, by term id."""
+
+    indices: list[int]
+    values: list[float]
+
+
+class EncodedQuery(NamedTuple):
+    """A query as the first stage takes it: dense of shape [dimension], and sparse terms."""
+
+    dense: Vectors
+    sparse: SparseVector
+
+
+class EncodedPassage(NamedTuple):
+    """A passage with its vectors, ready to be stored."""
+
+    passage: Passage
+    dense: Vectors
+    sparse: SparseVector
+
+
+class RerankScores(NamedTuple):
+    """Raw logits of the first passages of the list, in its order; fewer than given if the deadline passed."""
+
+    logits: list[float]
+    truncated_tokens: int
+
+
+class Embedder(Protocol):
+    """A bi-encoder. Prefixes and normalisation are its own business."""
+
+    spec: ModelSpec
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """float32 [len(texts), dimension], unit length."""
+
+    def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        """float32 [len(texts), dimension], unit length."""
+
+
+class Reranker(Protocol):
+    """A cross-encoder: reads query and passage jointly."""
+
+    spec: ModelSpec
+
+    def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
+        """Scores in the order given until `deadline` (`time.monotonic()` seconds) passes."""
+
+
+class Writer(Protocol):
+    """One collection being written; what it did is visible to readers once the context closes."""
+
+    def hashes(self) -> dict[str, str]:
+        """Content hash of every stored passage, by passage id."""
+
+    def upsert(self, passages: Sequence[EncodedPassage]) -> None: ...
+
+    def delete(self, passage_ids: Sequence[str]) -> None: ...
+
+
+class Store(Protocol):
+    """Collections of passages with dense and BM25 vectors."""
+
+    def provenance(self, collection: str) -> Provenance:
+        """What made the collection. Raises CollectionMissing."""
+
+    def hashes(self, collection: str) -> dict[str, str]:
+        """Content hash of every published passage, by passage id; empty where nothing is indexed."""
+
+    def count(self, collection: str) -> int:
+        """Published passages. Raises CollectionMissing."""
+
+    def search(
+        self, collection: str, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
+    ) -> list[Candidate]:
+        """The first stage: at most `top_k` candidates, best first. Raises CollectionMissing."""
+
+    def write(
+        self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False
+    ) -> AbstractContextManager[Writer]:
+        """Publishes on a clean exit, changes nothing otherwise. Raises StoreLocked."""
+
+    def close(self) -> None: ...

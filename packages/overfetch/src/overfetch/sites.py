@@ -1,0 +1,96 @@
+"""A site: its collections, how each is read, chunked and searched, and which module answers."""
+
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from overfetch.corpus import FieldMap, Record, read_documents
+from overfetch.errors import SettingsError
+from overfetch.filters import Condition, FieldKind
+from overfetch.settings import RetrievalSettings
+from overfetch.types import Chunk, Document, Frozen
+
+ENTRY_POINT_GROUP = "overfetch.sites"
+
+
+class Part(Frozen):
+    """One part of a question that is retrieved on its own, such as a card of a reading."""
+
+    query: str
+    conditions: tuple[Condition, ...] = ()
+
+
+class Collection(Frozen):
+    """One searchable set of passages and every setting that decides how it behaves.
+
+    `chunker` is name and version: a change means a rebuild. `filters` are the fields that may be filtered on.
+    `date` names the field that `near` looks at, within `near_days`; `known_at` the one that `as_of` bounds.
+    `parse_part` reads one part of a composed question.
+    `answering` is the `module:function` that answers with a language model.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    sample: Path
+    chunk: Callable[[Document], Iterable[Chunk]]
+    chunker: str
+    answering: str
+    fields: FieldMap
+    retrieval: RetrievalSettings = RetrievalSettings()
+    filters: dict[str, FieldKind] = Field(default_factory=dict)
+    date: str | None = None
+    near_days: int = Field(default=45, gt=0)
+    known_at: str | None = None
+    adapt: Callable[[Record], Record] | None = None
+    parse_part: Callable[[str], Part] | None = None
+
+    @model_validator(mode="after")
+    def _dates_are_filters(self) -> "Collection":
+        for field in (self.date, self.known_at):
+            if field is not None and self.filters.get(field) != "date":
+                raise ValueError(f"{field!r} is no date among the filters")
+        return self
+
+    def read(self, source: Path | None = None) -> list[Document]:
+        """The documents of `source`, by default the sample corpus. Raises CorpusError."""
+        dates = {field for field, kind in self.filters.items() if kind == "date"}
+        return read_documents(source or self.sample, self.fields, dates=dates, adapt=self.adapt)
+
+
+class Site(Frozen):
+    """One site: a name and its collections. `ask` names the collection that answers questions."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    title: str
+    collections: tuple[Collection, ...]
+    ask: str
+
+    @model_validator(mode="after")
+    def _ask_is_a_collection(self) -> "Site":
+        self.collection(self.ask)
+        return self
+
+    def collection(self, name: str) -> Collection:
+        """Raises SettingsError naming the known collections."""
+        for collection in self.collections:
+            if collection.name == name:
+                return collection
+        known = ", ".join(c.name for c in self.collections)
+        raise SettingsError(f"site {self.name!r} has no collection {name!r}; its collections: {known}")
+
+
+def site_names() -> list[str]:
+    """Names of all installed sites."""
+    return sorted(entry_points(group=ENTRY_POINT_GROUP).names)
+
+
+def load_site(name: str) -> Site:
+    """The installed site of that name. Raises SettingsError naming the known sites."""
+    if name not in site_names():
+        known = ", ".join(site_names()) or "none"
+        raise SettingsError(f"unknown site {name!r}; installed sites: {known}")
+    site = entry_points(group=ENTRY_POINT_GROUP)[name].load()
+    if not isinstance(site, Site):
+        raise SettingsError(f"entry point {name!r} is a {type(site).__name__}, expected an overfetch.Site")
+    return site

@@ -1,0 +1,1 @@
+"""Where collections live: in process (edge.py) or behind qdrant-client (server.py)."""

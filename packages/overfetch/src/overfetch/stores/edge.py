@@ -1,0 +1,249 @@
+"""Qdrant Edge in process: a collection is a folder of published generations and one pointer.
+
+    COLLECTION/CURRENT            name of the published generation; replaced atomically
+    COLLECTION/generations/NAME/  a flushed Edge shard without a WAL, and provenance.json
+    COLLECTION/writer.lock        held by the one writer; released by the system when its process dies
+    COLLECTION/writer.json        who holds it
+
+Nobody writes a published generation any more, so any number of processes search it while the writer builds
+the next one beside it. Readers move over at their next query.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from qdrant_edge import CountRequest, EdgeShard, ScrollRequest
+
+from overfetch.errors import CollectionMissing, StoreError, StoreLocked, StoreUnavailable
+from overfetch.filters import Condition, Schema
+from overfetch.protocols import EncodedPassage, EncodedQuery
+from overfetch.provenance import Provenance
+from overfetch.settings import RetrievalSettings
+from overfetch.stores import edge_requests as requests
+from overfetch.stores.payloads import CONTENT_HASH, from_payload, slug
+from overfetch.types import Candidate
+
+POINTER, PROVENANCE, SHARD = "CURRENT", "provenance.json", "shard"
+KEPT_GENERATIONS = 2
+SCROLL_PAGE = 4096
+
+
+@contextlib.contextmanager
+def translated(what: str) -> Iterator[None]:
+    """The engine raises bare Exception; callers see StoreError."""
+    try:
+        yield
+    except (StoreError, KeyboardInterrupt):
+        raise
+    except OSError as error:
+        raise StoreUnavailable(f"{what}: {error}") from error
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise StoreError(f"{what}: {error}") from error
+
+
+def read_hashes(shard: EdgeShard) -> dict[str, str]:
+    """Content hash by passage id of everything in the shard."""
+    found: dict[str, str] = {}
+    offset = None
+    while True:
+        records, offset = shard.scroll(ScrollRequest(offset=offset, limit=SCROLL_PAGE, with_payload=[CONTENT_HASH]))
+        found |= {str(record.id): (record.payload or {})[CONTENT_HASH] for record in records}
+        if offset is None:
+            return found
+
+
+class EdgeWriter:
+    """Builds one generation; nobody else sees it until it is published."""
+
+    def __init__(self, shard: EdgeShard) -> None:
+        self.shard = shard
+        self._hashes = read_hashes(shard)
+
+    def hashes(self) -> dict[str, str]:
+        return dict(self._hashes)
+
+    def upsert(self, passages: Sequence[EncodedPassage]) -> None:
+        with translated("cannot store passages"):
+            self.shard.update(requests.upsert(passages))
+        self._hashes |= {p.passage.id: p.passage.content_hash for p in passages}
+
+    def delete(self, passage_ids: Sequence[str]) -> None:
+        if passage_ids:
+            with translated("cannot delete passages"):
+                self.shard.update(requests.delete(passage_ids))
+        for passage_id in passage_ids:
+            self._hashes.pop(passage_id, None)
+
+    def finish(self) -> None:
+        """Builds the search index, flushes, and checks that every passage is there."""
+        with translated("cannot finish the generation"):
+            self.shard.optimize()
+            self.shard.flush()
+            stored = read_hashes(self.shard)
+            self.shard.close()
+        if stored != self._hashes:
+            raise StoreError(f"the new generation holds {len(stored)} passages, expected {len(self._hashes)}")
+
+
+class EdgeStore:
+    """Collections below one folder. Safe to share between threads; open one in each process."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._opened: dict[str, tuple[str, EdgeShard]] = {}
+        self._opening = threading.Lock()
+
+    def provenance(self, collection: str) -> Provenance:
+        path = self._generation(collection) / PROVENANCE
+        return Provenance.model_validate_json(path.read_text(encoding="utf-8"))
+
+    def hashes(self, collection: str) -> dict[str, str]:
+        try:
+            shard = self._shard(collection)
+        except CollectionMissing:
+            return {}
+        with translated(f"cannot read {collection!r}"):
+            return read_hashes(shard)
+
+    def count(self, collection: str) -> int:
+        with translated(f"cannot count {collection!r}"):
+            return self._shard(collection).count(CountRequest(exact=True))
+
+    def search(
+        self, collection: str, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
+    ) -> list[Candidate]:
+        with translated(f"cannot search {collection!r}"):
+            found = self._shard(collection).query(requests.search(query, conditions, settings))
+        return [Candidate(passage=from_payload(str(p.id), p.payload or {}), score=p.score) for p in found]
+
+    @contextlib.contextmanager
+    def write(
+        self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False
+    ) -> Iterator[EdgeWriter]:
+        folder = self._folder(collection)
+        with _only_writer(folder, collection), translated(f"cannot write {collection!r}"):
+            last = None if rebuild else _published(folder)
+            building = folder / "generations" / f"{_next_number(folder):06d}"
+            try:
+                writer = EdgeWriter(_start_generation(building, last, provenance, schema))
+                yield writer
+                writer.finish()
+            except BaseException:
+                shutil.rmtree(building, ignore_errors=True)
+                raise
+            _point_at(folder, building.name)
+            _remove_old(folder)
+
+    def close(self) -> None:
+        """Closes the shards that this object opened."""
+        with self._opening:
+            for _, shard in self._opened.values():
+                shard.close()
+            self._opened.clear()
+
+    def _folder(self, collection: str) -> Path:
+        return self.root / slug(collection)
+
+    def _generation(self, collection: str) -> Path:
+        published = _published(self._folder(collection))
+        if published is None:
+            raise CollectionMissing(f"collection {collection!r} is not indexed yet: overfetch index {collection}")
+        return published
+
+    def _shard(self, collection: str) -> EdgeShard:
+        """The published generation, opened once and again after each swap."""
+        generation = self._generation(collection)
+        opened = self._opened.get(collection)
+        if opened is None or opened[0] != generation.name:
+            with self._opening:
+                opened = self._opened.get(collection)
+                if opened is None or opened[0] != generation.name:
+                    # A replaced shard is not closed here: another thread may still be searching it.
+                    opened = self._opened[collection] = (generation.name, _load(generation))
+        return opened[1]
+
+
+def _published(folder: Path) -> Path | None:
+    try:
+        name = (folder / POINTER).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    return folder / "generations" / name
+
+
+def _load(generation: Path) -> EdgeShard:
+    """Opens a shard; one process at a time, since loading rewrites the shard's configuration file."""
+    with FileLock(generation / "open.lock"):
+        return EdgeShard.load(str(generation / SHARD))
+
+
+def _next_number(folder: Path) -> int:
+    published = _published(folder)
+    return int(published.name) + 1 if published else 1
+
+
+def _start_generation(building: Path, last: Path | None, provenance: Provenance, schema: Schema) -> EdgeShard:
+    """A copy of the last generation, or an empty one; what a killed writer left is cleared away."""
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    (building / PROVENANCE).write_text(provenance.model_dump_json(indent=1), encoding="utf-8")
+    if last is not None:
+        shutil.copytree(last / SHARD, building / SHARD)
+        return EdgeShard.load(str(building / SHARD))
+    shard = EdgeShard.create(str(building / SHARD), requests.shard_config(provenance.dimension))
+    for operation in requests.payload_indexes(schema):
+        shard.update(operation)
+    return shard
+
+
+def _point_at(folder: Path, name: str) -> None:
+    partial = folder / f"{POINTER}.partial"
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(name)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(folder / POINTER)
+
+
+def _remove_old(folder: Path) -> None:
+    """Keeps the published generation and the one before it."""
+    generations = sorted(path for path in (folder / "generations").iterdir() if path.is_dir())
+    for path in generations[:-KEPT_GENERATIONS]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _only_writer(folder: Path, collection: str) -> Iterator[None]:
+    """Raises StoreLocked naming the holder. A dead holder's lock is free: the system releases it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "writer.lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise StoreLocked(
+            f"collection {collection!r} is being written by {_holder(folder)}; wait for it or stop it. "
+            "Searches go on meanwhile"
+        ) from error
+    except OSError as error:
+        raise StoreUnavailable(f"cannot write below {folder}: {error.strerror}") from error
+    try:
+        (folder / "writer.json").write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
+        yield
+    finally:
+        (folder / "writer.json").unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(folder: Path) -> str:
+    try:
+        return f"process {json.loads((folder / 'writer.json').read_text())['pid']}"
+    except (OSError, ValueError, KeyError):
+        return "another process"

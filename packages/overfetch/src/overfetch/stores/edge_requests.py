@@ -1,0 +1,99 @@
+"""Overfetch's terms as Qdrant Edge requests."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from qdrant_edge import (
+    Distance,
+    EdgeConfig,
+    EdgeSparseVectorParams,
+    EdgeVectorParams,
+    FieldCondition,
+    Filter,
+    Fusion,
+    MatchAny,
+    MatchText,
+    Modifier,
+    PayloadSchemaType,
+    Point,
+    Prefetch,
+    Query,
+    QueryRequest,
+    RangeDateTime,
+    RangeFloat,
+    SparseVector,
+    UpdateOperation,
+)
+
+from overfetch.filters import AnyOf, Condition, DateRange, FieldKind, NumberRange, Schema
+from overfetch.protocols import EncodedPassage, EncodedQuery
+from overfetch.protocols import SparseVector as Terms
+from overfetch.settings import RetrievalSettings
+from overfetch.stores.payloads import DENSE, SPARSE, field_key, to_payload
+
+INDEX_TYPES: dict[FieldKind, PayloadSchemaType] = {
+    "keyword": PayloadSchemaType.Keyword,
+    "number": PayloadSchemaType.Float,
+    "date": PayloadSchemaType.Datetime,
+    "text": PayloadSchemaType.Text,
+}
+
+
+def shard_config(dimension: int) -> EdgeConfig:
+    """Without a WAL, so that several processes may open a published shard at once."""
+    return EdgeConfig(
+        vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine)},
+        sparse_vectors={SPARSE: EdgeSparseVectorParams(modifier=Modifier.Idf)},
+        wal_enabled=False,
+    )
+
+
+def payload_indexes(schema: Schema) -> Iterator[UpdateOperation]:
+    return (UpdateOperation.create_field_index(field_key(f), INDEX_TYPES[kind]) for f, kind in schema.items())
+
+
+def upsert(passages: Sequence[EncodedPassage]) -> UpdateOperation:
+    return UpdateOperation.upsert_points(
+        [
+            Point(p.passage.id, {DENSE: p.dense.tolist(), SPARSE: _terms(p.sparse)}, to_payload(p.passage))
+            for p in passages
+        ]
+    )
+
+
+def delete(passage_ids: Sequence[str]) -> UpdateOperation:
+    return UpdateOperation.delete_points(list(passage_ids))
+
+
+def search(query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings) -> QueryRequest:
+    """Dense and BM25 lists fused by RRF inside the engine, or the dense list alone."""
+    only = Filter(must=[_condition(c) for c in conditions]) if conditions else None
+    dense = Query.Nearest(query.dense.tolist(), using=DENSE)
+    if settings.first_stage == "dense":
+        return QueryRequest(limit=settings.top_k, query=dense, filter=only, with_payload=True)
+    depth = settings.top_k * settings.prefetch
+    lists = [Prefetch(limit=depth, query=dense, filter=only)]
+    if query.sparse.indices:
+        lists.append(Prefetch(limit=depth, query=Query.Nearest(_terms(query.sparse), using=SPARSE), filter=only))
+    fusion: Any = Fusion.Rrf(k=settings.rrf_k)  # a Fusion, though the stubs do not say so
+    return QueryRequest(limit=settings.top_k, prefetches=lists, query=fusion, with_payload=True)
+
+
+def _terms(terms: Terms) -> SparseVector:
+    return SparseVector(terms.indices, terms.values)
+
+
+def _condition(condition: Condition) -> FieldCondition:
+    key = field_key(condition.field)
+    if isinstance(condition, AnyOf):
+        return FieldCondition(key=key, match=MatchAny(list(condition.values)))
+    if isinstance(condition, NumberRange):
+        return FieldCondition(key=key, range=RangeFloat(gte=condition.at_least, lte=condition.at_most))
+    if isinstance(condition, DateRange):
+        return FieldCondition(key=key, range=RangeDateTime(gte=_iso(condition.start), lte=_iso(condition.end)))
+    return FieldCondition(key=key, match=MatchText(condition.words))
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

@@ -1,0 +1,209 @@
+"""Qdrant behind qdrant-client: a server or cluster, or `:memory:` for tests of this adapter.
+
+A collection's name is an alias; each rebuild fills a new collection beside the old one and moves the alias.
+Compatible changes are upserted in place. Provenance is the collection's own metadata.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from overfetch.errors import CollectionMissing, StoreError, StoreUnavailable
+from overfetch.filters import AnyOf, Condition, DateRange, FieldKind, NumberRange, Schema
+from overfetch.protocols import EncodedPassage, EncodedQuery
+from overfetch.provenance import Provenance
+from overfetch.settings import RetrievalSettings
+from overfetch.stores.payloads import CONTENT_HASH, DENSE, SPARSE, field_key, from_payload, slug, to_payload
+from overfetch.types import Candidate
+
+PROVENANCE = "overfetch"
+SCROLL_PAGE = 1024
+
+INDEX_TYPES: dict[FieldKind, models.PayloadSchemaType] = {
+    "keyword": models.PayloadSchemaType.KEYWORD,
+    "number": models.PayloadSchemaType.FLOAT,
+    "date": models.PayloadSchemaType.DATETIME,
+    "text": models.PayloadSchemaType.TEXT,
+}
+
+
+def connect(address: str, api_key: str | None) -> "ServerStore":
+    """A client for `:memory:`, `http(s)://HOST:PORT` or `grpc://HOST:PORT`; it connects on first use."""
+    if address == ":memory:":
+        return ServerStore(QdrantClient(":memory:"), address)
+    if address.startswith("grpc://"):
+        host, _, port = address.removeprefix("grpc://").rstrip("/").partition(":")
+        client = QdrantClient(host=host, grpc_port=int(port or 6334), prefer_grpc=True, api_key=api_key)
+        return ServerStore(client, address)
+    return ServerStore(QdrantClient(address, api_key=api_key, check_compatibility=False), address)
+
+
+class ServerStore:
+    """Collections of one Qdrant server."""
+
+    def __init__(self, client: QdrantClient, address: str) -> None:
+        self.client = client
+        self.address = address
+
+    def provenance(self, collection: str) -> Provenance:
+        with self._translated(collection):
+            metadata = self.client.get_collection(self._published(collection)).config.metadata or {}
+        if PROVENANCE not in metadata:
+            raise StoreError(f"{self.address}: collection {collection!r} was not made by Overfetch")
+        return Provenance.model_validate(metadata[PROVENANCE])
+
+    def hashes(self, collection: str) -> dict[str, str]:
+        with self._translated(collection):
+            try:
+                return _read_hashes(self.client, self._published(collection))
+            except CollectionMissing:
+                return {}
+
+    def count(self, collection: str) -> int:
+        with self._translated(collection):
+            return int(self.client.count(self._published(collection), exact=True).count)
+
+    def search(
+        self, collection: str, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
+    ) -> list[Candidate]:
+        with self._translated(collection):
+            request = _search_request(query, conditions, settings)
+            found = self.client.query_points(self._published(collection), with_payload=True, **request).points
+        return [Candidate(passage=from_payload(str(p.id), p.payload or {}), score=p.score) for p in found]
+
+    @contextlib.contextmanager
+    def write(
+        self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False
+    ) -> Iterator["ServerWriter"]:
+        with self._translated(collection):
+            published = self._find_published(collection)
+            if published is not None and not rebuild:
+                yield ServerWriter(self.client, published)
+                return
+            building = _next_name(self.client, collection)
+            _create(self.client, building, provenance, schema)
+            try:
+                yield ServerWriter(self.client, building)
+            except BaseException:
+                self.client.delete_collection(building)
+                raise
+            _move_alias(self.client, slug(collection), published, building)
+
+    def close(self) -> None:
+        self.client.close()
+
+    def _published(self, collection: str) -> str:
+        published = self._find_published(collection)
+        if published is None:
+            raise CollectionMissing(f"collection {collection!r} is not indexed yet: overfetch index {collection}")
+        return published
+
+    def _find_published(self, collection: str) -> str | None:
+        aliases = self.client.get_aliases().aliases
+        return next((a.collection_name for a in aliases if a.alias_name == slug(collection)), None)
+
+    @contextlib.contextmanager
+    def _translated(self, collection: str) -> Iterator[None]:
+        try:
+            yield
+        except (ResponseHandlingException, httpx.TransportError, ConnectionError) as error:
+            raise StoreUnavailable(f"Qdrant at {self.address} does not answer: {error}") from error
+        except UnexpectedResponse as error:
+            raise StoreError(f"Qdrant at {self.address} refused work on {collection!r}: {error}") from error
+
+
+class ServerWriter:
+    """Upserts into one server collection; every call is idempotent."""
+
+    def __init__(self, client: QdrantClient, name: str) -> None:
+        self.client = client
+        self.name = name
+
+    def hashes(self) -> dict[str, str]:
+        return _read_hashes(self.client, self.name)
+
+    def upsert(self, passages: Sequence[EncodedPassage]) -> None:
+        self.client.upsert(self.name, [_point(p) for p in passages], wait=True)
+
+    def delete(self, passage_ids: Sequence[str]) -> None:
+        if passage_ids:
+            self.client.delete(self.name, models.PointIdsList(points=list(passage_ids)), wait=True)
+
+
+def _point(encoded: EncodedPassage) -> models.PointStruct:
+    terms = models.SparseVector(indices=encoded.sparse.indices, values=encoded.sparse.values)
+    vectors: dict[str, Any] = {DENSE: encoded.dense.tolist(), SPARSE: terms}
+    return models.PointStruct(id=encoded.passage.id, vector=vectors, payload=to_payload(encoded.passage))
+
+
+def _read_hashes(client: QdrantClient, name: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    offset: Any = None
+    while True:
+        records, offset = client.scroll(name, limit=SCROLL_PAGE, offset=offset, with_payload=[CONTENT_HASH])
+        found |= {str(record.id): (record.payload or {})[CONTENT_HASH] for record in records}
+        if offset is None:
+            return found
+
+
+def _next_name(client: QdrantClient, collection: str) -> str:
+    """`SLUG--NUMBER`, one above the highest number in use."""
+    prefix = f"{slug(collection)}--"
+    names = [c.name for c in client.get_collections().collections]
+    numbers = [int(n.removeprefix(prefix)) for n in names if n.startswith(prefix) and n.removeprefix(prefix).isdigit()]
+    return f"{prefix}{max(numbers, default=0) + 1:06d}"
+
+
+def _create(client: QdrantClient, name: str, provenance: Provenance, schema: Schema) -> None:
+    client.create_collection(
+        name,
+        vectors_config={DENSE: models.VectorParams(size=provenance.dimension, distance=models.Distance.COSINE)},
+        sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+        metadata={PROVENANCE: provenance.model_dump()},
+    )
+    for field, kind in schema.items():
+        client.create_payload_index(name, field_key(field), INDEX_TYPES[kind])
+
+
+def _move_alias(client: QdrantClient, alias: str, old: str | None, new: str) -> None:
+    """One request, so that a search sees the old or the new collection; the old one is then removed."""
+    actions: list[models.AliasOperations] = []
+    if old is not None:
+        actions.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)))
+    create = models.CreateAlias(collection_name=new, alias_name=alias)
+    actions.append(models.CreateAliasOperation(create_alias=create))
+    client.update_collection_aliases(actions)
+    if old is not None:
+        client.delete_collection(old)
+
+
+def _search_request(
+    query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
+) -> dict[str, Any]:
+    """Dense and BM25 lists fused by RRF inside the engine, or the dense list alone."""
+    only = models.Filter(must=[_condition(c) for c in conditions]) if conditions else None
+    dense = query.dense.tolist()
+    if settings.first_stage == "dense":
+        return {"query": dense, "using": DENSE, "query_filter": only, "limit": settings.top_k}
+    depth = settings.top_k * settings.prefetch
+    lists = [models.Prefetch(query=dense, using=DENSE, limit=depth, filter=only)]
+    if query.sparse.indices:
+        terms = models.SparseVector(indices=query.sparse.indices, values=query.sparse.values)
+        lists.append(models.Prefetch(query=terms, using=SPARSE, limit=depth, filter=only))
+    fusion = models.RrfQuery(rrf=models.Rrf(k=settings.rrf_k))
+    return {"prefetch": lists, "query": fusion, "limit": settings.top_k}
+
+
+def _condition(condition: Condition) -> models.FieldCondition:
+    key = field_key(condition.field)
+    if isinstance(condition, AnyOf):
+        return models.FieldCondition(key=key, match=models.MatchAny(any=list(condition.values)))
+    if isinstance(condition, NumberRange):
+        return models.FieldCondition(key=key, range=models.Range(gte=condition.at_least, lte=condition.at_most))
+    if isinstance(condition, DateRange):
+        return models.FieldCondition(key=key, range=models.DatetimeRange(gte=condition.start, lte=condition.end))
+    return models.FieldCondition(key=key, match=models.MatchText(text=condition.words))

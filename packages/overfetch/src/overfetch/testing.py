@@ -1,0 +1,185 @@
+"""Fakes for tests of sites and services: no model, no server, no files, the same results every time."""
+
+import contextlib
+import time
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from overfetch.engine import Engine
+from overfetch.errors import CollectionMissing
+from overfetch.filters import AnyOf, Condition, DateRange, FullText, NumberRange, Schema, parse_date
+from overfetch.protocols import EncodedPassage, EncodedQuery, RerankScores, SparseVector, Vectors
+from overfetch.provenance import Provenance
+from overfetch.settings import ModelSpec, RetrievalSettings
+from overfetch.sites import Site
+from overfetch.types import Candidate, Passage
+
+DIMENSION = 64
+
+
+def fake_spec(kind: str, name: str = "fake", revision: str = "0") -> ModelSpec:
+    return ModelSpec.model_validate(
+        {
+            "name": name,
+            "kind": kind,
+            "repo": name,
+            "revision": revision,
+            "licence": "none",
+            "max_tokens": 512,
+            "languages": ["en"],
+            "dimension": DIMENSION if kind == "embedder" else None,
+        }
+    )
+
+
+def words_of(text: str) -> list[str]:
+    return "".join(c.lower() if c.isalnum() else " " for c in text).split()
+
+
+class FakeEmbedder:
+    """Hashed bags of words: texts that share words are near each other. Counts what it embeds."""
+
+    def __init__(self, name: str = "fake-embedder", revision: str = "0") -> None:
+        self.spec = fake_spec("embedder", name, revision)
+        self.embedded_passages = 0
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        vectors = np.full((len(texts), DIMENSION), 1e-3, dtype=np.float32)
+        for row, text in enumerate(texts):
+            for word in words_of(text):
+                vectors[row, zlib.crc32(word.encode()) % DIMENSION] += 1
+        unit: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit
+
+    def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        self.embedded_passages += len(texts)
+        return self.embed_queries(texts)
+
+
+class FakeReranker:
+    """Scores by shared words. `failure` is raised instead; `seconds` is spent on each passage."""
+
+    def __init__(self, failure: Exception | None = None, seconds: float = 0.0) -> None:
+        self.spec = fake_spec("reranker", "fake-reranker")
+        self.failure = failure
+        self.seconds = seconds
+
+    def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
+        if self.failure is not None:
+            raise self.failure
+        logits: list[float] = []
+        for passage in passages:
+            if deadline is not None and time.monotonic() >= deadline:
+                break
+            time.sleep(self.seconds)
+            shared = Counter(words_of(query)) & Counter(words_of(passage))
+            logits.append(float(shared.total()) - len(words_of(passage)) / 1000)
+        return RerankScores(logits, 0)
+
+
+class FakeStore:
+    """Collections in a dictionary, searched exactly, with the semantics of the real stores."""
+
+    def __init__(self) -> None:
+        self._collections: dict[str, tuple[Provenance, dict[str, EncodedPassage]]] = {}
+
+    def provenance(self, collection: str) -> Provenance:
+        return self._published(collection)[0]
+
+    def hashes(self, collection: str) -> dict[str, str]:
+        stored = self._collections.get(collection)
+        return {i: p.passage.content_hash for i, p in stored[1].items()} if stored else {}
+
+    def count(self, collection: str) -> int:
+        return len(self._published(collection)[1])
+
+    def search(
+        self, collection: str, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
+    ) -> list[Candidate]:
+        passages = [p for p in self._published(collection)[1].values() if _matches(p.passage, conditions)]
+        dense = {p.passage.id: float(query.dense @ p.dense) for p in passages}
+        sparse = {p.passage.id: _overlap(query.sparse, p.sparse) for p in passages}
+        scores = dense if settings.first_stage == "dense" else _fuse(dense, sparse, settings.rrf_k)
+        best = sorted(passages, key=lambda p: -scores[p.passage.id])[: settings.top_k]
+        return [Candidate(passage=p.passage, score=scores[p.passage.id]) for p in best]
+
+    @contextlib.contextmanager
+    def write(
+        self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False
+    ) -> Iterator["FakeWriter"]:
+        stored = self._collections.get(collection)
+        keep = stored is not None and not rebuild
+        writer = FakeWriter(dict(stored[1]) if stored and keep else {})
+        yield writer
+        self._collections[collection] = (stored[0] if stored and keep else provenance, writer.passages)
+
+    def close(self) -> None:
+        self._collections.clear()
+
+    def _published(self, collection: str) -> tuple[Provenance, dict[str, EncodedPassage]]:
+        if collection not in self._collections:
+            raise CollectionMissing(f"collection {collection!r} is not indexed yet: overfetch index {collection}")
+        return self._collections[collection]
+
+
+class FakeWriter:
+    def __init__(self, passages: dict[str, EncodedPassage]) -> None:
+        self.passages = passages
+
+    def hashes(self) -> dict[str, str]:
+        return {i: p.passage.content_hash for i, p in self.passages.items()}
+
+    def upsert(self, passages: Sequence[EncodedPassage]) -> None:
+        self.passages |= {p.passage.id: p for p in passages}
+
+    def delete(self, passage_ids: Sequence[str]) -> None:
+        for passage_id in passage_ids:
+            self.passages.pop(passage_id, None)
+
+
+def open_fake(site: Site, *, reranker: FakeReranker | None = None) -> Engine:
+    """The site over fakes, its sample corpora indexed."""
+    engine = Engine(site, embedder=FakeEmbedder(), reranker=reranker or FakeReranker(), store=FakeStore())
+    for collection in site.collections:
+        engine.index(collection.name)
+    return engine
+
+
+def _fuse(dense: dict[str, float], sparse: dict[str, float], k: int) -> dict[str, float]:
+    """Reciprocal Rank Fusion; passages without a shared term are not in the sparse list."""
+    fused: Counter[str] = Counter()
+    for scores in (dense, {i: s for i, s in sparse.items() if s > 0}):
+        for rank, passage_id in enumerate(sorted(scores, key=lambda i: -scores[i])):
+            fused[passage_id] += 1 / (k + rank)  # type: ignore[assignment]
+    return dict(fused)
+
+
+def _overlap(query: SparseVector, passage: SparseVector) -> float:
+    weights = dict(zip(passage.indices, passage.values, strict=True))
+    return sum(weights.get(index, 0.0) for index in query.indices)
+
+
+def _matches(passage: Passage, conditions: Sequence[Condition]) -> bool:
+    return all(_holds(condition, passage.metadata.get(condition.field)) for condition in conditions)
+
+
+def _holds(condition: Condition, value: Any) -> bool:
+    if value is None:
+        return False
+    values = value if isinstance(value, list) else [value]
+    match condition:
+        case AnyOf():
+            return bool({str(v) for v in values} & set(condition.values))
+        case FullText():
+            return set(words_of(condition.words)) <= set(words_of(str(value)))
+        case NumberRange():
+            low, high = condition.at_least, condition.at_most
+            return any((low is None or float(v) >= low) and (high is None or float(v) <= high) for v in values)
+        case DateRange():
+            dates = [parse_date(str(v)) for v in values]
+            start, end = condition.start, condition.end
+            return any((start is None or d >= start) and (end is None or d <= end) for d in dates)

@@ -1,0 +1,131 @@
+"""The data that travels through Overfetch: frozen, validated, without behaviour of their own."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Literal
+from uuid import UUID, uuid5
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MetadataValue = str | int | float | bool | list[str] | None
+Metadata = Mapping[str, MetadataValue]
+RerankStatus = Literal["full", "partial", "skipped", "off", "failed"]
+AnswerMode = Literal["lm", "extractive"]
+
+PASSAGE_NAMESPACE = UUID("6f1c9a52-3f0e-5c53-9a4b-0f9c1de2a7b1")
+
+
+class Frozen(BaseModel):
+    """Refuses unknown fields and changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Document(Frozen):
+    """One source document: a page, a record, an event. `text` is Markdown or plain text."""
+
+    id: str = Field(min_length=1)
+    title: str
+    text: str
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class Chunk(Frozen):
+    """What a chunker makes of a document: a breadcrumb, the text under it, metadata of its own."""
+
+    breadcrumb: str
+    text: str
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class Passage(Frozen):
+    """One retrievable text. `id` is uuid5 of document id and position: stable over runs and stores."""
+
+    id: str
+    document_id: str
+    title: str
+    breadcrumb: str
+    text: str
+    position: int
+    metadata: Metadata
+
+    @classmethod
+    def of(cls, document: Document, position: int, chunk: Chunk) -> "Passage":
+        return cls(
+            id=str(uuid5(PASSAGE_NAMESPACE, f"{document.id}\x1f{position}")),
+            document_id=document.id,
+            title=document.title,
+            breadcrumb=chunk.breadcrumb,
+            text=chunk.text,
+            position=position,
+            metadata={**document.metadata, **chunk.metadata},
+        )
+
+    @property
+    def reading(self) -> str:
+        """What the models read: breadcrumb and text."""
+        return f"{self.breadcrumb}\n{self.text}" if self.breadcrumb else self.text
+
+    @property
+    def content_hash(self) -> str:
+        """sha256 over everything that is stored: any change means an upsert."""
+        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+
+
+class Candidate(Frozen):
+    """A passage as the first stage returned it. `score` is comparable within one query only."""
+
+    passage: Passage
+    score: float
+
+
+class Hit(Frozen):
+    """A kept passage. `rank` is final (from 1); `rerank_score` is a raw logit, None where not scored."""
+
+    rank: int
+    passage: Passage
+    first_stage_rank: int
+    first_stage_score: float
+    rerank_score: float | None = None
+
+
+class Timings(Frozen):
+    """Milliseconds per stage."""
+
+    embed: float
+    search: float
+    rerank: float
+    total: float
+
+
+class Retrieval(Frozen):
+    """The outcome of one query: hits in final order and how they came about."""
+
+    query: str
+    collection: str
+    hits: tuple[Hit, ...]
+    rerank_status: RerankStatus
+    rerank_reason: str | None = None
+    truncated_tokens: int = 0
+    timings_ms: Timings
+    provenance: Mapping[str, str]
+
+
+class Citation(Frozen):
+    """A verbatim quote from a retrieved passage."""
+
+    passage_id: str
+    document_id: str
+    quote: str
+
+
+class Answer(Frozen):
+    """An answer with its checked citations and the retrievals that ground it."""
+
+    question: str
+    answer: str
+    mode: AnswerMode
+    reason: str | None = None
+    citations: tuple[Citation, ...]
+    retrievals: tuple[Retrieval, ...]

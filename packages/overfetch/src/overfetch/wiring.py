@@ -1,0 +1,129 @@
+"""The only module that picks real backends, and only on call: nothing heavy is imported before it is needed."""
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from overfetch.answering import LanguageModel
+from overfetch.engine import Engine
+from overfetch.errors import SettingsError
+from overfetch.inference.preparing import Report, prepare, prepared_folder
+from overfetch.protocols import Embedder, Reranker, RerankScores, Store, Vectors
+from overfetch.settings import Environment, ModelSpec, find_profile, read_environment
+from overfetch.sites import Site, load_site
+
+Model = TypeVar("Model")
+
+SERVER_SCHEMES = ("http://", "https://", "grpc://")
+
+
+def open_site(
+    site: Site | str,
+    *,
+    profile: str | None = None,
+    environment: Environment | None = None,
+    report: Report = lambda message: None,
+) -> Engine:
+    """A site ready to search. Models load on first use; those that ship in wheels are prepared if need be.
+
+    Raises SettingsError (unknown site or profile, bad address) and StoreUnavailable.
+    """
+    found = load_site(site) if isinstance(site, str) else site
+    chosen = environment or read_environment()
+    pair = find_profile(profile or chosen.profile)
+    return Engine(
+        found,
+        embedder=LazyEmbedder(pair.embedder, lambda: load_embedder(pair.embedder, chosen, report)),
+        reranker=LazyReranker(pair.reranker, lambda: load_reranker(pair.reranker, chosen, report)),
+        store=open_store(chosen),
+        lm=language_model(chosen),
+    )
+
+
+def language_model(environment: Environment) -> LanguageModel | None:
+    if environment.lm is None:
+        return None
+    return LanguageModel(
+        name=environment.lm,
+        api_base=environment.lm_api_base,
+        api_key=environment.lm_api_key,
+        timeout_s=environment.lm_timeout_s,
+    )
+
+
+def open_store(environment: Environment) -> Store:
+    """The store at `OVERFETCH_QDRANT`. Raises SettingsError naming the allowed forms."""
+    address = environment.store_address
+    if address.startswith("file:"):
+        from overfetch.stores.edge import EdgeStore
+
+        return EdgeStore(Path(address.removeprefix("file:")).expanduser())
+    if address == ":memory:" or address.startswith(SERVER_SCHEMES):
+        from overfetch.stores.server import connect
+
+        return connect(address, environment.qdrant_api_key)
+    raise SettingsError(f"OVERFETCH_QDRANT is {address!r}; allowed: file:PATH, :memory:, http(s)://..., grpc://...")
+
+
+def load_embedder(spec: ModelSpec, environment: Environment, report: Report) -> Embedder:
+    folder = _ready(spec, environment, report)
+    if (folder / "model.onnx").exists():
+        from overfetch.inference.onnx import OnnxEmbedder
+
+        return OnnxEmbedder(folder, spec, environment.threads)
+    from overfetch.inference.hub import HubEmbedder
+
+    return HubEmbedder(folder, spec)
+
+
+def load_reranker(spec: ModelSpec, environment: Environment, report: Report) -> Reranker:
+    folder = _ready(spec, environment, report)
+    if (folder / "model.onnx").exists():
+        from overfetch.inference.onnx import OnnxReranker
+
+        return OnnxReranker(folder, spec, environment.threads)
+    from overfetch.inference.hub import HubReranker
+
+    return HubReranker(folder, spec)
+
+
+def _ready(spec: ModelSpec, environment: Environment, report: Report) -> Path:
+    """Models of wheels are prepared on first use; hub models only by `overfetch models prepare`."""
+    if spec.package is not None:
+        return prepare(spec, environment.cache, report)
+    return prepared_folder(spec, environment.cache)
+
+
+class Lazy(Generic[Model]):
+    """Loads once, on first use, whichever thread comes first."""
+
+    def __init__(self, spec: ModelSpec, load: Callable[[], Model]) -> None:
+        self.spec = spec
+        self._load = load
+        self._model: Model | None = None
+        self._loading = threading.Lock()
+
+    @property
+    def model(self) -> Model:
+        with self._loading:
+            if self._model is None:
+                self._model = self._load()
+            return self._model
+
+
+class LazyEmbedder(Lazy[Embedder]):
+    """An Embedder that loads on first use."""
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        return self.model.embed_queries(texts)
+
+    def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        return self.model.embed_passages(texts)
+
+
+class LazyReranker(Lazy[Reranker]):
+    """A Reranker that loads on first use."""
+
+    def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
+        return self.model.score(query, passages, deadline)

@@ -1,0 +1,47 @@
+"""builddaily: resource pages about developer and AI tools."""
+
+from pathlib import Path
+
+from builddaily.chunking import CHUNKER, chunk_page
+from overfetch import Collection, FieldKind, FieldMap, RetrievalSettings, Site
+
+PAGES = FieldMap(
+    id=("_id", "id", "slug"),
+    metadata={
+        "kind": ("kind",),
+        "category": ("category", "repo"),
+        "tags": ("tags",),
+        "updated": ("updated",),
+        "summary": ("summary",),
+        "license": ("license",),
+        "sample": ("sample",),
+    },
+)
+FILTERS: dict[str, FieldKind] = {"kind": "keyword", "category": "keyword", "tags": "keyword", "updated": "date"}
+SAMPLES = Path(__file__).parent / "samples"
+
+RESOURCES = Collection(
+    name="resources",
+    sample=SAMPLES,
+    fields=PAGES,
+    chunk=chunk_page,
+    chunker=CHUNKER,
+    filters=FILTERS,
+    answering="builddaily.answering:answer_resources",
+    # The exact right page must come first: passages of one page collapse to their best.
+    retrieval=RetrievalSettings(top_k=20, top_n=5, one_per_document=True),
+)
+CHAT = Collection(
+    name="chat",
+    sample=SAMPLES,
+    fields=PAGES,
+    chunk=chunk_page,
+    chunker=CHUNKER,
+    filters=FILTERS,
+    answering="builddaily.answering:answer_chat",
+    retrieval=RetrievalSettings(top_k=20, top_n=5),
+)
+
+SITE = Site(name="builddaily", title="Build Daily", collections=(RESOURCES, CHAT), ask="chat")
+
+__all__ = ["SITE"]

@@ -1,0 +1,89 @@
+"""paiddaily: tickers with their set-ups, and an archive of dated catalysts."""
+
+from pathlib import Path
+
+from overfetch import Collection, FieldMap, RetrievalSettings, Site
+from paiddaily.chunking import (
+    CATALYST_CHUNKER,
+    TICKER_CHUNKER,
+    adapt_catalyst,
+    adapt_ticker,
+    chunk_catalyst,
+    chunk_ticker,
+)
+
+SAMPLES = Path(__file__).parent / "samples"
+
+TICKERS = Collection(
+    name="tickers",
+    sample=SAMPLES / "tickers.jsonl",
+    fields=FieldMap(
+        id=("_id", "symbol"),
+        title=("title", "name"),
+        metadata={
+            "symbol": ("us_symbol", "symbol"),
+            "sector": ("sector",),
+            "industry": ("industry",),
+            "asset_class": ("asset_class",),
+            "country": ("country",),
+            "next_earnings": ("next_earnings",),
+            "updated": ("updated",),
+            "sample": ("sample",),
+        },
+    ),
+    adapt=adapt_ticker,
+    chunk=chunk_ticker,
+    chunker=TICKER_CHUNKER,
+    filters={
+        "symbol": "keyword",
+        "sector": "keyword",
+        "industry": "keyword",
+        "asset_class": "keyword",
+        "country": "keyword",
+        "next_earnings": "date",
+        "updated": "date",
+    },
+    known_at="updated",
+    answering="paiddaily.answering:answer_tickers",
+    # One row a ticker: its best section speaks for it.
+    retrieval=RetrievalSettings(top_k=20, top_n=5, one_per_document=True),
+)
+CATALYSTS = Collection(
+    name="catalysts",
+    sample=SAMPLES / "catalysts.jsonl",
+    fields=FieldMap(
+        metadata={
+            "date": ("date",),
+            "entity": ("entity",),
+            "symbol": ("symbol",),
+            "type": ("type",),
+            "asset_class": ("asset_class",),
+            "sector": ("sector",),
+            "outcome": ("outcome",),
+            "outcome_date": ("outcome_date",),
+            "sample": ("sample",),
+        },
+        required=("date",),
+    ),
+    adapt=adapt_catalyst,
+    chunk=chunk_catalyst,
+    chunker=CATALYST_CHUNKER,
+    filters={
+        "date": "date",
+        "known_at": "date",
+        "entity": "keyword",
+        "symbol": "keyword",
+        "type": "keyword",
+        "asset_class": "keyword",
+        "sector": "keyword",
+    },
+    date="date",
+    # `as_of` bounds what was known, not when the event was: outcomes became known later.
+    known_at="known_at",
+    answering="paiddaily.answering:answer_catalysts",
+    retrieval=RetrievalSettings(top_k=20, top_n=5, one_per_document=True),
+)
+
+SITE = Site(name="paiddaily", title="Paid Daily", collections=(TICKERS, CATALYSTS), ask="tickers")
+
+__all__ = ["SITE"]

@@ -1,0 +1,41 @@
+"""sagedaily: a canon of cards, planets, signs and aspects that grounds each reading."""
+
+from pathlib import Path
+
+from overfetch import Collection, FieldMap, RetrievalSettings, Site
+from sagedaily.chunking import CHUNKER, adapt_entry, chunk_entry, parse_draw
+
+CANON = Collection(
+    name="canon",
+    sample=Path(__file__).parent / "samples" / "canon.jsonl",
+    fields=FieldMap(
+        metadata={
+            "kind": ("kind",),
+            "subject": ("subject", "title"),
+            "orientation": ("orientation",),
+            "work": ("work",),
+            "suit": ("suit",),
+            "license": ("license",),
+            "sample": ("sample",),
+        },
+    ),
+    adapt=adapt_entry,
+    chunk=chunk_entry,
+    chunker=CHUNKER,
+    filters={
+        "kind": "keyword",
+        "subject": "keyword",
+        "orientation": "keyword",
+        "work": "keyword",
+        "suit": "keyword",
+    },
+    # A reading is asked with its parts, one for each card or transit: `--part "The Tower, reversed"`.
+    parse_part=parse_draw,
+    answering="sagedaily.answering:answer_canon",
+    # Low volume, high stakes: 3 to 5 passages ground each part of a reading.
+    retrieval=RetrievalSettings(top_k=20, top_n=4),
+)
+
+SITE = Site(name="sagedaily", title="Sage Daily", collections=(CANON,), ask="canon")
+
+__all__ = ["SITE"]
