@@ -47,7 +47,7 @@ class GroundedModule(dspy.Module):
         return dspy.Prediction(answer=draft.answer, citations=draft.citations, retrievals=retrievals, reply=reply)
 
 
-def citations_hold(example: dspy.Example, prediction: dspy.Prediction, trace: object = None) -> float:
+def citations_hold(_example: dspy.Example, prediction: dspy.Prediction, trace: object = None) -> float:
     """A DSPy metric: the share of citations that are verbatim and retrieved; 0 without any.
 
     While an optimiser collects demonstrations (`trace` is given), only a perfect answer passes.

@@ -35,6 +35,8 @@ async def answer_with_async(module: dspy.Module, request: AnswerRequest) -> Draf
                 prediction = await module.acall(question=request.question)
     finally:
         await lm.aclose()
+    if not prediction.answer.strip():
+        raise AnswerError(f"language model {request.lm.name!r} gave an empty answer; try a more capable model")
     return Draft(answer=prediction.answer, citations=prediction.citations)
 
 
@@ -52,8 +54,10 @@ def _translated(lm: LanguageModel) -> Iterator[None]:
         reply = _shorten(error.lm_response)
         raise AnswerError(f"{model} replied in no readable form: {reply!r}; try a more capable model") from error
     except (dspy.DSPyError, ImportError) as error:
+        # The first line says what happened; what follows is advice for users of DSPy.
+        reason = _shorten(str(error).partition("\n")[0])
         raise AnswerError(
-            f"{model} failed: {_shorten(str(error))}; check OVERFETCH_LM and its address and key"
+            f"{model} failed ({type(error).__name__}: {reason}); check OVERFETCH_LM and its address and key"
         ) from error
 
 

@@ -56,18 +56,21 @@ def answer(
     if lm is not None and any(r.hits for r in retrievals):
         try:
             request = AnswerRequest(question=question, retrievals=tuple(retrievals), lm=lm)
-            draft = load_answer_function(answering)(request)
-            return Answer(
-                question=question,
-                answer=draft.answer,
-                mode="lm",
-                citations=tuple(keep_valid(draft.citations, retrievals)),
-                retrievals=tuple(retrievals),
-            )
+            return _checked(load_answer_function(answering)(request), request)
         except AnswerError as error:
             log.warning("answering extractively: %s", error)
             reason = str(error)
     return extractive_answer(question, retrievals, reranker, reason)
+
+
+def _checked(draft: Draft, request: AnswerRequest) -> Answer:
+    """The draft with the citations that hold. Raises AnswerError where it cites, and none does."""
+    citations = tuple(keep_valid(draft.citations, request.retrievals))
+    if draft.citations and not citations:
+        raise AnswerError(f"none of the {len(draft.citations)} citations of {request.lm.name!r} is in the sources")
+    return Answer(
+        question=request.question, answer=draft.answer, mode="lm", citations=citations, retrievals=request.retrievals
+    )
 
 
 def load_answer_function(path: str) -> AnswerFunction:
@@ -75,7 +78,7 @@ def load_answer_function(path: str) -> AnswerFunction:
     module, _, name = path.partition(":")
     try:
         function: AnswerFunction = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError) as error:
         raise AnswerError(f"cannot load the answer module {path!r}: {error}") from error
     return function
 

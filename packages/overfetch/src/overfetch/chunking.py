@@ -12,17 +12,22 @@ BREADCRUMB_SEPARATOR = " > "
 
 
 def split_at_headings(markdown: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    """(heading path, text below it) for every section with text. Fenced code is never split at a `#`.
+    """(heading path, text below it) for every section; a heading with nothing below it is text of its own.
+
+    Fenced code is never split at a `#`.
 
     >>> list(split_at_headings("intro\\n\\n# A\\none\\n## B\\ntwo"))
     [((), 'intro'), (('A',), 'one'), (('A', 'B'), 'two')]
     """
-    lines = markdown.splitlines()
+    # The parser's notion of a line: splitlines() would also cut at form feeds and Unicode separators.
+    lines = re.split(r"\r\n?|\n", markdown)
     path: list[tuple[int, str]] = []
     start = 0
     for first, after, level, heading in [*_headings(markdown), (len(lines), len(lines), 0, "")]:
         if text := "\n".join(lines[start:first]).strip():
             yield tuple(name for _, name in path), text
+        elif path and path[-1][1] and level <= path[-1][0]:
+            yield tuple(name for _, name in path[:-1]), path[-1][1]
         path = [*(entry for entry in path if entry[0] < level), (level, heading)]
         start = after
 
@@ -32,11 +37,13 @@ def _headings(markdown: str) -> Iterator[tuple[int, int, int, str]]:
     tokens = MarkdownIt("commonmark").parse(markdown)
     for token, inline in pairwise(tokens):
         if token.type == "heading_open" and token.level == 0 and token.map:
-            yield token.map[0], token.map[1], int(token.tag[1:]), inline.content.strip()
+            yield token.map[0], token.map[1], int(token.tag[1:]), " ".join(inline.content.split())
 
 
 def split_by_words(text: str, max_words: int) -> list[str]:
     """Pieces of at most `max_words` words, cut between paragraphs, then lines, then sentences, then words.
+
+    A word is what stands between white space, however long it is.
 
     >>> split_by_words("one two\\n\\nthree four\\n\\nfive", 4)
     ['one two\\n\\nthree four', 'five']
@@ -62,7 +69,8 @@ def _pack(text: str, max_words: int, separators: tuple[str, ...]) -> list[str]:
 def _split_keeping_stops(text: str, separator: str) -> list[str]:
     if separator == ". ":
         return re.split(r"(?<=[.!?]) +", text)
-    return [piece for piece in text.split(separator) if piece.strip()]
+    pieces = text.split() if separator == " " else text.split(separator)
+    return [piece for piece in pieces if piece.strip()]
 
 
 def chunk_by_headings(document: Document, max_words: int) -> Iterator[Chunk]:

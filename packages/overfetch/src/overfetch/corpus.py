@@ -4,8 +4,10 @@ The whole source is read and checked before anything is written, so a broken lin
 """
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from overfetch.types import Document, Frozen, MetadataValue
 
 Record = Mapping[str, Any]
 Located = tuple[str, Record]
+Adapt = Callable[[Record], Record]
 
 
 class FieldMap(Frozen):
@@ -34,26 +37,28 @@ class FieldMap(Frozen):
 
 
 def read_documents(
-    source: Path,
+    sources: Sequence[Path],
     fields: FieldMap,
     *,
     dates: Set[str] = frozenset(),
-    adapt: Callable[[Record], Record] | None = None,
+    adapt: Adapt | None = None,
 ) -> list[Document]:
-    """Every document of `source`; `adapt` may reshape a record first, `dates` names the metadata that are dates.
+    """Every document of all `sources`; `adapt` may reshape a record first, `dates` names the metadata that are dates.
 
     Raises CorpusError naming file and line on the first broken record, a duplicate id, or an empty source.
     """
     documents: dict[str, Document] = {}
     places: dict[str, str] = {}
-    for place, record in _records(source):
-        document = _document(place, adapt(record) if adapt else record, fields)
+    for place, record in chain.from_iterable(map(_records, sources)):
+        document = _document(place, _adapted(place, record, adapt), fields)
         _check_metadata(place, document, fields.required, dates)
         if document.id in documents:
             raise CorpusError(f"{place}: duplicate document id {document.id!r}, first seen at {places[document.id]}")
         documents[document.id], places[document.id] = document, place
     if not documents:
-        raise CorpusError(f"{source}: no documents found; expected Markdown files, JSONL lines or CSV rows")
+        raise CorpusError(
+            f"{', '.join(map(str, sources))}: no documents found; expected Markdown files, JSONL lines or CSV rows"
+        )
     return list(documents.values())
 
 
@@ -83,7 +88,7 @@ def _read_markdown(path: Path) -> Iterator[Located]:
         raise CorpusError(f"{path}:1: missing front matter; begin with a '---' block that has at least 'title:'")
     try:
         page = frontmatter.loads(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-02-30
         raise CorpusError(f"{path}:1: front matter is not valid YAML: {' '.join(str(error).split())}") from error
     yield f"{path}:1", {"_id": path.stem, **page.metadata, "text": page.content}
 
@@ -97,20 +102,26 @@ def _read_jsonl(path: Path) -> Iterator[Located]:
 def _parse_object(place: str, line: str) -> Record:
     try:
         record = json.loads(line)
+        json.dumps(record, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise CorpusError(f"{place}: broken JSON: {error.msg} at column {error.colno}") from error
+    except ValueError as error:  # half of a surrogate pair, or a number of thousands of digits
+        raise CorpusError(f"{place}: JSON that cannot be stored: {error}") from error
     if not isinstance(record, dict):
         raise CorpusError(f"{place}: expected a JSON object, found {type(record).__name__}")
     return record
 
 
 def _read_csv(path: Path) -> Iterator[Located]:
-    reader = csv.DictReader(_read_text(path).splitlines(keepends=True))
-    for record in reader:
-        if None in record or None in record.values():
-            columns = len(reader.fieldnames or ())
-            raise CorpusError(f"{path}:{reader.line_num}: expected {columns} columns as in the header line")
-        yield f"{path}:{reader.line_num}", record
+    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""), strict=True)
+    try:
+        for record in reader:
+            if None in record or None in record.values():
+                columns = len(reader.fieldnames or ())
+                raise CorpusError(f"{path}:{reader.line_num}: expected {columns} columns as in the header line")
+            yield f"{path}:{reader.line_num}", record
+    except csv.Error as error:
+        raise CorpusError(f"{path}:{reader.line_num + 1}: broken CSV: {error}") from error
 
 
 READERS: dict[str, Callable[[Path], Iterator[Located]]] = {
@@ -118,6 +129,13 @@ READERS: dict[str, Callable[[Path], Iterator[Located]]] = {
     ".jsonl": _read_jsonl,
     ".csv": _read_csv,
 }
+
+
+def _adapted(place: str, record: Record, adapt: Adapt | None) -> Record:
+    try:
+        return adapt(record) if adapt else record
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise CorpusError(f"{place}: not a record of this collection: {type(error).__name__}: {error}") from error
 
 
 def _document(place: str, record: Record, fields: FieldMap) -> Document:
@@ -149,6 +167,8 @@ def _required(place: str, record: Record, target: str, names: Sequence[str]) -> 
     value = _first(record, names)
     if value is None or not str(value).strip():
         raise CorpusError(f"{place}: no {target}: expected a non-empty {' or '.join(map(repr, names))}")
+    if isinstance(value, list | dict | bool):
+        raise CorpusError(f"{place}: {target} is a {type(value).__name__}, expected text")
     return str(value)
 
 

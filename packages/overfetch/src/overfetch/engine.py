@@ -92,21 +92,20 @@ class Engine:
     def index(
         self,
         collection: str,
-        source: Path | None = None,
-        *,
+        *sources: Path,
         rebuild: bool = False,
         dry_run: bool = False,
         progress: Progress = lambda done, total: None,
     ) -> IndexReport:
-        """Makes the collection equal to `source` (the sample corpus by default). See `overfetch.indexing.index`."""
+        """Makes the collection equal to its sources (the sample corpus by default). See `overfetch.indexing.index`."""
         chosen = self.site.collection(collection)
         return indexing.index(
             self.name_of(collection),
             chosen,
-            chosen.read(source),
+            chosen.read(*sources),
             store=self.store,
             embedder=self.embedder,
-            provenance=self._provenance(chosen, str(source.resolve()) if source else SAMPLE),
+            provenance=self._provenance(chosen, " ".join(str(s.resolve()) for s in sources) or SAMPLE),
             rebuild=rebuild,
             dry_run=dry_run,
             progress=progress,
@@ -145,8 +144,15 @@ def _bounds(collection: Collection, as_of: str | None, near: str | None) -> Iter
         yield DateRange(field=field, end=parse_date(as_of, end_of_day=True))
     if near is not None:
         field = _date_field(collection, collection.date, "near", near)
-        days = timedelta(days=collection.near_days)
-        yield DateRange(field=field, start=parse_date(near) - days, end=parse_date(near, end_of_day=True) + days)
+        yield _around(field, near, timedelta(days=collection.near_days))
+
+
+def _around(field: str, near: str, days: timedelta) -> DateRange:
+    first, last = parse_date(near), parse_date(near, end_of_day=True)
+    try:
+        return DateRange(field=field, start=first - days, end=last + days)
+    except OverflowError as error:
+        raise SettingsError(f"bad date {near!r}: nothing lies near the ends of the calendar") from error
 
 
 def _date_field(collection: Collection, field: str | None, option: str, given: str) -> str:

@@ -1,5 +1,7 @@
 """Typed filters: the same conditions give the same passages on every store."""
 
+import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Literal
@@ -42,19 +44,27 @@ class FullText(Frozen):
 
 
 Condition = AnyOf | NumberRange | DateRange | FullText
-OPERATORS = (">=", "<=", "=")
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+MOMENT = re.compile(DAY.pattern + r"[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
+# The first operator counts: a value may contain others.
+CONDITION = re.compile(r"\s*([^<>=]*[^<>=\s])\s*(>=|<=|=)\s*(\S|\S.*\S)\s*", re.DOTALL)
 
 
 def parse_date(text: str, *, end_of_day: bool = False) -> datetime:
-    """An ISO date or date-time as UTC; a bare date means its first or last instant. Raises SettingsError."""
+    """An ISO date or date-time as UTC; a bare date means its first or last instant. Raises SettingsError.
+
+    Only the forms that every store reads: others would be stored and then never found by a date filter.
+    """
     try:
-        if len(text) == len("2026-01-31"):
+        if DAY.fullmatch(text):
             moment = datetime.combine(date.fromisoformat(text), time.max if end_of_day else time.min)
-        else:
+        elif MOMENT.fullmatch(text):
             moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise SettingsError(f"bad date {text!r}: write YYYY-MM-DD or an ISO date-time") from error
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        else:
+            raise ValueError(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise SettingsError(f"bad date {text!r}: write YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS, with Z or +HH:MM") from error
 
 
 def parse_condition(text: str, schema: Schema) -> Condition:
@@ -63,10 +73,10 @@ def parse_condition(text: str, schema: Schema) -> Condition:
     >>> parse_condition("sector=DeFi|Layer 1", {"sector": "keyword"})
     AnyOf(field='sector', values=('DeFi', 'Layer 1'))
     """
-    operator = next((o for o in OPERATORS if o in text), None)
-    field, _, value = (part.strip() for part in text.partition(operator or "="))
-    if operator is None or not field or not value:
+    parts = CONDITION.fullmatch(text)
+    if parts is None:
         raise SettingsError(f"bad filter {text!r}: write FIELD=VALUE, FIELD=A|B, FIELD>=VALUE or FIELD<=VALUE")
+    field, operator, value = parts.groups()
     if field not in schema:
         raise SettingsError(f"unknown filter field {field!r}; this collection has: {', '.join(schema) or 'none'}")
     return _condition(field, schema[field], operator, value)
@@ -90,6 +100,9 @@ def _condition(field: str, kind: FieldKind, operator: str, value: str) -> Condit
 
 def _number(field: str, value: str) -> float:
     try:
-        return float(value)
+        number = float(value)
     except ValueError as error:
         raise SettingsError(f"field {field!r} holds numbers, given {value!r}") from error
+    if not math.isfinite(number):
+        raise SettingsError(f"field {field!r} holds finite numbers, given {value!r}")
+    return number

@@ -1,12 +1,13 @@
 """The whole read path on one page: embed, search `top_k`, rerank, keep `top_n`."""
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from itertools import count
 from typing import NamedTuple
 
-from overfetch.errors import DeadlineExceeded, SettingsError
+from overfetch.errors import DeadlineExceeded, ModelError, SettingsError
 from overfetch.filters import Condition
 from overfetch.protocols import Embedder, EncodedQuery, Reranker, Store
 from overfetch.provenance import FIRST_STAGE_FIELDS, Provenance, require_match
@@ -40,8 +41,8 @@ def retrieve(
     """Both stages for one query.
 
     Raises SettingsError on an empty query, CollectionMissing, ProvenanceMismatch, and DeadlineExceeded
-    where not even the first stage fits into `deadline_ms`. A failing reranker raises nothing: the hits come
-    in first-stage order and `rerank_status` says so.
+    where `deadline_ms` passed and the first stage has nothing to show. A failing reranker raises nothing:
+    the hits come in first-stage order and `rerank_status` says so.
     """
     if not query.strip():
         raise SettingsError(f"the query is empty (given {query!r}); write what to search for")
@@ -90,6 +91,7 @@ def rerank(
         return Reranked([], "skipped", "the first stage found nothing")
     try:
         scores = reranker.score(query, [c.passage.reading for c in candidates], deadline)
+        _require_usable(scores.logits, len(candidates))
     except Exception as error:
         log.warning("reranking %r failed, keeping first-stage order: %s", query, error)
         return Reranked([], "failed", f"{type(error).__name__}: {error}")
@@ -98,6 +100,13 @@ def rerank(
         return Reranked(scores.logits, "full", None, scores.truncated_tokens)
     reason = f"the deadline of {settings.deadline_ms} ms allowed {read} of {len(candidates)} passages"
     return Reranked(scores.logits, "partial" if read else "skipped", reason, scores.truncated_tokens)
+
+
+def _require_usable(logits: Sequence[float], passages: int) -> None:
+    if len(logits) > passages:
+        raise ModelError(f"the reranker returned {len(logits)} scores for {passages} passages")
+    if not all(map(math.isfinite, logits)):
+        raise ModelError("the reranker returned scores that are not finite numbers")
 
 
 def order(candidates: Sequence[Candidate], logits: Sequence[float], settings: RetrievalSettings) -> tuple[Hit, ...]:

@@ -52,10 +52,10 @@ class Collection(Frozen):
                 raise ValueError(f"{field!r} is no date among the filters")
         return self
 
-    def read(self, source: Path | None = None) -> list[Document]:
-        """The documents of `source`, by default the sample corpus. Raises CorpusError."""
+    def read(self, *sources: Path) -> list[Document]:
+        """The documents of all sources, by default of the sample corpus. Raises CorpusError."""
         dates = {field for field, kind in self.filters.items() if kind == "date"}
-        return read_documents(source or self.sample, self.fields, dates=dates, adapt=self.adapt)
+        return read_documents(sources or [self.sample], self.fields, dates=dates, adapt=self.adapt)
 
 
 class Site(Frozen):

@@ -52,6 +52,8 @@ class Passage(Frozen):
 
     @classmethod
     def of(cls, document: Document, position: int, chunk: Chunk) -> "Passage":
+        """The chunk's metadata override the document's; None takes one away."""
+        metadata = {**document.metadata, **chunk.metadata}
         return cls(
             id=str(uuid5(PASSAGE_NAMESPACE, f"{document.id}\x1f{position}")),
             document_id=document.id,
@@ -59,7 +61,7 @@ class Passage(Frozen):
             breadcrumb=chunk.breadcrumb,
             text=chunk.text,
             position=position,
-            metadata={**document.metadata, **chunk.metadata},
+            metadata={name: value for name, value in metadata.items() if value is not None},
         )
 
     @property

@@ -62,7 +62,9 @@ class TickerAnswer(GroundedModule):
         lines: list[str] = []
         citations: list[Citation] = []
         for row in reply.ranking:
-            own = {number: passage for number, passage in numbered.items() if passage.metadata["symbol"] == row.symbol}
+            own = {
+                number: passage for number, passage in numbered.items() if passage.metadata.get("symbol") == row.symbol
+            }
             if own:
                 lines.append(f"{len(lines) + 1}. {row.symbol}: {row.evidence}")
                 citations.extend(cite(row.quotes, own))

@@ -50,12 +50,13 @@ def chunk_catalyst(event: Document) -> Iterator[Chunk]:
     [('Pair opens.', '2025-01-01'), ('Sold.', '2025-01-31')]
     """
     happened = str(event.metadata["date"])
+    hidden = {"outcome": None, "outcome_date": None}
     breadcrumb = f"{event.title} ({happened})"
     for piece in split_by_words(event.text, MAX_WORDS):
-        yield Chunk(breadcrumb=breadcrumb, text=piece, metadata={"known_at": happened})
+        yield Chunk(breadcrumb=breadcrumb, text=piece, metadata={**hidden, "known_at": happened})
     if outcome := event.metadata.get("outcome"):
         known_at = str(event.metadata.get("outcome_date") or _later(happened))
-        yield Chunk(breadcrumb=f"{breadcrumb} > Outcome", text=str(outcome), metadata={"known_at": known_at})
+        yield Chunk(breadcrumb=f"{breadcrumb} > Outcome", text=str(outcome), metadata={**hidden, "known_at": known_at})
 
 
 def _later(happened: str) -> str:

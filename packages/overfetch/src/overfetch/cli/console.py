@@ -61,13 +61,13 @@ def opened(target: str, profile: str | None) -> Iterator[tuple[Engine, str | Non
         yield engine, collection or None
 
 
-def index_with_progress(engine: Engine, collection: str, source: Path | None = None, **options: Any) -> IndexReport:
+def index_with_progress(engine: Engine, collection: str, *sources: Path, **options: Any) -> IndexReport:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=notices, transient=True) as bar:
         task = bar.add_task(f"indexing {engine.name_of(collection)}", total=None)
         return engine.index(
             collection,
-            source,
+            *sources,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
             **options,
         )

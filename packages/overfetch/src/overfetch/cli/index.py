@@ -15,7 +15,8 @@ from overfetch.sites import load_site, site_names
 def index(
     target: Target,
     source: Annotated[
-        Path | None, typer.Option(help="Folder of Markdown, or a JSONL or CSV file; by default the sample corpus.")
+        list[Path] | None,
+        typer.Option(help="Folder of Markdown, or a JSONL or CSV file; repeatable; by default the sample corpus."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change; change nothing.")] = False,
     rebuild: Annotated[
@@ -26,11 +27,14 @@ def index(
 ) -> None:
     """Make a collection equal to its source; what did not change is not embedded again."""
     with opened(target, profile) as (engine, named):
-        if source is not None and named is None and len(engine.site.collections) > 1:
+        if source and named is None and len(engine.site.collections) > 1:
             names = ", ".join(engine.name_of(c.name) for c in engine.site.collections)
             raise SettingsError(f"--source needs one collection, given {target!r}; name one of: {names}")
         names_wanted = [named] if named else [c.name for c in engine.site.collections]
-        reports = [index_with_progress(engine, name, source, dry_run=dry_run, rebuild=rebuild) for name in names_wanted]
+        reports = [
+            index_with_progress(engine, name, *(source or ()), dry_run=dry_run, rebuild=rebuild)
+            for name in names_wanted
+        ]
     if as_json:
         documents = [report.model_dump() for report in reports]
         print_json(documents[0] if named else documents)

@@ -52,10 +52,15 @@ class Logits(torch.nn.Module):
 
 
 def export(source: Path, spec: ModelSpec, target: Path) -> None:
-    """Writes `target/model.onnx` and `target/tokenizer.json`. Raises ModelError where parity fails."""
+    """The model of a transformers folder as `target/model.onnx` and `target/tokenizer.json`. See `export_module`."""
     transformers_logging.disable_progress_bar()
-    model = _load(source, spec).eval()
-    shutil.copyfile(source / "tokenizer.json", target / "tokenizer.json")
+    export_module(_load(source, spec), source / "tokenizer.json", spec, target)
+
+
+def export_module(model: torch.nn.Module, tokenizer: Path, spec: ModelSpec, target: Path) -> None:
+    """Raises ModelError where the exported graph differs from torch by more than MAX_DIFFERENCE."""
+    model.eval()
+    shutil.copyfile(tokenizer, target / "tokenizer.json")
     ids = torch.ones((2, 8), dtype=torch.long)
     # A mask without a zero would be optimised away while tracing, and padding would count as text.
     mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])

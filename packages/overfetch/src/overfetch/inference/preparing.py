@@ -71,6 +71,8 @@ def _fill(target: Path, spec: ModelSpec, report: Report) -> None:
         fetch(spec, target)
         return
     source = _package_folder(spec.name, spec.package) / spec.folder
+    if not spec.files:
+        raise ModelError(f"{spec.name}: models.toml pins no file of it, so nothing can be verified")
     report(f"verifying {spec.name}")
     require_sums(spec, source, spec.files)
     if (source / "model.onnx").exists():

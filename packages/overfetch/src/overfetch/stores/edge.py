@@ -4,6 +4,7 @@
     COLLECTION/generations/NAME/  a flushed Edge shard without a WAL, and provenance.json
     COLLECTION/writer.lock        held by the one writer; released by the system when its process dies
     COLLECTION/writer.json        who holds it
+    COLLECTION/open.lock          held while a process opens or copies a generation
 
 Nobody writes a published generation any more, so any number of processes search it while the writer builds
 the next one beside it. Readers move over at their next query.
@@ -14,8 +15,9 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 from qdrant_edge import CountRequest, EdgeShard, ScrollRequest
@@ -29,9 +31,12 @@ from overfetch.stores import edge_requests as requests
 from overfetch.stores.payloads import CONTENT_HASH, from_payload, slug
 from overfetch.types import Candidate
 
-POINTER, PROVENANCE, SHARD = "CURRENT", "provenance.json", "shard"
+POINTER, PROVENANCE, SHARD, OPENING = "CURRENT", "provenance.json", "shard", "open.lock"
 KEPT_GENERATIONS = 2
 SCROLL_PAGE = 4096
+EMPTY = bytes(64 * 1024)
+
+Read = TypeVar("Read")
 
 
 @contextlib.contextmanager
@@ -102,8 +107,8 @@ class EdgeStore:
         self._opening = threading.Lock()
 
     def provenance(self, collection: str) -> Provenance:
-        path = self._generation(collection) / PROVENANCE
-        return Provenance.model_validate_json(path.read_text(encoding="utf-8"))
+        with translated(f"cannot read {collection!r}"):
+            return self._published(collection, _read_provenance)
 
     def hashes(self, collection: str) -> dict[str, str]:
         try:
@@ -129,17 +134,20 @@ class EdgeStore:
         self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False
     ) -> Iterator[EdgeWriter]:
         folder = self._folder(collection)
-        with _only_writer(folder, collection), translated(f"cannot write {collection!r}"):
+        failure = f"cannot write {collection!r}"
+        with _only_writer(folder, collection):
             last = None if rebuild else _published(folder)
             building = folder / "generations" / f"{_next_number(folder):06d}"
             try:
-                writer = EdgeWriter(_start_generation(building, last, provenance, schema))
-                yield writer
+                with translated(failure):
+                    writer = EdgeWriter(_start_generation(building, last, provenance, schema))
+                yield writer  # what the caller raises here is the caller's own, and stays as it is
                 writer.finish()
             except BaseException:
                 shutil.rmtree(building, ignore_errors=True)
                 raise
-            _point_at(folder, building.name)
+            with translated(failure):
+                _point_at(folder, building.name)
             _remove_old(folder)
 
     def close(self) -> None:
@@ -152,15 +160,23 @@ class EdgeStore:
     def _folder(self, collection: str) -> Path:
         return self.root / slug(collection)
 
-    def _generation(self, collection: str) -> Path:
-        published = _published(self._folder(collection))
-        if published is None:
-            raise CollectionMissing(f"collection {collection!r} is not indexed yet: overfetch index {collection}")
-        return published
+    def _published(self, collection: str, read: Callable[[Path], Read]) -> Read:
+        """Reads the published generation; again if a writer replaced and removed it meanwhile."""
+        while True:
+            generation = _published(self._folder(collection))
+            if generation is None:
+                raise CollectionMissing(f"collection {collection!r} is not indexed yet: overfetch index {collection}")
+            try:
+                return read(generation)
+            except Exception:
+                if _published(self._folder(collection)) == generation:
+                    raise
 
     def _shard(self, collection: str) -> EdgeShard:
-        """The published generation, opened once and again after each swap."""
-        generation = self._generation(collection)
+        return self._published(collection, lambda generation: self._open(collection, generation))
+
+    def _open(self, collection: str, generation: Path) -> EdgeShard:
+        """The shard of a generation, opened once and again after each swap."""
         opened = self._opened.get(collection)
         if opened is None or opened[0] != generation.name:
             with self._opening:
@@ -179,10 +195,36 @@ def _published(folder: Path) -> Path | None:
     return folder / "generations" / name
 
 
+def _read_provenance(generation: Path) -> Provenance:
+    return Provenance.model_validate_json((generation / PROVENANCE).read_text(encoding="utf-8"))
+
+
+def _opening_lock(generation: Path) -> FileLock:
+    """Beside the generations: a lock inside would bring a removed one back."""
+    return FileLock(generation.parent.parent / OPENING)
+
+
 def _load(generation: Path) -> EdgeShard:
-    """Opens a shard; one process at a time, since loading rewrites the shard's configuration file."""
-    with FileLock(generation / "open.lock"):
+    """Opens a shard; one process at a time, since loading replaces and removes small files of the shard."""
+    with _opening_lock(generation):
         return EdgeShard.load(str(generation / SHARD))
+
+
+def _copy(generation: Path, building: Path) -> None:
+    """Copies the shard while nobody opens it: a file that vanishes would fail the copy."""
+    with _opening_lock(generation):
+        shutil.copytree(generation / SHARD, building / SHARD, copy_function=_copy_file)
+
+
+def _copy_file(source: str, target: str) -> None:
+    """Leaves holes where the file is empty: the engine reserves 100 MB for the smallest collection."""
+    with Path(source).open("rb") as read, Path(target).open("wb") as write:
+        while block := read.read(len(EMPTY)):
+            if block == EMPTY:
+                write.seek(len(EMPTY), os.SEEK_CUR)
+            else:
+                write.write(block)
+        write.truncate()
 
 
 def _next_number(folder: Path) -> int:
@@ -196,7 +238,7 @@ def _start_generation(building: Path, last: Path | None, provenance: Provenance,
     building.mkdir(parents=True)
     (building / PROVENANCE).write_text(provenance.model_dump_json(indent=1), encoding="utf-8")
     if last is not None:
-        shutil.copytree(last / SHARD, building / SHARD)
+        _copy(last, building)
         return EdgeShard.load(str(building / SHARD))
     shard = EdgeShard.create(str(building / SHARD), requests.shard_config(provenance.dimension))
     for operation in requests.payload_indexes(schema):

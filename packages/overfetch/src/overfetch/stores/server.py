@@ -5,14 +5,18 @@ Compatible changes are upserted in place. Provenance is the collection's own met
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
+import grpc  # type: ignore[import-untyped]
 import httpx
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from overfetch.errors import CollectionMissing, StoreError, StoreUnavailable
+from overfetch.errors import CollectionMissing, SettingsError, StoreError, StoreUnavailable
 from overfetch.filters import AnyOf, Condition, DateRange, FieldKind, NumberRange, Schema
 from overfetch.protocols import EncodedPassage, EncodedQuery
 from overfetch.provenance import Provenance
@@ -20,7 +24,11 @@ from overfetch.settings import RetrievalSettings
 from overfetch.stores.payloads import CONTENT_HASH, DENSE, SPARSE, field_key, from_payload, slug, to_payload
 from overfetch.types import Candidate
 
+log = logging.getLogger(__name__)
+
+MEMORY = ":memory:"
 PROVENANCE = "overfetch"
+UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 SCROLL_PAGE = 1024
 
 INDEX_TYPES: dict[FieldKind, models.PayloadSchemaType] = {
@@ -33,13 +41,26 @@ INDEX_TYPES: dict[FieldKind, models.PayloadSchemaType] = {
 
 def connect(address: str, api_key: str | None) -> "ServerStore":
     """A client for `:memory:`, `http(s)://HOST:PORT` or `grpc://HOST:PORT`; it connects on first use."""
-    if address == ":memory:":
-        return ServerStore(QdrantClient(":memory:"), address)
+    if address == MEMORY:
+        return ServerStore(QdrantClient(MEMORY), address)
+    try:
+        return ServerStore(_remote_client(address, api_key), address)
+    except ValueError as error:
+        raise SettingsError(f"bad address {address!r} of a Qdrant server ({error}); write http://HOST:PORT") from error
+
+
+def _remote_client(address: str, api_key: str | None) -> QdrantClient:
     if address.startswith("grpc://"):
         host, _, port = address.removeprefix("grpc://").rstrip("/").partition(":")
-        client = QdrantClient(host=host, grpc_port=int(port or 6334), prefer_grpc=True, api_key=api_key)
-        return ServerStore(client, address)
-    return ServerStore(QdrantClient(address, api_key=api_key, check_compatibility=False), address)
+        grpc_port = int(port or 6334)
+        # The compatibility check is a request of its own, over HTTP, in a thread that only warns.
+        return QdrantClient(
+            host=host, grpc_port=grpc_port, prefer_grpc=True, api_key=api_key, check_compatibility=False
+        )
+    if api_key is not None and address.startswith("http://"):
+        log.warning("the API key travels unencrypted to %s; https:// protects it", address)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # said above, as a log record
+        return QdrantClient(address, api_key=api_key, check_compatibility=False)
 
 
 class ServerStore:
@@ -53,7 +74,7 @@ class ServerStore:
         with self._translated(collection):
             metadata = self.client.get_collection(self._published(collection)).config.metadata or {}
         if PROVENANCE not in metadata:
-            raise StoreError(f"{self.address}: collection {collection!r} was not made by Overfetch")
+            raise self._foreign(collection)
         return Provenance.model_validate(metadata[PROVENANCE])
 
     def hashes(self, collection: str) -> dict[str, str]:
@@ -81,17 +102,40 @@ class ServerStore:
     ) -> Iterator["ServerWriter"]:
         with self._translated(collection):
             published = self._find_published(collection)
-            if published is not None and not rebuild:
-                yield ServerWriter(self.client, published)
-                return
-            building = _next_name(self.client, collection)
-            _create(self.client, building, provenance, schema)
-            try:
-                yield ServerWriter(self.client, building)
-            except BaseException:
-                self.client.delete_collection(building)
-                raise
-            _move_alias(self.client, slug(collection), published, building)
+        if published is not None:
+            self.provenance(collection)  # what Overfetch did not make is not Overfetch's to replace
+        if published is None or rebuild:
+            with self._building(collection, published, provenance, schema) as name:
+                yield self._writer(collection, name)
+            return
+        yield self._writer(collection, published)
+        with self._translated(collection):
+            self.client.update_collection(published, metadata=_metadata(provenance))
+
+    @contextlib.contextmanager
+    def _building(
+        self, collection: str, published: str | None, provenance: Provenance, schema: Schema
+    ) -> Iterator[str]:
+        """A new collection that takes over the alias on a clean exit, and is removed otherwise."""
+        with self._translated(collection):
+            name = _next_name(self.client, collection)
+            _create(self.client, name, provenance)
+        try:
+            with self._translated(collection):
+                _index_payload(self.client, name, {} if self.address == MEMORY else schema)
+            yield name
+            with self._translated(collection):
+                _move_alias(self.client, slug(collection), published, name)
+        except BaseException:
+            with contextlib.suppress(StoreError), self._translated(collection):
+                self.client.delete_collection(name)
+            raise
+        if published is not None:
+            with self._translated(collection):
+                self.client.delete_collection(published)
+
+    def _writer(self, collection: str, name: str) -> "ServerWriter":
+        return ServerWriter(self.client, name, lambda: self._translated(collection))
 
     def close(self) -> None:
         self.client.close()
@@ -104,34 +148,55 @@ class ServerStore:
 
     def _find_published(self, collection: str) -> str | None:
         aliases = self.client.get_aliases().aliases
-        return next((a.collection_name for a in aliases if a.alias_name == slug(collection)), None)
+        published = next((a.collection_name for a in aliases if a.alias_name == slug(collection)), None)
+        if published is None and self.client.collection_exists(slug(collection)):
+            raise self._foreign(collection)
+        return published
+
+    def _foreign(self, collection: str) -> StoreError:
+        return StoreError(f"{self.address}: collection {slug(collection)!r} was not made by Overfetch")
 
     @contextlib.contextmanager
     def _translated(self, collection: str) -> Iterator[None]:
         try:
             yield
         except (ResponseHandlingException, httpx.TransportError, ConnectionError) as error:
-            raise StoreUnavailable(f"Qdrant at {self.address} does not answer: {error}") from error
+            raise self._unavailable(str(error)) from error
         except UnexpectedResponse as error:
-            raise StoreError(f"Qdrant at {self.address} refused work on {collection!r}: {error}") from error
+            raise self._refused(collection, str(error)) from error
+        except grpc.RpcError as error:
+            if error.code() in UNREACHABLE:
+                raise self._unavailable(error.details()) from error
+            raise self._refused(collection, error.details()) from error
+
+    def _unavailable(self, reason: str) -> StoreUnavailable:
+        return StoreUnavailable(f"Qdrant at {self.address} does not answer: {_one_line(reason)}")
+
+    def _refused(self, collection: str, reason: str) -> StoreError:
+        return StoreError(f"Qdrant at {self.address} refused work on {collection!r}: {_one_line(reason)}")
 
 
 class ServerWriter:
     """Upserts into one server collection; every call is idempotent."""
 
-    def __init__(self, client: QdrantClient, name: str) -> None:
+    def __init__(self, client: QdrantClient, name: str, translated: Callable[[], AbstractContextManager[None]]) -> None:
         self.client = client
         self.name = name
+        self._translated = translated
 
     def hashes(self) -> dict[str, str]:
-        return _read_hashes(self.client, self.name)
+        with self._translated():
+            return _read_hashes(self.client, self.name)
 
     def upsert(self, passages: Sequence[EncodedPassage]) -> None:
-        self.client.upsert(self.name, [_point(p) for p in passages], wait=True)
+        if passages:
+            with self._translated():
+                self.client.upsert(self.name, [_point(p) for p in passages], wait=True)
 
     def delete(self, passage_ids: Sequence[str]) -> None:
         if passage_ids:
-            self.client.delete(self.name, models.PointIdsList(points=list(passage_ids)), wait=True)
+            with self._translated():
+                self.client.delete(self.name, models.PointIdsList(points=list(passage_ids)), wait=True)
 
 
 def _point(encoded: EncodedPassage) -> models.PointStruct:
@@ -158,27 +223,36 @@ def _next_name(client: QdrantClient, collection: str) -> str:
     return f"{prefix}{max(numbers, default=0) + 1:06d}"
 
 
-def _create(client: QdrantClient, name: str, provenance: Provenance, schema: Schema) -> None:
+def _create(client: QdrantClient, name: str, provenance: Provenance) -> None:
     client.create_collection(
         name,
         vectors_config={DENSE: models.VectorParams(size=provenance.dimension, distance=models.Distance.COSINE)},
         sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-        metadata={PROVENANCE: provenance.model_dump()},
+        metadata=_metadata(provenance),
     )
+
+
+def _index_payload(client: QdrantClient, name: str, schema: Schema) -> None:
     for field, kind in schema.items():
         client.create_payload_index(name, field_key(field), INDEX_TYPES[kind])
 
 
+def _metadata(provenance: Provenance) -> dict[str, Any]:
+    return {PROVENANCE: provenance.model_dump()}
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
 def _move_alias(client: QdrantClient, alias: str, old: str | None, new: str) -> None:
-    """One request, so that a search sees the old or the new collection; the old one is then removed."""
+    """One request, so that a search sees the old or the new collection."""
     actions: list[models.AliasOperations] = []
     if old is not None:
         actions.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)))
     create = models.CreateAlias(collection_name=new, alias_name=alias)
     actions.append(models.CreateAliasOperation(create_alias=create))
     client.update_collection_aliases(actions)
-    if old is not None:
-        client.delete_collection(old)
 
 
 def _search_request(
