@@ -18,7 +18,10 @@ Passages = Mapping[str, Passage]
 
 
 class IndexReport(Frozen):
-    """What a run did, or with `dry_run` would do, in passages."""
+    """What a run did, or with `dry_run` would do, in passages.
+
+    `truncated_tokens` lie beyond the embedder's limit in what was embedded: BM25 and the reranker may see them.
+    """
 
     collection: str
     documents: int
@@ -27,6 +30,7 @@ class IndexReport(Frozen):
     removed: int
     kept: int
     embedded: int
+    truncated_tokens: int
     dry_run: bool = False
 
 
@@ -75,12 +79,13 @@ def index(
         _require_compatible(name, store, provenance)
     passages = {p.id: p for document in documents for p in to_passages(collection, document)}
     difference = Difference.between({} if rebuild else store.hashes(name), passages)
-    embedded = 0
+    embedded = truncated = 0
     if not dry_run and (rebuild or difference.writes or difference.removed):
         with store.write(name, provenance, collection.filters, rebuild=rebuild) as writer:
             difference = Difference.between(writer.hashes(), passages)
             for batch in _batches(difference.writes):
                 writer.upsert(encode([passages[i] for i in batch], embedder))
+                truncated += embedder.count_truncated([passages[i].reading for i in batch])
                 embedded += len(batch)
                 progress(embedded, len(difference.writes))
             writer.delete(difference.removed)
@@ -92,6 +97,7 @@ def index(
         removed=len(difference.removed),
         kept=difference.kept,
         embedded=embedded,
+        truncated_tokens=truncated,
         dry_run=dry_run,
     )
 

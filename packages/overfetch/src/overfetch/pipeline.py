@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Sequence
 from itertools import count
+from statistics import fmean, pstdev
 from typing import NamedTuple
 
 from overfetch.errors import DeadlineExceeded, ModelError, SettingsError
@@ -52,16 +53,19 @@ def retrieve(
     require_match(collection, stored, expected, FIRST_STAGE_FIELDS)
     encoded = EncodedQuery(embedder.embed_queries([query])[0], embed_sparse_query(query))
     embedded = time.monotonic()
-    candidates = store.search(collection, encoded, conditions, settings)
+    found = store.search(collection, encoded, conditions, settings)
+    # RRF ties often, and engines order ties as they like: here the same query gives the same order.
+    candidates = sorted(found, key=lambda c: (-c.score, c.passage.id))
     searched = time.monotonic()
     if deadline is not None and searched > deadline and not candidates:
         raise DeadlineExceeded(f"{settings.deadline_ms} ms passed before {collection!r} returned a candidate")
     reranked = rerank(query, candidates, reranker, settings, deadline)
+    weight = settings.order_weight if settings.order_weight is not None else reranker.spec.order_weight
     done = time.monotonic()
     return Retrieval(
         query=query,
         collection=collection,
-        hits=order(candidates, reranked.logits, settings),
+        hits=order(candidates, reranked.logits, settings, weight),
         rerank_status=reranked.status,
         rerank_reason=reranked.reason,
         truncated_tokens=reranked.truncated_tokens,
@@ -109,13 +113,16 @@ def _require_usable(logits: Sequence[float], passages: int) -> None:
         raise ModelError("the reranker returned scores that are not finite numbers")
 
 
-def order(candidates: Sequence[Candidate], logits: Sequence[float], settings: RetrievalSettings) -> tuple[Hit, ...]:
-    """Scored candidates by logit, then the rest in first-stage order; `top_n` of them, one a document if asked."""
-    by_logit = sorted(range(len(logits)), key=lambda i: -logits[i])
+def order(
+    candidates: Sequence[Candidate], logits: Sequence[float], settings: RetrievalSettings, weight: float
+) -> tuple[Hit, ...]:
+    """Scored candidates best first, then the rest in first-stage order; `top_n` of them, one a document if asked."""
+    merit = combine([c.score for c in candidates[: len(logits)]], logits, weight)
+    by_merit = sorted(range(len(logits)), key=lambda i: -merit[i])
     hits: list[Hit] = []
     seen: set[str] = set()
     rank = count(1)
-    for index in [*by_logit, *range(len(logits), len(candidates))]:
+    for index in [*by_merit, *range(len(logits), len(candidates))]:
         candidate = candidates[index]
         if settings.one_per_document and candidate.passage.document_id in seen:
             continue
@@ -130,6 +137,21 @@ def order(candidates: Sequence[Candidate], logits: Sequence[float], settings: Re
             )
         )
     return tuple(hits[: settings.top_n])
+
+
+def combine(first_stage: Sequence[float], logits: Sequence[float], weight: float) -> Sequence[float]:
+    """Both scores standardised within the candidates, since their scales differ; `weight` 1 keeps the logits."""
+    if weight == 1:
+        return logits
+    pairs = zip(_standardise(first_stage), _standardise(logits), strict=True)
+    return [(1 - weight) * first + weight * second for first, second in pairs]
+
+
+def _standardise(scores: Sequence[float]) -> list[float]:
+    if not scores:
+        return []
+    mean, spread = fmean(scores), pstdev(scores) or 1.0
+    return [(score - mean) / spread for score in scores]
 
 
 def _timings(began: float, embedded: float, searched: float, done: float) -> Timings:

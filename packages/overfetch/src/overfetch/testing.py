@@ -59,6 +59,9 @@ class FakeEmbedder:
         self.embedded_passages += len(texts)
         return self.embed_queries(texts)
 
+    def count_truncated(self, passages: Sequence[str]) -> int:
+        return sum(max(0, len(words_of(passage)) - self.spec.max_tokens) for passage in passages)
+
 
 class FakeReranker:
     """Scores by shared words. `failure` is raised instead; `seconds` is spent on each passage."""
@@ -115,7 +118,7 @@ class FakeStore:
         keep = stored is not None and not rebuild
         writer = FakeWriter(dict(stored[1]) if stored and keep else {})
         yield writer
-        self._collections[collection] = (stored[0] if stored and keep else provenance, writer.passages)
+        self._collections[collection] = (provenance, writer.passages)
 
     def close(self) -> None:
         self._collections.clear()
@@ -173,9 +176,10 @@ def _holds(condition: Condition, value: Any) -> bool:
     values = value if isinstance(value, list) else [value]
     match condition:
         case AnyOf():
-            return bool({str(v) for v in values} & set(condition.values))
+            return bool({v for v in values if isinstance(v, str)} & set(condition.values))
         case FullText():
-            return set(words_of(condition.words)) <= set(words_of(str(value)))
+            wanted = set(words_of(condition.words))
+            return bool(wanted) and wanted <= set(words_of(str(value)))
         case NumberRange():
             low, high = condition.at_least, condition.at_most
             return any((low is None or float(v) >= low) and (high is None or float(v) <= high) for v in values)

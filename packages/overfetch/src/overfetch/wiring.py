@@ -121,6 +121,9 @@ class LazyEmbedder(Lazy[Embedder]):
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
         return self.model.embed_passages(texts)
 
+    def count_truncated(self, passages: Sequence[str]) -> int:
+        return self.model.count_truncated(passages)
+
 
 class LazyReranker(Lazy[Reranker]):
     """A Reranker that loads on first use."""

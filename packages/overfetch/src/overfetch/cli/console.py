@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from overfetch.engine import Engine
-from overfetch.errors import OverfetchError, SettingsError
+from overfetch.errors import CollectionMissing, OverfetchError, SettingsError
 from overfetch.indexing import IndexReport
 from overfetch.sites import load_site
 from overfetch.wiring import open_site
@@ -73,11 +73,17 @@ def index_with_progress(engine: Engine, collection: str, *sources: Path, **optio
         )
 
 
-def index_sample_if_missing(engine: Engine, collection: str) -> None:
-    """So that the first question on a fresh machine is answered."""
-    if not engine.is_indexed(collection):
+def with_sample_if_missing(engine: Engine, collection: str, work: Callable[[], R]) -> R:
+    """Does `work`; on a fresh machine once more with the sample corpus, so that the first question is answered.
+
+    Wrong usage fails in the first try, before anything is indexed for it.
+    """
+    try:
+        return work()
+    except CollectionMissing:
         name = engine.name_of(collection)
         notice(
             f"{name} is not indexed yet: indexing its sample corpus (your own: overfetch index {name} --source PATH)"
         )
         index_with_progress(engine, collection)
+        return work()

@@ -66,3 +66,5 @@ def _print_report(report: IndexReport) -> None:
         f"{report.collection}: {report.documents} documents; passages: {report.added} added, {report.changed} changed, "
         f"{report.removed} removed, {report.kept} kept; {verb} {number}"
     )
+    if report.truncated_tokens:
+        output.print(f"  {report.truncated_tokens} tokens lie beyond the embedder's limit: no vector holds them")

@@ -1,5 +1,6 @@
 """`overfetch search` and `overfetch ask`."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -10,10 +11,10 @@ from overfetch.cli.console import (
     Profile,
     Target,
     ending_errors,
-    index_sample_if_missing,
     opened,
     output,
     print_json,
+    with_sample_if_missing,
 )
 from overfetch.types import Answer, Hit, Retrieval
 
@@ -47,8 +48,8 @@ def search(
     """Retrieve top-k passages, rerank them, keep top-n."""
     with opened(target, profile) as (engine, named):
         collection = named or engine.site.ask
-        index_sample_if_missing(engine, collection)
-        retrieval = engine.search(
+        work = partial(
+            engine.search,
             collection,
             query,
             where=where or (),
@@ -60,6 +61,7 @@ def search(
             first_stage=first_stage,
             deadline_ms=deadline_ms,
         )
+        retrieval = with_sample_if_missing(engine, collection, work)
     if as_json:
         print_json(as_document(retrieval))
     else:
@@ -84,8 +86,8 @@ def ask(
 ) -> None:
     """Search, then answer with citations."""
     with opened(target, profile) as (engine, collection):
-        index_sample_if_missing(engine, collection or engine.site.ask)
-        answer = engine.ask(
+        work = partial(
+            engine.ask,
             question,
             collection=collection,
             parts=part or (),
@@ -96,6 +98,7 @@ def ask(
             top_n=top_n,
             rerank=rerank,
         )
+        answer = with_sample_if_missing(engine, collection or engine.site.ask, work)
     if as_json:
         print_json(_answer_document(answer))
     else:

@@ -1,8 +1,10 @@
 """Models of the hub through sentence-transformers, read from their prepared folder and never from the network."""
 
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
@@ -21,14 +23,23 @@ class HubEmbedder:
         prompts = {"query": spec.query_prefix, "document": spec.passage_prefix}
         self._model = SentenceTransformer(str(folder), prompts=prompts, local_files_only=True)
         self._model.max_seq_length = spec.max_tokens
+        # Embedding and counting switch the tokenizer's truncation on and off: one thread at a time.
+        self._embedding = threading.Lock()
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
-        vectors: Vectors = self._model.encode_query(list(texts), normalize_embeddings=True)
+        with self._embedding:
+            vectors: Vectors = self._model.encode_query(list(texts), normalize_embeddings=True)
         return vectors
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
-        vectors: Vectors = self._model.encode_document(list(texts), normalize_embeddings=True)
+        with self._embedding:
+            vectors: Vectors = self._model.encode_document(list(texts), normalize_embeddings=True)
         return vectors
+
+    def count_truncated(self, passages: Sequence[str]) -> int:
+        texts = [self.spec.passage_prefix + passage for passage in passages]
+        with self._embedding:
+            return count_excess(self._model.tokenizer, texts, self.spec.max_tokens)
 
 
 class HubReranker:
@@ -39,18 +50,24 @@ class HubReranker:
         self._model = CrossEncoder(
             str(folder), max_length=spec.max_tokens, activation_fn=torch.nn.Identity(), local_files_only=True
         )
+        # Scoring and counting switch the tokenizer's truncation on and off: one thread at a time.
+        self._scoring = threading.Lock()
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         """Small runs in the order given, so that a deadline leaves the best first-stage candidates scored."""
         logits: list[float] = []
+        cut = 0
         for start in range(0, len(passages), RUN):
-            if deadline is not None and time.monotonic() >= deadline:
-                break
-            run = passages[start : start + RUN]
-            scores = self._model.predict([(query, p) for p in run], batch_size=RUN, show_progress_bar=False)
-            logits.extend(float(score) for score in scores)
-        return RerankScores(logits, self._cut(query, passages[: len(logits)]))
+            pairs = [(query, passage) for passage in passages[start : start + RUN]]
+            with self._scoring:
+                if deadline is not None and time.monotonic() >= deadline:
+                    break
+                logits += self._model.predict(pairs, batch_size=RUN, show_progress_bar=False).tolist()
+                cut += count_excess(self._model.tokenizer, pairs, self.spec.max_tokens)
+        return RerankScores(logits, cut)
 
-    def _cut(self, query: str, passages: Sequence[str]) -> int:
-        encoded = self._model.tokenizer([(query, p) for p in passages], truncation=False, verbose=False)["input_ids"]
-        return sum(max(0, len(ids) - self.spec.max_tokens) for ids in encoded)
+
+def count_excess(tokenizer: Any, inputs: Sequence[str | tuple[str, str]], max_tokens: int) -> int:
+    """Tokens beyond the limit, over all inputs."""
+    encoded = tokenizer(inputs, truncation=False, verbose=False)["input_ids"]
+    return sum(max(0, len(ids) - max_tokens) for ids in encoded)

@@ -57,6 +57,9 @@ class OnnxEmbedder:
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
         return self._embed([self.spec.passage_prefix + text for text in texts])
 
+    def count_truncated(self, passages: Sequence[str]) -> int:
+        return sum(self._model.tokenizer.text(self.spec.passage_prefix + passage).cut for passage in passages)
+
     def _embed(self, texts: Sequence[str]) -> Vectors:
         tokens = [self._model.tokenizer.text(text) for text in texts]
         vectors = np.zeros((len(texts), self.spec.dimension or 0), dtype=np.float32)

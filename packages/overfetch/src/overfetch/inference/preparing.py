@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from overfetch.errors import ModelError, ModelNotPrepared
+from overfetch.errors import ModelError, ModelMismatch, ModelNotPrepared
 from overfetch.inference.checksums import require_sums, sha256
 from overfetch.settings import ModelSpec
 
@@ -37,23 +37,38 @@ def prepare(spec: ModelSpec, cache: Path, report: Report = lambda message: None)
     Raises ModelMismatch where a file is not the pinned one, ModelError where the hub is out of reach.
     """
     folder = _folder(spec, cache)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if (folder / MANIFEST).exists():
-            return folder
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="partial-") as partial:
-            made = Path(partial) / "model"
-            made.mkdir()
-            _fill(made, spec, report)
-            _write_manifest(made, spec)
-            made.rename(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{folder.name}.lock")):
+            if not (folder / MANIFEST).exists():
+                _make(folder, spec, report)
+    except OSError as error:
+        raise ModelError(f"cannot prepare {spec.name} in {folder}: {error}") from error
     return folder
+
+
+def _make(folder: Path, spec: ModelSpec, report: Report) -> None:
+    """Appears under its name only when whole; what a killed run left is cleared away."""
+    prefix = f"partial-{folder.name}-"
+    for left in folder.parent.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as partial:
+        made = Path(partial) / "model"
+        made.mkdir()
+        _fill(made, spec, report)
+        _write_manifest(made, spec)
+        made.rename(folder)
 
 
 def verify(spec: ModelSpec, cache: Path) -> Mapping[str, str]:
     """sha256 of every prepared file. Raises ModelMismatch naming the first that changed since."""
     folder = prepared_folder(spec, cache)
-    recorded: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    try:
+        recorded: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise ModelMismatch(
+            f"{spec.name}: {folder / MANIFEST} is damaged; remove {folder} and prepare again"
+        ) from error
     require_sums(spec, folder, recorded)
     return recorded
 

@@ -33,13 +33,16 @@ class TextTokenizer:
 
     def pair(self, query: str, passage: str) -> Tokens:
         """Query and passage in one sequence; the passage is cut, and a query only beyond half the limit."""
-        return self._fit(self._tokenizer.encode(self.shorten_query(query), passage))
+        shortened, cut = self.shorten_query(query)
+        tokens = self._fit(self._tokenizer.encode(shortened, passage))
+        return tokens._replace(cut=tokens.cut + cut)
 
-    def shorten_query(self, query: str) -> str:
-        """At most half the limit, so that a passage always has room."""
+    def shorten_query(self, query: str) -> tuple[str, int]:
+        """At most half the limit, so that a passage always has room; and how many tokens that cut."""
         encoding = self._tokenizer.encode(query, add_special_tokens=False)
         limit = self.max_tokens // 2
-        return query if len(encoding.ids) <= limit else query[: encoding.offsets[limit - 1][1]]
+        cut = max(0, len(encoding.ids) - limit)
+        return (query[: encoding.offsets[limit - 1][1]] if cut else query), cut
 
     def _fit(self, encoding: Encoding) -> Tokens:
         ids, type_ids = encoding.ids, encoding.type_ids

@@ -5,13 +5,14 @@ Compatible changes are upserted in place. Provenance is the collection's own met
 """
 
 import contextlib
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 import httpx
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
@@ -162,6 +163,8 @@ class ServerStore:
             yield
         except (ResponseHandlingException, httpx.TransportError, ConnectionError) as error:
             raise self._unavailable(str(error)) from error
+        except (json.JSONDecodeError, AssertionError) as error:  # the client asserts that there is a result
+            raise self._unavailable(f"what answers is no Qdrant ({error})") from error
         except UnexpectedResponse as error:
             raise self._refused(collection, str(error)) from error
         except grpc.RpcError as error:
