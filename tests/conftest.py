@@ -1,0 +1,34 @@
+"""Every test is offline, sees no OVERFETCH_* variable of the caller and writes to a store of its own."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+import overfetch
+
+# Read by the libraries when they are imported, which happens after this file.
+os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", LITELLM_LOCAL_MODEL_COST_MAP="True")
+
+OWN_PREFIX = "OVERFETCH_TEST_"
+
+
+@pytest.fixture(scope="session")
+def session_cache(pytestconfig: pytest.Config) -> Path:
+    """Prepared models, kept between runs; what pins or exports them gives the folder its name, so none goes stale."""
+    package = Path(overfetch.__file__).parent
+    makers = [package / "models.toml", package / "inference" / "export.py", package / "inference" / "preparing.py"]
+    made_by = hashlib.sha256(b"".join(path.read_bytes() for path in makers)).hexdigest()[:12]
+    assert pytestconfig.cache is not None
+    return pytestconfig.cache.mkdir(f"overfetch-{made_by}")
+
+
+@pytest.fixture(autouse=True)
+def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, session_cache: Path) -> None:
+    """OVERFETCH_TEST_* variables choose tests and stay."""
+    for name in list(os.environ):
+        if name.startswith("OVERFETCH_") and not name.startswith(OWN_PREFIX):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("OVERFETCH_QDRANT", f"file:{tmp_path / 'store'}")
+    monkeypatch.setenv("OVERFETCH_CACHE", str(session_cache))

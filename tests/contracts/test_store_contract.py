@@ -1,0 +1,412 @@
+"""What every store promises. The expected ids stand in the tests, so no store is its own judge."""
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+
+import pytest
+
+from overfetch.errors import CollectionMissing, ModelError
+from overfetch.filters import AnyOf, Condition, DateRange, FullText, NumberRange, Schema, parse_condition, parse_date
+from overfetch.indexing import encode
+from overfetch.protocols import EncodedQuery, Store
+from overfetch.provenance import Provenance
+from overfetch.settings import RetrievalSettings
+from overfetch.testing import FakeEmbedder, FakeStore
+from overfetch.types import Candidate, Chunk, Document, MetadataValue, Passage
+
+EncodeQuery = Callable[[str], EncodedQuery]
+Filtered = Callable[..., list[str]]
+Answers = Callable[[Store, str, RetrievalSettings], list[Candidate]]
+
+SCHEMA: Schema = {"kind": "keyword", "tags": "keyword", "price": "number", "date": "date", "note": "text"}
+NO_FILTERS: Schema = {}
+EVERYTHING = RetrievalSettings(top_k=100)
+DENSE = RetrievalSettings(top_k=100, first_stage="dense")
+WORDS = (
+    *("apple", "bridge", "candle", "desert", "engine", "forest", "garden", "harbor", "island", "jungle", "kettle"),
+    *("ladder", "mirror", "needle", "orchid", "planet", "quartz", "river", "silver", "tunnel", "umbrella", "valley"),
+    *("window", "yellow", "zebra", "anchor", "basket", "copper", "dragon", "ember"),
+)
+
+
+def passage(name: str, text: str, **metadata: MetadataValue) -> Passage:
+    document = Document(id=name, title=f"Title of {name}", text=text, metadata=metadata)
+    return Passage.of(document, 0, Chunk(breadcrumb=f"Guide > {name}", text=text))
+
+
+def provenance(source: str = "corpus.jsonl") -> Provenance:
+    return Provenance.of(FakeEmbedder().spec, "contract/1", source)
+
+
+def write(
+    store: Store,
+    collection: str,
+    passages: Sequence[Passage],
+    *,
+    delete: Sequence[Passage] = (),
+    schema: Schema = NO_FILTERS,
+    rebuild: bool = False,
+    source: str = "corpus.jsonl",
+) -> None:
+    with store.write(collection, provenance(source), schema, rebuild=rebuild) as writer:
+        writer.upsert(encode(passages, FakeEmbedder()))
+        writer.delete([p.id for p in delete])
+
+
+def hashes_of(passages: Iterable[Passage]) -> dict[str, str]:
+    return {p.id: p.content_hash for p in passages}
+
+
+def names_of(candidates: Sequence[Candidate]) -> list[str]:
+    return [c.passage.document_id for c in candidates]
+
+
+HALVING = passage("halving", "The bitcoin halving cuts the reward of miners", tags=["bitcoin", "supply"], price=64_000)
+MERGE = passage("merge", "The ethereum merge replaced miners by validators", kind="event", price=1_500.25)
+OUTAGE = passage("outage", "Solana stood still for five hours", note="Zürich saw it too", final=True, zero=0, none=None)
+CORPUS = [HALVING, MERGE, OUTAGE]
+
+
+class TestMissing:
+    def test_reading_names_the_command_that_indexes(
+        self, store: Store, collection: str, encode_query: EncodeQuery
+    ) -> None:
+        readings: list[Callable[[], object]] = [
+            lambda: store.provenance(collection),
+            lambda: store.count(collection),
+            lambda: store.search(collection, encode_query("bitcoin"), [], EVERYTHING),
+        ]
+        for read in readings:
+            with pytest.raises(CollectionMissing, match=f"overfetch index {collection}$"):
+                read()
+
+    def test_there_are_no_hashes(self, store: Store, collection: str) -> None:
+        assert store.hashes(collection) == {}
+
+    def test_another_collection_does_not_answer_for_it(self, store: Store, collection: str) -> None:
+        write(store, collection, CORPUS)
+        with pytest.raises(CollectionMissing):
+            store.count(f"{collection}2")
+
+
+class TestRoundTrip:
+    def test_every_passage_comes_back_identical(self, store: Store, collection: str, encode_query: EncodeQuery) -> None:
+        write(store, collection, CORPUS)
+        found = store.search(collection, encode_query("bitcoin miners"), [], EVERYTHING)
+        assert {c.passage.id: c.passage for c in found} == {p.id: p for p in CORPUS}
+        assert hashes_of(c.passage for c in found) == hashes_of(CORPUS)  # 64000 is not 64000.0 here
+
+    def test_hashes_and_count(self, store: Store, collection: str) -> None:
+        write(store, collection, CORPUS)
+        assert store.hashes(collection) == hashes_of(CORPUS)
+        assert store.count(collection) == len(CORPUS)
+
+    def test_provenance(self, store: Store, collection: str) -> None:
+        made = provenance()
+        with store.write(collection, made, NO_FILTERS) as writer:
+            writer.upsert(encode(CORPUS, FakeEmbedder()))
+        assert store.provenance(collection) == made
+
+    def test_an_empty_collection_is_indexed_all_the_same(
+        self, store: Store, collection: str, encode_query: EncodeQuery
+    ) -> None:
+        write(store, collection, CORPUS)
+        write(store, collection, [], delete=CORPUS)
+        assert store.count(collection) == 0
+        assert store.search(collection, encode_query("bitcoin"), [], EVERYTHING) == []
+
+    def test_collections_do_not_mix(self, store: Store, collection: str) -> None:
+        write(store, collection, [HALVING])
+        write(store, f"{collection}-too", [MERGE, OUTAGE])
+        assert store.hashes(collection) == hashes_of([HALVING])
+        assert store.count(f"{collection}-too") == 2
+
+
+class TestWriting:
+    def test_an_incremental_run_adds_changes_and_deletes(
+        self, store: Store, collection: str, encode_query: EncodeQuery
+    ) -> None:
+        write(store, collection, CORPUS)
+        changed = passage("merge", "The ethereum merge saved much electricity", kind="event")
+        added = passage("etf", "The first spot ETF was approved")
+        write(store, collection, [changed, added], delete=[OUTAGE])
+        assert store.hashes(collection) == hashes_of([HALVING, changed, added])
+        found = store.search(collection, encode_query("ethereum electricity"), [], EVERYTHING)
+        assert found[0].passage == changed
+        assert {c.passage.id for c in found} == {HALVING.id, changed.id, added.id}
+
+    def test_a_changed_passage_is_found_by_its_new_words_only(
+        self, store: Store, collection: str, encode_query: EncodeQuery
+    ) -> None:
+        write(store, collection, CORPUS)
+        write(store, collection, [passage("halving", "Ordinary weather")])
+        first = store.search(collection, encode_query("bitcoin reward miners"), [], EVERYTHING)[0]
+        assert first.passage.document_id == "merge"
+
+    def test_the_writer_knows_what_is_stored_and_what_it_wrote(self, store: Store, collection: str) -> None:
+        write(store, collection, [HALVING, MERGE])
+        with store.write(collection, provenance(), NO_FILTERS) as writer:
+            assert writer.hashes() == hashes_of([HALVING, MERGE])
+            writer.upsert(encode([OUTAGE], FakeEmbedder()))
+            writer.delete([MERGE.id])
+            assert writer.hashes() == hashes_of([HALVING, OUTAGE])
+
+    def test_writing_twice_is_writing_once(self, store: Store, collection: str) -> None:
+        write(store, collection, CORPUS)
+        write(store, collection, CORPUS, delete=[passage("never", "stored")])
+        assert store.count(collection) == len(CORPUS)
+
+    def test_a_rebuild_replaces_everything(self, store: Store, collection: str) -> None:
+        write(store, collection, CORPUS, source="old")
+        write(store, collection, [passage("etf", "The first spot ETF")], rebuild=True, source="new")
+        assert store.hashes(collection) == hashes_of([passage("etf", "The first spot ETF")])
+        assert store.provenance(collection).source == "new"
+
+    def test_a_rebuild_starts_from_nothing(self, store: Store, collection: str) -> None:
+        write(store, collection, CORPUS)
+        with store.write(collection, provenance(), NO_FILTERS, rebuild=True) as writer:
+            assert writer.hashes() == {}
+
+    def test_an_incremental_run_renews_the_provenance(self, store: Store, collection: str) -> None:
+        write(store, collection, [HALVING], source="sample")
+        write(store, collection, [MERGE], source="corpus.jsonl")
+        # Otherwise the sample corpus could silently replace the real one.
+        assert store.provenance(collection).source == "corpus.jsonl"
+
+
+class TestFailingWriter:
+    """Whatever happens inside `with store.write(...)`, the caller's error arrives as it was raised."""
+
+    failures = pytest.mark.parametrize(
+        "failure",
+        [Exception("bare"), OSError("the model's disk"), ConnectionError("the model's hub"), ModelError("no model")],
+        ids=lambda failure: type(failure).__name__,
+    )
+
+    @failures
+    def test_a_new_collection_stays_missing(self, store: Store, collection: str, failure: Exception) -> None:
+        self.fail_writing(store, collection, failure)
+        assert store.hashes(collection) == {}
+        with pytest.raises(CollectionMissing):
+            store.count(collection)
+
+    @failures
+    def test_a_rebuild_leaves_what_was_published(
+        self, store: Store, collection: str, failure: Exception, encode_query: EncodeQuery
+    ) -> None:
+        write(store, collection, CORPUS)
+        self.fail_writing(store, collection, failure, rebuild=True)
+        assert store.hashes(collection) == hashes_of(CORPUS)
+        found = store.search(collection, encode_query("bitcoin"), [], EVERYTHING)
+        assert {c.passage.id for c in found} == {p.id for p in CORPUS}
+
+    def test_the_next_run_works(self, store: Store, collection: str) -> None:
+        self.fail_writing(store, collection, ValueError("once"))
+        write(store, collection, CORPUS)
+        assert store.hashes(collection) == hashes_of(CORPUS)
+
+    @staticmethod
+    def fail_writing(store: Store, collection: str, failure: Exception, *, rebuild: bool = False) -> None:
+        def lose() -> None:
+            with store.write(collection, provenance("lost"), NO_FILTERS, rebuild=rebuild) as writer:
+                writer.upsert(encode([passage("lost", "bitcoin")], FakeEmbedder()))
+                raise failure
+
+        with pytest.raises(type(failure)) as raised:
+            lose()
+        assert raised.value is failure
+
+
+class TestSearch:
+    def test_hybrid_puts_the_rare_word_first_where_dense_alone_does_not(
+        self, store: Store, collection: str, encode_query: EncodeQuery
+    ) -> None:
+        # The fake embedder counts stop words, BM25 does not: only the second list knows what the query is about.
+        write(store, collection, [passage("filler", "this is what it was for"), passage("rare", "a quokka sleeps")])
+        query = encode_query("what was it for this is quokka")
+        dense = store.search(collection, query, [], DENSE)
+        assert names_of(dense) == ["filler", "rare"]
+        assert 1 > dense[0].score > dense[1].score > 0  # cosines
+        assert names_of(store.search(collection, query, [], EVERYTHING)) == ["rare", "filler"]
+
+    def test_a_passage_that_is_first_in_both_lists_scores_twice_the_reciprocal_rank(
+        self, store: Store, collection: str, encode_query: EncodeQuery
+    ) -> None:
+        write(store, collection, CORPUS)
+        first, second, _ = store.search(collection, encode_query("solana hours"), [], EVERYTHING)
+        assert first.passage == OUTAGE
+        assert first.score == pytest.approx(2 / 60, abs=1e-6)
+        assert second.score == pytest.approx(1 / 61, abs=1e-6)  # it shares no term: the dense list only
+
+    def test_top_k_bounds_the_candidates(self, store: Store, collection: str, encode_query: EncodeQuery) -> None:
+        write(store, collection, CORPUS)
+        found = store.search(collection, encode_query("miners"), [], RetrievalSettings(top_k=2, top_n=1))
+        assert len(found) == 2
+        assert found[0].score >= found[1].score
+
+    @pytest.mark.parametrize("text", ["the of and", "?!", "nowhere"])
+    def test_a_query_without_known_terms_is_answered_by_the_dense_list(
+        self, store: Store, collection: str, encode_query: EncodeQuery, text: str
+    ) -> None:
+        write(store, collection, CORPUS)
+        found = store.search(collection, encode_query(text), [], EVERYTHING)
+        assert {c.passage.id for c in found} == {p.id for p in CORPUS}
+        assert [c.score for c in found] == pytest.approx([1 / 60, 1 / 61, 1 / 62], abs=1e-6)
+
+    def test_a_filter_holds_in_both_lists(self, store: Store, collection: str, encode_query: EncodeQuery) -> None:
+        write(store, collection, CORPUS)
+        only = [AnyOf(field="kind", values=("event",))]
+        for settings in (EVERYTHING, DENSE):
+            assert names_of(store.search(collection, encode_query("bitcoin halving"), only, settings)) == ["merge"]
+
+
+FILTERED = [
+    passage("plain", "apple", kind="guide", price=1, date="2026-01-31", note="Red Fox jumps"),
+    passage("listed", "apple", kind="guide", tags=["defi", "layer 1"], price=2.0, date="2026-01-31T23:30:00-01:00"),
+    passage("zoned", "apple", kind="Guide", tags=["defi"], price=2.5, date="2026-01-31T12:00:00+02:00"),
+    passage("utc", "apple", kind="news|flash", price=-3, date="2026-01-31T23:59:59.999Z", note="fox, red; foxes"),
+    passage("naive", "apple", kind="layer 1", tags="defi", date="2026-02-01T00:00:00", note="redfox"),
+    passage("bare", "apple"),
+    passage("none", "apple", kind=None, tags=[], price=None, date=None, note=None),
+]
+
+TYPED: list[tuple[str, set[str]]] = [
+    ("kind=guide", {"plain", "listed"}),
+    ("kind=Guide", {"zoned"}),
+    ("kind=layer 1", {"naive"}),
+    ("kind=layer", set()),
+    ("kind=guide|layer 1|nothing", {"plain", "listed", "naive"}),
+    ("tags=defi", {"listed", "zoned", "naive"}),
+    ("tags=layer 1", {"listed"}),
+    ("tags=layer 1|defi", {"listed", "zoned", "naive"}),
+    ("price=2", {"listed"}),
+    ("price>=2", {"listed", "zoned"}),
+    ("price<=2", {"plain", "listed", "utc"}),
+    ("price<=-3", {"utc"}),
+    ("price>=2.5", {"zoned"}),
+    ("price>=2.6", set()),
+    ("date=2026-01-31", {"plain", "zoned", "utc"}),
+    ("date<=2026-01-31", {"plain", "zoned", "utc"}),
+    ("date>=2026-02-01", {"listed", "naive"}),
+    ("date<=2026-01-31T00:00:00", {"plain"}),
+    ("date=2026-01-31T10:00:00Z", {"zoned"}),
+    ("date=2026-01-31T11:00:00+01:00", {"zoned"}),
+    ("date>=2026-01-31T23:59:59.999Z", {"listed", "utc", "naive"}),
+    ("date>=2026-02-01T00:30:00", {"listed"}),
+    ("note=fox", {"plain", "utc"}),
+    ("note=RED", {"plain", "utc"}),
+    ("note=red fox", {"plain", "utc"}),
+    ("note=fox jumps", {"plain"}),
+    ("note=foxes", {"utc"}),
+    ("note=fo", set()),
+]
+
+BUILT: list[tuple[Condition, set[str]]] = [
+    (NumberRange(field="price", at_least=1, at_most=2), {"plain", "listed"}),
+    (NumberRange(field="price", at_least=2, at_most=1), set()),
+    (NumberRange(field="price"), {"plain", "listed", "zoned", "utc"}),
+    (
+        DateRange(field="date", start=parse_date("2026-01-31T10:00:00"), end=parse_date("2026-02-01T00:00:00Z")),
+        {"zoned", "utc", "naive"},
+    ),
+    (DateRange(field="date"), {"plain", "listed", "zoned", "utc", "naive"}),
+    (FullText(field="note", words="redfox"), {"naive"}),
+]
+
+
+@pytest.fixture(scope="module")
+def filtered(shared_store: Store, site: str, encode_query: EncodeQuery) -> Filtered:
+    """Names of the passages that meet the conditions."""
+    collection = f"{site}/filtered"
+    write(shared_store, collection, FILTERED, schema=SCHEMA)
+
+    def search(*conditions: Condition) -> list[str]:
+        return names_of(shared_store.search(collection, encode_query("apple"), conditions, EVERYTHING))
+
+    return search
+
+
+class TestFilters:
+    @pytest.mark.parametrize(("text", "expected"), TYPED)
+    def test_as_written_on_the_command_line(self, filtered: Filtered, text: str, expected: set[str]) -> None:
+        assert set(filtered(parse_condition(text, SCHEMA))) == expected
+
+    @pytest.mark.parametrize(("condition", "expected"), BUILT)
+    def test_as_built_by_a_program(self, filtered: Filtered, condition: Condition, expected: set[str]) -> None:
+        assert set(filtered(condition)) == expected
+
+    @pytest.mark.parametrize(
+        "text", ["kind=guide|Guide|news|flash|layer 1", "tags=defi", "price>=-1e9", "date>=1970-01-01", "note=fox"]
+    )
+    def test_a_missing_or_empty_field_never_matches(self, filtered: Filtered, text: str) -> None:
+        found = set(filtered(parse_condition(text, SCHEMA)))
+        assert found
+        assert not found & {"bare", "none"}
+
+    def test_conditions_hold_together(self, filtered: Filtered) -> None:
+        conditions = [parse_condition(text, SCHEMA) for text in ("tags=defi", "price<=2.5", "date<=2026-01-31")]
+        assert filtered(*conditions) == ["zoned"]
+
+    def test_a_passage_written_later_is_filtered_too(
+        self, store: Store, collection: str, encode_query: EncodeQuery
+    ) -> None:
+        write(store, collection, FILTERED, schema=SCHEMA)
+        write(store, collection, [passage("later", "apple", price=7, note="late fox")], schema=SCHEMA)
+        for text in ("price>=7", "note=late"):
+            condition = parse_condition(text, SCHEMA)
+            assert names_of(store.search(collection, encode_query("apple"), [condition], EVERYTHING)) == ["later"]
+
+
+def varied_corpus() -> list[Passage]:
+    """60 passages of 60 different lengths, so that neither list has ties."""
+    chance = random.Random(7)
+    return [passage(f"p{size}", " ".join(chance.choices(WORDS, k=size))) for size in range(4, 64)]
+
+
+@pytest.fixture(scope="module")
+def answers(
+    shared_store: Store, reference: Store, exact_hybrid: Store, site: str, encode_query: EncodeQuery
+) -> Answers:
+    """Searches the varied corpus, which all three stores hold."""
+    collection = f"{site}/varied"
+    for store in (shared_store, reference, exact_hybrid):
+        write(store, collection, varied_corpus(), rebuild=True)
+    return lambda store, text, settings: store.search(collection, encode_query(text), [], settings)
+
+
+class TestSameAnswersEverywhere:
+    @pytest.mark.parametrize(
+        "text", ["apple", "bridge harbor", "zebra dragon ember copper", "the orchid of the planet"]
+    )
+    def test_dense_order(self, shared_store: Store, reference: Store, answers: Answers, text: str) -> None:
+        found, expected = answers(shared_store, text, DENSE), answers(reference, text, DENSE)
+        assert names_of(found) == names_of(expected)
+        assert scores_of(found) == pytest.approx(scores_of(expected), abs=2e-6)
+
+    @pytest.mark.parametrize("text", ["apple", "orchid", "the ember"])
+    def test_hybrid_scores_of_one_term(
+        self, shared_store: Store, reference: Store, answers: Answers, text: str
+    ) -> None:
+        # FakeStore has no inverse document frequency, so its order is the engines' for one term only.
+        assert_same(answers(shared_store, text, EVERYTHING), answers(reference, text, EVERYTHING))
+
+    @pytest.mark.parametrize("text", ["bridge harbor", "zebra dragon ember copper", "the orchid of the planet"])
+    def test_hybrid_scores_of_several_terms(
+        self, shared_store: Store, exact_hybrid: Store, answers: Answers, text: str
+    ) -> None:
+        if isinstance(shared_store, FakeStore):
+            pytest.skip("FakeStore has no inverse document frequency: several terms are weighed alike")
+        assert_same(answers(shared_store, text, EVERYTHING), answers(exact_hybrid, text, EVERYTHING))
+
+
+def assert_same(found: Sequence[Candidate], expected: Sequence[Candidate]) -> None:
+    """Equal scores and best first: equal order, but for passages that swap ranks between the two lists.
+
+    Ranks 3 and 7 fuse to the same score as 7 and 3, and each store breaks that tie in its own way.
+    """
+    assert scores_of(found) == pytest.approx(scores_of(expected), abs=2e-6)
+    assert [c.score for c in found] == sorted((c.score for c in found), reverse=True)
+
+
+def scores_of(candidates: Sequence[Candidate]) -> dict[str, float]:
+    return {c.passage.document_id: c.score for c in candidates}

@@ -1,0 +1,121 @@
+"""Filters from text to typed conditions, and dates to instants."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from overfetch.engine import Engine
+from overfetch.errors import SettingsError
+from overfetch.filters import AnyOf, Condition, DateRange, FieldKind, FullText, NumberRange, parse_condition, parse_date
+from overfetch.sites import load_site
+from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore
+
+SCHEMA: dict[str, FieldKind] = {"sector": "keyword", "price": "number", "date": "date", "notes": "text"}
+DAY_START = datetime(2026, 1, 31, tzinfo=UTC)
+DAY_END = datetime(2026, 1, 31, 23, 59, 59, 999999, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "condition"),
+    [
+        ("sector=DeFi", AnyOf(field="sector", values=("DeFi",))),
+        ("sector=DeFi|Layer 1", AnyOf(field="sector", values=("DeFi", "Layer 1"))),
+        (" sector = DeFi | Layer 1 ", AnyOf(field="sector", values=("DeFi", "Layer 1"))),
+        ("sector=a=b", AnyOf(field="sector", values=("a=b",))),
+        ("sector=grows >= 5%", AnyOf(field="sector", values=("grows >= 5%",))),
+        ("price=3", NumberRange(field="price", at_least=3, at_most=3)),
+        ("price>=-2.5", NumberRange(field="price", at_least=-2.5)),
+        ("price<=0", NumberRange(field="price", at_most=0)),
+        ("date=2026-01-31", DateRange(field="date", start=DAY_START, end=DAY_END)),
+        ("date>=2026-01-31", DateRange(field="date", start=DAY_START)),
+        ("date<=2026-01-31", DateRange(field="date", end=DAY_END)),
+        ("notes=buy back", FullText(field="notes", words="buy back")),
+    ],
+)
+def test_every_kind_and_operator(text: str, condition: Condition) -> None:
+    assert parse_condition(text, SCHEMA) == condition
+
+
+@pytest.mark.parametrize("text", ["", "sector", "=DeFi", "sector=", "sector= ", "price>5", "price<5", ">=", " = "])
+def test_a_filter_without_all_three_parts_shows_the_form(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"bad filter .*write FIELD=VALUE, FIELD=A\|B, FIELD>=VALUE"):
+        parse_condition(text, SCHEMA)
+
+
+def test_an_unknown_field_names_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match=r"unknown filter field 'sectr'.*: sector, price, date, notes"):
+        parse_condition("sectr=DeFi", SCHEMA)
+    with pytest.raises(SettingsError, match="this collection has: none"):
+        parse_condition("sector=DeFi", {})
+
+
+@pytest.mark.parametrize("value", ["lots", "1,5", "nan", "inf", "0x10", "2026-01-31"])
+def test_a_bad_number_is_shown(value: str) -> None:
+    with pytest.raises(SettingsError, match=f"field 'price' holds .*given '{value}'"):
+        parse_condition(f"price>={value}", SCHEMA)
+
+
+@pytest.mark.parametrize("field", ["sector", "notes"])
+@pytest.mark.parametrize("operator", [">=", "<="])
+def test_bounds_work_on_numbers_and_dates_only(field: str, operator: str) -> None:
+    with pytest.raises(SettingsError, match=f"field '{field}' holds {SCHEMA[field]} values: only FIELD=VALUE"):
+        parse_condition(f"{field}{operator}a", SCHEMA)
+
+
+@pytest.mark.parametrize("operator", ["=", ">=", "<="])
+def test_a_bad_date_in_a_filter_shows_the_form(operator: str) -> None:
+    with pytest.raises(SettingsError, match=r"bad date '31\.01\.2026': write YYYY-MM-DD"):
+        parse_condition(f"date{operator}31.01.2026", SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-01-31", DAY_START),
+        ("2026-01-31T10:30", datetime(2026, 1, 31, 10, 30, tzinfo=UTC)),
+        ("2026-01-31 10:30:15", datetime(2026, 1, 31, 10, 30, 15, tzinfo=UTC)),
+        ("2026-01-31T10:30:15.5Z", datetime(2026, 1, 31, 10, 30, 15, 500_000, tzinfo=UTC)),
+        ("2026-01-31T01:00:00+02:00", datetime(2026, 1, 30, 23, 0, tzinfo=UTC)),
+        ("2026-01-31T23:30:00-0100", datetime(2026, 2, 1, 0, 30, tzinfo=UTC)),
+        ("2024-02-29", datetime(2024, 2, 29, tzinfo=UTC)),
+    ],
+)
+def test_dates_become_utc(text: str, moment: datetime) -> None:
+    parsed = parse_date(text)
+    assert parsed == moment
+    assert parsed.tzinfo is UTC
+
+
+def test_end_of_day_moves_bare_dates_only() -> None:
+    assert parse_date("2026-01-31", end_of_day=True) == DAY_END
+    assert parse_date("2026-01-31T10:30:00Z", end_of_day=True) == datetime(2026, 1, 31, 10, 30, tzinfo=UTC)
+
+
+NO_DATES = [
+    "",
+    "today",
+    "2026",
+    "2026-1-31",
+    "2026-02-30",
+    "2026-13-01",
+    "2025-02-29",
+    "31.01.2026",
+    "2026-01-31T25:00",
+]
+# Python reads these, but a store's date index does not: they would be stored and never found.
+UNFINDABLE = ["20260131", "2026-W05-6", "2026-01-31T10", "2026-01-31T10:00Z", "2026-01-31x10:00", "２０２６-01-31"]
+# In range where they are written, out of range in UTC.
+OUT_OF_RANGE = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-10:00"]
+
+
+@pytest.mark.parametrize("text", [*NO_DATES, *UNFINDABLE, *OUT_OF_RANGE])
+def test_other_dates_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"bad date .*: write YYYY-MM-DD"):
+        parse_date(text)
+
+
+@pytest.mark.parametrize("near", ["0001-01-01", "9999-12-31"])
+def test_near_the_ends_of_the_calendar_is_an_error_not_a_crash(near: str) -> None:
+    engine = Engine(load_site("paiddaily"), embedder=FakeEmbedder(), reranker=FakeReranker(), store=FakeStore())
+    with pytest.raises(SettingsError, match=f"bad date '{near}'"):
+        engine.search("catalysts", "listing", near=near)

@@ -1,0 +1,181 @@
+"""Exported models on onnxruntime agree with torch, whatever the padding."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from overfetch.errors import ModelError
+from overfetch.inference.onnx import TOKEN_BUDGET, OnnxEmbedder, OnnxReranker
+
+TOLERANCE = 1e-4
+TEXTS = [
+    "the tower falls",
+    "a",
+    "a star rises over the hill and the weather is long",
+    "Pin the model: commit, query and passage.",
+    "rain " * 90,
+    "the star",
+]
+QUERY = "which tower falls"
+
+
+@pytest.fixture(scope="module")
+def embedder(exported_embedder: Path, make_spec: Any) -> OnnxEmbedder:
+    return OnnxEmbedder(exported_embedder, make_spec("embedder"), threads=1)
+
+
+@pytest.fixture(scope="module")
+def reranker(exported_reranker: Path, make_spec: Any) -> OnnxReranker:
+    return OnnxReranker(exported_reranker, make_spec("reranker"), threads=1)
+
+
+def torch_vectors(folder: Path, texts: list[str]) -> Any:
+    """Mean pooling by transformers, one text at a time, so without any padding."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    vectors = []
+    for text in texts:
+        with torch.no_grad():
+            mean = model(**tokenizer(text, return_tensors="pt", truncation=True)).last_hidden_state.mean(dim=1)[0]
+        vectors.append((mean / mean.norm()).numpy())
+    return np.stack(vectors)
+
+
+def torch_logits(folder: Path, query: str, passages: list[str]) -> list[float]:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    logits = []
+    for passage in passages:
+        with torch.no_grad():
+            encoded = tokenizer(query, passage, return_tensors="pt", truncation="only_second")
+            logits.append(float(model(**encoded).logits[0, 0]))
+    return logits
+
+
+def test_vectors_are_those_of_torch(embedder: OnnxEmbedder, tiny_embedder: Path) -> None:
+    expected = torch_vectors(tiny_embedder, TEXTS)
+    assert np.abs(embedder.embed_passages(TEXTS) - expected).max() < TOLERANCE
+    assert np.abs(expected[0] - expected[1]).max() > 100 * TOLERANCE, "random weights must tell texts apart"
+
+
+def test_a_bucket_of_mixed_lengths_changes_no_vector(embedder: OnnxEmbedder) -> None:
+    together = embedder.embed_passages(TEXTS)
+    alone = np.concatenate([embedder.embed_passages([text]) for text in TEXTS])
+    assert np.abs(together - alone).max() < TOLERANCE
+
+
+def test_more_texts_than_a_bucket_holds_keep_their_order(embedder: OnnxEmbedder) -> None:
+    many = [TEXTS[number % len(TEXTS)] for number in range(3 * TOKEN_BUDGET // 10)]
+    once = embedder.embed_passages(TEXTS)
+    expected = np.stack([once[number % len(TEXTS)] for number in range(len(many))])
+    assert np.abs(embedder.embed_passages(many) - expected).max() < TOLERANCE
+
+
+def test_vectors_are_float32_of_unit_length(embedder: OnnxEmbedder) -> None:
+    for vectors in (embedder.embed_queries(TEXTS), embedder.embed_passages(TEXTS)):
+        assert vectors.dtype == np.float32
+        assert vectors.shape == (len(TEXTS), 32)
+        assert np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-5
+    assert embedder.embed_passages([]).shape == (0, 32)
+
+
+def test_prefixes_are_read_as_text(exported_embedder: Path, make_spec: Any, embedder: OnnxEmbedder) -> None:
+    spec = make_spec("embedder", query_prefix="query: ", passage_prefix="passage: ")
+    prefixed = OnnxEmbedder(exported_embedder, spec, threads=1)
+    assert np.array_equal(prefixed.embed_queries(["the star"]), embedder.embed_queries(["query: the star"]))
+    assert np.array_equal(prefixed.embed_passages(["the star"]), embedder.embed_passages(["passage: the star"]))
+    assert np.abs(prefixed.embed_queries(["the star"]) - embedder.embed_queries(["the star"])).max() > TOLERANCE
+
+
+def test_logits_are_those_of_torch(reranker: OnnxReranker, tiny_reranker: Path) -> None:
+    expected = torch_logits(tiny_reranker, QUERY, TEXTS)
+    scores = reranker.score(QUERY, TEXTS)
+    assert scores.logits == pytest.approx(expected, abs=TOLERANCE)
+    assert len({round(logit, 2) for logit in expected}) == len(TEXTS), "random weights must tell passages apart"
+    assert not all(0 < logit < 1 for logit in scores.logits), "raw logits, no sigmoid"
+
+
+def test_the_order_of_scores_is_the_order_of_passages(reranker: OnnxReranker) -> None:
+    forward, backward = reranker.score(QUERY, TEXTS), reranker.score(QUERY, TEXTS[::-1])
+    assert forward.logits == pytest.approx(backward.logits[::-1], abs=TOLERANCE)
+
+
+def test_cut_tokens_are_counted(reranker: OnnxReranker) -> None:
+    assert reranker.score("the tower", ["a star"]).truncated_tokens == 0
+    assert reranker.score("the tower", ["star " * 100, "a star", "star " * 100]).truncated_tokens == 2 * 57
+
+
+def test_passages_matter_under_an_overlong_query(reranker: OnnxReranker) -> None:
+    scores = reranker.score("weather " * 500, ["the tower falls", "a star rises"])
+    assert abs(scores.logits[0] - scores.logits[1]) > TOLERANCE
+    assert scores.truncated_tokens == 2 * (500 - 24)
+
+
+def test_a_deadline_in_the_past_scores_nothing(reranker: OnnxReranker) -> None:
+    assert reranker.score(QUERY, TEXTS, deadline=time.monotonic() - 1).logits == []
+
+
+def test_a_deadline_stops_scoring_between_passages(reranker: OnnxReranker, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = reranker.score(QUERY, TEXTS, deadline=time.monotonic() + 600)
+    assert len(whole.logits) == len(TEXTS)
+    ticks = iter([0.0, 1.0, 2.0, 3.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(ticks))
+    assert reranker.score(QUERY, TEXTS, deadline=2.0).logits == whole.logits[:2]
+
+
+def test_no_passages_no_scores(reranker: OnnxReranker) -> None:
+    assert reranker.score(QUERY, []) == ([], 0)
+
+
+def test_threads_share_one_model(reranker: OnnxReranker, embedder: OnnxEmbedder) -> None:
+    logits, vectors = reranker.score(QUERY, TEXTS).logits, embedder.embed_queries(TEXTS)
+    with ThreadPoolExecutor(8) as pool:
+        scored = list(pool.map(lambda _: reranker.score(QUERY, TEXTS).logits, range(24)))
+        embedded = list(pool.map(lambda _: embedder.embed_queries(TEXTS), range(24)))
+    assert all(found == pytest.approx(logits, abs=TOLERANCE) for found in scored)
+    assert all(np.abs(found - vectors).max() < TOLERANCE for found in embedded)
+
+
+@pytest.mark.parametrize("damage", ["missing", "model.onnx", "tokenizer.json"])
+def test_a_damaged_folder_is_a_model_error(
+    damage: str, exported_reranker: Path, make_spec: Any, tmp_path: Path
+) -> None:
+    for file in exported_reranker.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    if damage == "missing":
+        (tmp_path / "model.onnx").unlink()
+    else:
+        (tmp_path / damage).write_bytes(b"broken")
+    with pytest.raises(ModelError, match=f"tiny-reranker: cannot load {tmp_path}"):
+        OnnxReranker(tmp_path, make_spec("reranker"))
+
+
+def test_a_graph_of_other_weights_is_refused(
+    tiny_reranker: Path, exported_reranker: Path, make_spec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the exporter had gone wrong: the comparison with torch is what finds out."""
+    import torch
+    from transformers import AutoConfig, BertForSequenceClassification
+
+    from overfetch.inference.export import Logits, export_module
+
+    other = Logits(BertForSequenceClassification(AutoConfig.from_pretrained(tiny_reranker)))
+    exported = (exported_reranker / "model.onnx").read_bytes()
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: (tmp_path / "model.onnx").write_bytes(exported))
+    with pytest.raises(ModelError, match=r"tiny-reranker: the exported model differs from torch by .*; not accepted"):
+        export_module(other, tiny_reranker / "tokenizer.json", make_spec("reranker"), tmp_path)
+
+
+def test_the_embedder_counts_what_it_cuts(embedder: OnnxEmbedder) -> None:
+    assert embedder.count_truncated(["star"]) == 0
+    # The two special tokens stay, so words and specials together fill the limit.
+    assert embedder.count_truncated(["star " * embedder.spec.max_tokens, "star"]) == 2

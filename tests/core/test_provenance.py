@@ -1,0 +1,198 @@
+"""The lock: nothing is searched or written with other models than the ones that made a collection."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from overfetch.corpus import FieldMap
+from overfetch.engine import Engine
+from overfetch.errors import ProvenanceMismatch, SettingsError
+from overfetch.protocols import Store
+from overfetch.provenance import FIRST_STAGE_FIELDS, WRITE_FIELDS, Provenance, require_match
+from overfetch.sites import Collection, Site
+from overfetch.stores.edge import EdgeStore
+from overfetch.stores.server import connect
+from overfetch.testing import FakeEmbedder, FakeReranker
+from overfetch.types import Chunk, Document
+
+NAME = "notebook/notes"
+COMMAND = "overfetch index notebook/notes --rebuild"
+
+
+def write_corpus(path: Path, *texts: str) -> Path:
+    lines = [json.dumps({"_id": f"note-{n}", "title": f"Note {n}", "text": text}) for n, text in enumerate(texts)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def one_chunk(document: Document) -> list[Chunk]:
+    return [Chunk(breadcrumb=document.title, text=document.text)]
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    return write_corpus(tmp_path / "sample.jsonl", "a sample of bitcoin", "a sample of ether")
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return write_corpus(tmp_path / "corpus.jsonl", "all about bitcoin", "all about ether", "all about solana")
+
+
+@pytest.fixture(params=["edge", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    opened = EdgeStore(tmp_path / "collections") if request.param == "edge" else connect(":memory:", None)
+    yield opened
+    opened.close()
+
+
+def engine(store: Store, sample: Path, *, embedder: FakeEmbedder | None = None, chunker: str = "note/1") -> Engine:
+    notes = Collection(
+        name="notes",
+        sample=sample,
+        fields=FieldMap(metadata={}),
+        chunk=one_chunk,
+        chunker=chunker,
+        answering="nowhere:answer",
+    )
+    site = Site(name="notebook", title="Notebook", collections=(notes,), ask="notes")
+    return Engine(site, embedder=embedder or FakeEmbedder(), reranker=FakeReranker(), store=store)
+
+
+def other_embedder(**changes: object) -> FakeEmbedder:
+    embedder = FakeEmbedder()
+    embedder.spec = embedder.spec.model_copy(update=changes)
+    return embedder
+
+
+# (the embedder, the field of the provenance, the value stored, the value wanted)
+OTHER_EMBEDDERS = [
+    (FakeEmbedder(name="other"), "embedder", "fake-embedder@0#fp32", "other@0#fp32"),
+    (FakeEmbedder(revision="1"), "embedder", "fake-embedder@0#fp32", "fake-embedder@1#fp32"),
+    (other_embedder(precision="int8"), "embedder", "fake-embedder@0#fp32", "fake-embedder@0#int8"),
+    (other_embedder(query_prefix="search_query: "), "query_prefix", "", "search_query: "),
+    (other_embedder(passage_prefix="search_document: "), "passage_prefix", "", "search_document: "),
+    (other_embedder(dimension=32), "dimension", 64, 32),
+]
+with_another_embedder = pytest.mark.parametrize(
+    ("embedder", "field", "stored", "wanted"),
+    OTHER_EMBEDDERS,
+    ids=["name", "revision", "precision", "query prefix", "passage prefix", "dimension"],
+)
+
+
+def assert_explained(error: ProvenanceMismatch, field: str, stored: object, wanted: object) -> None:
+    message = str(error)
+    assert f"{field}: stored {stored!r}, wanted {wanted!r}" in message
+    assert NAME in message
+    assert message.endswith(COMMAND)
+    assert "\n" not in message
+
+
+@with_another_embedder
+def test_indexing_with_another_embedder(
+    store: Store, sample: Path, embedder: FakeEmbedder, field: str, stored: object, wanted: object
+) -> None:
+    engine(store, sample).index("notes")
+    before = (store.hashes(NAME), store.provenance(NAME))
+    embedder.embedded_passages = 0
+    with pytest.raises(ProvenanceMismatch) as raised:
+        engine(store, sample, embedder=embedder).index("notes")
+    assert_explained(raised.value, field, stored, wanted)
+    assert (store.hashes(NAME), store.provenance(NAME)) == before
+    assert embedder.embedded_passages == 0
+
+
+@with_another_embedder
+def test_searching_with_another_embedder(
+    store: Store, sample: Path, embedder: FakeEmbedder, field: str, stored: object, wanted: object
+) -> None:
+    engine(store, sample).index("notes")
+    with pytest.raises(ProvenanceMismatch) as raised:
+        engine(store, sample, embedder=embedder).search("notes", "bitcoin")
+    assert_explained(raised.value, field, stored, wanted)
+
+
+def test_a_rebuild_repairs(store: Store, sample: Path) -> None:
+    engine(store, sample).index("notes")
+    repaired = engine(store, sample, embedder=FakeEmbedder(revision="1"), chunker="note/2")
+    report = repaired.index("notes", rebuild=True)
+    assert (report.added, report.embedded, report.kept) == (2, 2, 0)
+    assert repaired.search("notes", "bitcoin").provenance["embedder"] == "fake-embedder@1#fp32"
+    assert repaired.index("notes").embedded == 0
+    with pytest.raises(ProvenanceMismatch):
+        engine(store, sample).search("notes", "bitcoin")
+
+
+def test_a_dry_run_is_refused_as_well(store: Store, sample: Path) -> None:
+    engine(store, sample).index("notes")
+    with pytest.raises(ProvenanceMismatch):
+        engine(store, sample, chunker="note/2").index("notes", dry_run=True)
+
+
+def test_another_chunker_may_search_but_not_write(store: Store, sample: Path) -> None:
+    engine(store, sample).index("notes")
+    before = store.hashes(NAME)
+    changed = engine(store, sample, chunker="note/2")
+    assert changed.search("notes", "bitcoin").provenance["chunker"] == "note/1"  # what made the passages, not ours
+    with pytest.raises(ProvenanceMismatch) as raised:
+        changed.index("notes")
+    assert_explained(raised.value, "chunker", "note/1", "note/2")
+    assert store.hashes(NAME) == before
+
+
+def test_every_difference_is_named_at_once() -> None:
+    stored = Provenance.of(FakeEmbedder().spec, "note/1", "sample")
+    wanted = Provenance.of(FakeEmbedder(revision="1").spec, "note/2", "elsewhere")
+    with pytest.raises(ProvenanceMismatch) as raised:
+        require_match(NAME, stored, wanted, WRITE_FIELDS)
+    assert "embedder: " in str(raised.value)
+    assert "chunker: " in str(raised.value)
+    assert "source" not in str(raised.value)  # another source is an update, not a mismatch
+
+
+@pytest.mark.parametrize(("field", "value"), [("sparse_tokenizer", "another/1"), ("schema_version", 0)])
+def test_another_tokenizer_or_schema_is_refused_by_both_paths(field: str, value: object) -> None:
+    wanted = Provenance.of(FakeEmbedder().spec, "note/1", "sample")
+    stored = wanted.model_copy(update={field: value})
+    for fields in (FIRST_STAGE_FIELDS, WRITE_FIELDS):
+        with pytest.raises(ProvenanceMismatch) as raised:
+            require_match(NAME, stored, wanted, fields)
+        assert_explained(raised.value, field, value, getattr(wanted, field))
+
+
+class TestSampleCorpus:
+    def test_it_never_silently_replaces_a_real_one(self, store: Store, sample: Path, corpus: Path) -> None:
+        opened = engine(store, sample)
+        opened.index("notes", corpus)
+        before = (store.hashes(NAME), store.provenance(NAME))
+        with pytest.raises(SettingsError) as raised:
+            opened.index("notes")
+        assert f"--source {corpus}" in str(raised.value)
+        assert "--rebuild" in str(raised.value)
+        assert (store.hashes(NAME), store.provenance(NAME)) == before
+
+    def test_not_even_one_that_replaced_it(self, store: Store, sample: Path, corpus: Path) -> None:
+        opened = engine(store, sample)
+        opened.index("notes")
+        opened.index("notes", corpus)
+        before = store.hashes(NAME)
+        with pytest.raises(SettingsError, match="the sample corpus would replace it"):
+            opened.index("notes")
+        assert store.hashes(NAME) == before
+
+    def test_a_rebuild_replaces_it_on_request(self, store: Store, sample: Path, corpus: Path) -> None:
+        opened = engine(store, sample)
+        opened.index("notes", corpus)
+        opened.index("notes", rebuild=True)
+        assert store.count(NAME) == 2
+        assert store.provenance(NAME).source == "sample"
+
+    def test_a_real_corpus_replaces_it_without_asking(self, store: Store, sample: Path, corpus: Path) -> None:
+        opened = engine(store, sample)
+        opened.index("notes")
+        report = opened.index("notes", corpus)
+        assert (report.added, report.changed) == (1, 2)
+        assert store.provenance(NAME).source == str(corpus)

@@ -1,0 +1,253 @@
+"""What is special to the adapter of qdrant-client: aliases, foreign collections, and servers that do not answer."""
+
+import logging
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from qdrant_client import QdrantClient, models
+
+from overfetch.errors import SettingsError, StoreError, StoreUnavailable
+from overfetch.filters import Schema
+from overfetch.indexing import encode
+from overfetch.protocols import EncodedQuery
+from overfetch.provenance import Provenance
+from overfetch.settings import Environment, RetrievalSettings
+from overfetch.sparse import embed_sparse_query
+from overfetch.stores.server import ServerStore, connect
+from overfetch.testing import FakeEmbedder
+from overfetch.types import Chunk, Document, Passage
+from overfetch.wiring import open_store
+
+NAME, ALIAS = "site/notes", "site--notes"
+SCHEMA: Schema = {"kind": "keyword", "price": "number", "date": "date", "note": "text"}
+SECONDS = 5.0
+
+
+@pytest.fixture
+def store() -> Iterator[ServerStore]:
+    opened = connect(":memory:", None)
+    yield opened
+    opened.close()
+
+
+def provenance() -> Provenance:
+    return Provenance.of(FakeEmbedder().spec, "note/1", "notes")
+
+
+def notes(*texts: str) -> list[Passage]:
+    chunks = [Chunk(breadcrumb="", text=text, metadata={"kind": "note"}) for text in texts]
+    return [Passage.of(Document(id=chunk.text, title="Note", text=chunk.text), 0, chunk) for chunk in chunks]
+
+
+def write(store: ServerStore, *texts: str, rebuild: bool = False) -> None:
+    with store.write(NAME, provenance(), SCHEMA, rebuild=rebuild) as writer:
+        writer.upsert(encode(notes(*texts), FakeEmbedder()))
+
+
+def query(text: str) -> EncodedQuery:
+    return EncodedQuery(FakeEmbedder().embed_queries([text])[0], embed_sparse_query(text))
+
+
+def search(store: ServerStore, text: str) -> list[str]:
+    return [c.passage.text for c in store.search(NAME, query(text), [], RetrievalSettings())]
+
+
+def aliases(client: QdrantClient) -> dict[str, str]:
+    return {a.alias_name: a.collection_name for a in client.get_aliases().aliases}
+
+
+def collections(client: QdrantClient) -> list[str]:
+    return sorted(c.name for c in client.get_collections().collections)
+
+
+def make_foreign(client: QdrantClient, name: str) -> None:
+    """A collection such as another program makes."""
+    client.create_collection(name, vectors_config=models.VectorParams(size=4, distance=models.Distance.DOT))
+    client.upsert(name, [models.PointStruct(id=1, vector=[1.0, 0.0, 0.0, 0.0])])
+
+
+class TestAliases:
+    def test_a_rebuild_moves_the_alias_and_removes_the_old_collection(self, store: ServerStore) -> None:
+        write(store, "first")
+        assert aliases(store.client) == {ALIAS: f"{ALIAS}--000001"}
+        write(store, "second", rebuild=True)
+        assert aliases(store.client) == {ALIAS: f"{ALIAS}--000002"}
+        assert collections(store.client) == [f"{ALIAS}--000002"]
+        assert search(store, "first") == ["second"]
+
+    def test_a_compatible_change_goes_in_place(self, store: ServerStore) -> None:
+        write(store, "first")
+        write(store, "second")
+        assert aliases(store.client) == {ALIAS: f"{ALIAS}--000001"}
+        assert sorted(search(store, "first")) == ["first", "second"]
+
+    def test_searches_see_the_old_collection_until_a_rebuild_is_done(self, store: ServerStore) -> None:
+        write(store, "first")
+        with store.write(NAME, provenance(), SCHEMA, rebuild=True) as writer:
+            writer.upsert(encode(notes("second"), FakeEmbedder()))
+            assert search(store, "second") == ["first"]
+        assert search(store, "second") == ["second"]
+
+    def test_a_failed_rebuild_leaves_no_collection_behind(self, store: ServerStore) -> None:
+        write(store, "first")
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError), store.write(NAME, provenance(), SCHEMA, rebuild=True):
+                _ = 1 // 0
+        assert collections(store.client) == [f"{ALIAS}--000001"]
+
+    def test_a_name_left_by_a_killed_rebuild_is_not_taken_again(self, store: ServerStore) -> None:
+        write(store, "first")
+        make_foreign(store.client, f"{ALIAS}--000004")
+        write(store, "second", rebuild=True)
+        assert aliases(store.client) == {ALIAS: f"{ALIAS}--000005"}
+
+    def test_a_name_that_begins_alike_is_another_collection(self, store: ServerStore) -> None:
+        make_foreign(store.client, f"{ALIAS}--more--000009")
+        write(store, "first")
+        assert aliases(store.client) == {ALIAS: f"{ALIAS}--000001"}
+
+
+class TestForeignCollections:
+    """Collections that Overfetch did not make are neither read nor replaced."""
+
+    @pytest.mark.parametrize("rebuild", [False, True])
+    def test_a_collection_of_that_name(self, store: ServerStore, rebuild: bool) -> None:
+        make_foreign(store.client, ALIAS)
+        with pytest.raises(StoreError, match=f":memory:: collection '{ALIAS}' was not made by Overfetch"):
+            store.provenance(NAME)
+        with pytest.raises(StoreError, match="was not made by Overfetch"):
+            write(store, "first", rebuild=rebuild)
+        assert collections(store.client) == [ALIAS]
+        assert store.client.count(ALIAS).count == 1
+
+    @pytest.mark.parametrize("rebuild", [False, True])
+    def test_an_alias_of_that_name(self, store: ServerStore, rebuild: bool) -> None:
+        make_foreign(store.client, "theirs")
+        alias = models.CreateAlias(collection_name="theirs", alias_name=ALIAS)
+        store.client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
+        with pytest.raises(StoreError, match="was not made by Overfetch"):
+            store.provenance(NAME)
+        with pytest.raises(StoreError, match="was not made by Overfetch"):
+            write(store, "first", rebuild=rebuild)
+        assert aliases(store.client) == {ALIAS: "theirs"}
+        assert store.client.count("theirs").count == 1
+
+
+class TestUnreachable:
+    @pytest.mark.parametrize("scheme", ["http", "grpc"])
+    def test_nobody_listens(self, scheme: str) -> None:
+        address = f"{scheme}://127.0.0.1:{closed_port()}"
+        store = connect(address, None)
+        began = time.monotonic()
+        assert_unavailable(lambda: store.provenance(NAME), address)
+        assert_unavailable(lambda: store.hashes(NAME), address)
+        assert_unavailable(lambda: store.count(NAME), address)
+        assert_unavailable(lambda: store.search(NAME, query("x"), [], RetrievalSettings()), address)
+        assert_unavailable(lambda: write(store, "first"), address)
+        assert time.monotonic() - began < SECONDS
+        store.close()
+
+    def test_nothing_is_asked_before_the_first_use(self) -> None:
+        connect(f"http://127.0.0.1:{closed_port()}", None).close()
+
+    @pytest.mark.parametrize("address", ["grpc://host:port", "grpc://host:6334:1", "http://host:port"])
+    def test_a_bad_port_is_a_bad_setting(self, address: str) -> None:
+        with pytest.raises(SettingsError, match=f"bad address '{address}'"):
+            connect(address, None)
+
+    def test_the_setting_picks_this_store(self) -> None:
+        address = f"http://127.0.0.1:{closed_port()}"
+        store = open_store(Environment(qdrant=address))
+        assert_unavailable(lambda: store.count(NAME), address)
+        store.close()
+
+
+class TestAnswersOfServers:
+    def test_a_refusal_is_one_line(self, answering: HTTPServer) -> None:
+        address = answer_with(answering, 403, "forbidden:\nbad key")
+        store = connect(address, None)
+        with pytest.raises(StoreError, match=r"refused work on 'site/notes': .*403 \(Forbidden\)") as raised:
+            store.count(NAME)
+        assert not isinstance(raised.value, StoreUnavailable)
+        assert "\n" not in str(raised.value)
+        store.close()
+
+    @pytest.mark.parametrize("body", ["<html>\n<title>It works!</title>\n</html>", "{}", '{"result": {"aliases": 1}}'])
+    def test_a_server_of_another_kind_is_one_line_too(self, answering: HTTPServer, body: str) -> None:
+        address = answer_with(answering, 200, body)
+        store = connect(address, None)
+        assert_unavailable(lambda: store.count(NAME), address)
+        store.close()
+
+
+class TestWarnings:
+    def test_none_of_the_client_leaks(self, caplog: pytest.LogCaptureFixture) -> None:
+        with warnings.catch_warnings(record=True, action="always") as leaked, caplog.at_level(logging.WARNING):
+            memory = connect(":memory:", None)
+            write(memory, "first")  # the client warns of payload indexes that have no effect in memory
+            for address in ("http://127.0.0.1:1", "https://127.0.0.1:1", "grpc://127.0.0.1:1"):
+                connect(address, "secret").close()
+            memory.close()
+        assert [str(warning.message) for warning in leaked] == []
+        assert [record.getMessage() for record in caplog.records] == [
+            "the API key travels unencrypted to http://127.0.0.1:1; https:// protects it"
+        ]
+
+    def test_the_key_is_never_said(self, caplog: pytest.LogCaptureFixture) -> None:
+        store = connect(f"http://127.0.0.1:{closed_port()}", "secret-key")
+        with pytest.raises(StoreUnavailable) as raised:
+            store.count(NAME)
+        assert "secret-key" not in str(raised.value) + caplog.text
+        store.close()
+
+
+def closed_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+def assert_unavailable(call: Callable[[], object], address: str) -> None:
+    with pytest.raises(StoreUnavailable) as raised:
+        call()
+    assert str(raised.value).startswith(f"Qdrant at {address} does not answer: ")
+    assert "\n" not in str(raised.value)
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Gives every request the same answer."""
+
+    status, body = 200, b""
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def answering() -> Iterator[HTTPServer]:
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def answer_with(server: HTTPServer, status: int, body: str) -> str:
+    """The server's address, from now on giving this answer."""
+    fields = {"status": status, "body": body.encode()}
+    server.RequestHandlerClass = type("Fixed", (Answering,), fields)
+    return f"http://127.0.0.1:{server.server_port}"

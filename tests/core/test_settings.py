@@ -1,0 +1,170 @@
+"""Settings are checked when made; errors name the field or the variable, what was given and what is allowed."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from overfetch.errors import SettingsError
+from overfetch.settings import (
+    Environment,
+    ModelSpec,
+    RetrievalSettings,
+    explain,
+    find_profile,
+    read_environment,
+    read_models,
+)
+from overfetch.wiring import open_site, open_store
+
+# Commits checked by hand in public code, apart from models.toml on purpose.
+COMMITS = {
+    "BAAI/bge-reranker-base": "2cfc18c9415c912f9d8155881c133215df768a70",
+    "BAAI/bge-reranker-large": "55611d7bca2a7133960a6d3b71e083071bbfc312",
+    "BAAI/bge-reranker-v2-m3": "953dc6f6f85a1b2dbfca4c34a2796e7dde08d41e",
+    "nomic-ai/nomic-embed-text-v1.5": "e5cf08aadaa33385f5990def41f7a23405aec398",
+    "sentence-transformers/all-MiniLM-L6-v2": "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
+}
+LICENCES = {"MIT", "Apache-2.0"}
+MODELS, PROFILES = read_models()
+
+
+def test_defaults_are_retrieve_20_read_20_keep_5() -> None:
+    settings = RetrievalSettings()
+    assert (settings.top_k, settings.top_n, settings.first_stage, settings.rerank) == (20, 5, "hybrid", True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"top_k": 0}, "top_k: Input should be greater than 0 (given 0)"),
+        ({"top_k": -1}, "top_k: Input should be greater than 0 (given -1)"),
+        ({"top_n": 0}, "top_n: Input should be greater than 0 (given 0)"),
+        ({"top_n": 21}, "top_n (21) cannot exceed top_k (20)"),
+        ({"top_k": 4}, "top_n (5) cannot exceed top_k (4)"),
+        ({"top_k": 2.5}, "top_k: "),
+        ({"top_k": "many"}, "(given 'many')"),
+        ({"deadline_ms": 0}, "deadline_ms: Input should be greater than 0 (given 0)"),
+        ({"deadline_ms": float("nan")}, "deadline_ms: "),
+        ({"prefetch": 0}, "prefetch: "),
+        ({"rrf_k": -60}, "rrf_k: "),
+        ({"first_stage": "sparse"}, "first_stage: Input should be 'hybrid' or 'dense' (given 'sparse')"),
+        ({"top": 5}, "top: Extra inputs are not permitted (given 5)"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(named)) as refused:
+        RetrievalSettings().override(**changes)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(ValidationError):
+        RetrievalSettings.model_validate(changes)
+
+
+def test_every_problem_is_named_at_once() -> None:
+    with pytest.raises(ValidationError) as refused:
+        RetrievalSettings.model_validate({"top_k": 0, "top_n": -1})
+    assert explain(refused.value).count("; ") == 1
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        RetrievalSettings().top_k = 3
+
+
+def test_override_keeps_what_is_false_and_drops_what_is_none() -> None:
+    settings = RetrievalSettings(one_per_document=True, deadline_ms=500)
+    changed = settings.override(rerank=False, one_per_document=False, top_k=None, deadline_ms=None)
+    assert changed == RetrievalSettings(rerank=False, one_per_document=False, deadline_ms=500)
+    assert settings.rerank
+
+
+def test_override_checks_the_whole_again() -> None:
+    assert RetrievalSettings().override(top_k=50, top_n=30).top_n == 30
+    with pytest.raises(SettingsError, match="cannot exceed"):
+        RetrievalSettings(top_k=50, top_n=30).override(top_k=20)
+
+
+def test_environment_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OVERFETCH_QDRANT")
+    monkeypatch.delenv("OVERFETCH_CACHE")
+    environment = read_environment()
+    assert (environment.profile, environment.lm, environment.threads) == ("mini", None, 0)
+    assert environment.store_address.startswith("file:/")
+    assert environment.cache.is_absolute()
+
+
+def test_environment_reads_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"PROFILE": "bge", "QDRANT": "http://db:6333", "CACHE": "/models", "THREADS": "3", "LM_TIMEOUT_S": "1.5"}
+    for name, value in values.items():
+        monkeypatch.setenv(f"OVERFETCH_{name}", value)
+    environment = read_environment()
+    assert environment.store_address == "http://db:6333"
+    assert (environment.profile, environment.cache, environment.threads) == ("bge", Path("/models"), 3)
+    assert environment.lm_timeout_s == 1.5
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVERFETCH_PROFILE", "")
+    monkeypatch.setenv("OVERFETCH_THREADS", "")
+    assert (read_environment().profile, read_environment().threads) == ("mini", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("THREADS", "many"), ("THREADS", "-1"), ("LM_TIMEOUT_S", "0"), ("LM_TIMEOUT_S", "soon")],
+)
+def test_a_bad_variable_is_named_with_its_value(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"OVERFETCH_{name}", value)
+    with pytest.raises(SettingsError, match=f"OVERFETCH_{name}: Input should be .*given '{value}'"):
+        read_environment()
+
+
+def test_keys_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVERFETCH_QDRANT_API_KEY", "secret-1")
+    monkeypatch.setenv("OVERFETCH_LM_API_KEY", "secret-2")
+    environment = read_environment()
+    assert environment.qdrant_api_key == "secret-1"
+    assert "secret" not in f"{environment!r} {environment}"
+
+
+@pytest.mark.parametrize("address", ["qdrant.db:6333", "/var/qdrant", "ftp://db", "memory"])
+def test_an_unknown_kind_of_store_names_the_allowed_ones(address: str) -> None:
+    with pytest.raises(SettingsError, match=f"OVERFETCH_QDRANT is '{address}'; allowed: file:PATH, :memory:, http"):
+        open_store(Environment(qdrant=address))
+
+
+def test_opening_a_site_with_an_unknown_profile_names_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVERFETCH_PROFILE", "huge")
+    with pytest.raises(SettingsError, match="unknown profile 'huge'; known profiles: mini, bge, bge-large, m3"):
+        open_site("builddaily")
+    with pytest.raises(SettingsError, match="unknown profile 'tiny'"):
+        find_profile("tiny")
+
+
+@pytest.mark.parametrize("spec", MODELS.values(), ids=MODELS)
+def test_every_pinned_model_is_whole(spec: ModelSpec) -> None:
+    assert spec.licence in LICENCES
+    assert spec.languages
+    assert (spec.dimension is not None) == (spec.kind == "embedder")
+    assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in spec.files.values())
+    assert spec.identity == f"{spec.repo}@{spec.revision}#{spec.precision}"
+
+
+def test_pins_are_the_checked_commits() -> None:
+    pinned = {spec.repo: spec.revision for spec in MODELS.values() if spec.name != "overfetch-mini"}
+    assert pinned == COMMITS
+
+
+def test_nomic_is_asked_with_its_prefixes_and_its_native_length() -> None:
+    nomic = MODELS["nomic-embed-text-v1.5"]
+    assert (nomic.query_prefix, nomic.passage_prefix) == ("search_query: ", "search_document: ")
+    assert (nomic.max_tokens, nomic.dimension) == (2048, 768)
+
+
+def test_profiles_pair_an_embedder_with_a_reranker() -> None:
+    assert set(PROFILES) == {"mini", "bge", "bge-large", "m3"}
+    for profile in PROFILES.values():
+        assert (profile.embedder.kind, profile.reranker.kind) == ("embedder", "reranker")
+    assert all(spec.package for spec in (PROFILES["mini"].embedder, PROFILES["mini"].reranker))

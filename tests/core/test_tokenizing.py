@@ -1,0 +1,123 @@
+"""Texts to token ids: nothing is cut without being counted, and threads do not disturb each other."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from overfetch.inference.onnx import buckets
+from overfetch.inference.tokenizing import TextTokenizer
+
+LIMIT = 48
+SPECIAL_TOKENS = 3
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_reranker: Path) -> TextTokenizer:
+    return TextTokenizer(tiny_reranker / "tokenizer.json", LIMIT)
+
+
+def test_ids_are_those_of_transformers(tokenizer: TextTokenizer, tiny_reranker: Path) -> None:
+    from transformers import AutoTokenizer
+
+    reference = AutoTokenizer.from_pretrained(tiny_reranker)
+    for query, passage in [
+        ("the tower", "a star rises."),
+        ("Weather?", "long rain: over the hill"),
+        ("zebra", "zebras"),
+    ]:
+        expected = reference(query, passage)
+        tokens = tokenizer.pair(query, passage)
+        assert (tokens.ids, tokens.type_ids, tokens.cut) == (expected["input_ids"], expected["token_type_ids"], 0)
+        assert tokenizer.text(query).ids == reference(query)["input_ids"]
+
+
+def test_limits_saved_with_a_tokenizer_do_not_count(
+    tokenizer: TextTokenizer, tiny_reranker: Path, tmp_path: Path
+) -> None:
+    """all-MiniLM-L6-v2 is published with both: unnoticed, they would cut and pad."""
+    from tokenizers import Tokenizer
+
+    saved = Tokenizer.from_file(str(tiny_reranker / "tokenizer.json"))
+    saved.enable_truncation(8)
+    saved.enable_padding(length=40)
+    saved.save(str(tmp_path / "tokenizer.json"))
+    limited = TextTokenizer(tmp_path / "tokenizer.json", LIMIT)
+    for query, passage in (("star", "the tower"), ("star", "the tower falls " * 30)):
+        assert limited.pair(query, passage) == tokenizer.pair(query, passage)
+
+
+def test_a_text_that_just_fits_is_whole(tokenizer: TextTokenizer) -> None:
+    fits = tokenizer.text("star " * (LIMIT - 2))
+    assert (len(fits.ids), fits.cut) == (LIMIT, 0)
+    over = tokenizer.text("star " * (LIMIT - 1))
+    assert (len(over.ids), over.cut) == (LIMIT, 1)
+    assert over.ids == fits.ids
+
+
+def test_a_long_passage_is_cut_counted_and_closed(tokenizer: TextTokenizer) -> None:
+    tokens = tokenizer.pair("the tower", "star " * 100)
+    assert (len(tokens.ids), tokens.cut) == (LIMIT, 2 + 100 + SPECIAL_TOKENS - LIMIT)
+    assert tokens.ids[-1] == tokenizer.pair("the", "star").ids[-1], "the closing separator stays"
+    assert tokens.type_ids == [0] * 4 + [1] * (LIMIT - 4)
+
+
+def test_an_overlong_query_leaves_half_the_room_to_the_passage(tokenizer: TextTokenizer) -> None:
+    query = "weather " * 200
+    rises, falls = tokenizer.pair(query, "the star rises"), tokenizer.pair(query, "the tower falls")
+    assert rises.ids != falls.ids
+    assert rises.type_ids.count(0) == LIMIT // 2 + 2
+    assert rises.type_ids.count(1) == 3 + 1
+
+
+def test_what_a_query_loses_is_counted(tokenizer: TextTokenizer) -> None:
+    assert tokenizer.pair("weather " * (LIMIT // 2), "the star").cut == 0
+    assert tokenizer.pair("weather " * 200, "the star").cut == 200 - LIMIT // 2
+    passage_too = tokenizer.pair("weather " * 200, "star " * 100)
+    assert passage_too.cut == 200 - LIMIT // 2 + LIMIT // 2 + 100 + SPECIAL_TOKENS - LIMIT
+
+
+def test_a_query_is_shortened_between_tokens_of_its_own_text(tokenizer: TextTokenizer) -> None:
+    query = "Wéather, " * 100
+    shortened, cut = tokenizer.shorten_query(query)
+    assert query.startswith(shortened)
+    assert len(tokenizer.text(shortened).ids) - 2 == LIMIT // 2
+    assert cut > 0
+
+
+@pytest.mark.parametrize("text", ["", " ", "漢字", "\u200b", "🙂" * 100])
+def test_odd_texts_have_tokens_too(text: str, tokenizer: TextTokenizer) -> None:
+    assert 2 <= len(tokenizer.text(text).ids) <= LIMIT
+    assert 3 <= len(tokenizer.pair(text, text).ids) <= LIMIT
+
+
+def test_eight_threads_get_what_one_gets(tokenizer: TextTokenizer) -> None:
+    """Lengths on both sides of the limit, queries and pairs mixed: a shared setting would show."""
+    texts = [("the tower falls " * (number % 40), "a star rises " * (number % 23)) for number in range(800)]
+    alone = [(tokenizer.pair(*pair), tokenizer.text(pair[0])) for pair in texts]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda pair: (tokenizer.pair(*pair), tokenizer.text(pair[0])), texts))
+    assert together == alone
+
+
+def test_two_limits_do_not_disturb_each_other(tiny_reranker: Path) -> None:
+    path = tiny_reranker / "tokenizer.json"
+    short, long = TextTokenizer(path, 8), TextTokenizer(path, 400)
+    with ThreadPoolExecutor(8) as pool:
+        lengths = list(pool.map(lambda n: len((short if n % 2 else long).text("star " * 300).ids), range(400)))
+    assert lengths == [302, 8] * 200
+
+
+@pytest.mark.parametrize("budget", [1, 8, 64, 1024])
+def test_buckets_cover_every_row_once_within_the_budget(budget: int) -> None:
+    lengths = [(7 * row) % 61 + 1 for row in range(100)]
+    found = list(buckets(lengths, budget))
+    assert sorted(row for bucket in found for row in bucket) == list(range(100))
+    for bucket in found:
+        assert len(bucket) == 1 or max(lengths[row] for row in bucket) * len(bucket) <= budget
+    assert [lengths[row] for bucket in found for row in bucket] == sorted(lengths)
+
+
+def test_no_rows_no_buckets() -> None:
+    assert list(buckets([], 8)) == []
+    assert list(buckets([5000], 8)) == [[0]]

@@ -1,0 +1,85 @@
+"""The shipped cross-encoder: the pinned weights, and ranking properties on queries it was never trained on."""
+
+import json
+import random
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from overfetch import load_site
+from overfetch.indexing import to_passages
+from overfetch.inference.checksums import require_sums
+from overfetch.protocols import Reranker
+from overfetch.settings import read_environment, read_models
+from overfetch.wiring import load_reranker
+
+SPEC = read_models()[0]["overfetch-mini"]
+PACKAGE = Path(__file__).parents[2] / "packages/overfetch-mini/src/overfetch_mini"
+EVALS = Path(__file__).parents[2] / "shared/evals"
+TRAIN_PAIRS = Path(__file__).parents[3] / "shared/data/train-pairs/pairs.jsonl"
+COLLECTIONS = ["builddaily/resources", "paiddaily/tickers", "paiddaily/catalysts", "sagedaily/canon"]
+DISTRACTORS = 7
+
+
+@pytest.fixture(scope="module")
+def reranker(session_cache: Path) -> Reranker:
+    environment = read_environment().model_copy(update={"cache": session_cache})
+    return load_reranker(SPEC, environment, lambda message: None)
+
+
+def test_the_weights_are_the_pinned_ones_and_small() -> None:
+    require_sums(SPEC, PACKAGE / "weights", SPEC.files)
+    assert {path.name for path in (PACKAGE / "weights").iterdir()} == set(SPEC.files)
+    assert sum(path.stat().st_size for path in (PACKAGE / "weights").iterdir()) < 30e6
+    assert SPEC.revision == SPEC.files["model.onnx"][: len(SPEC.revision)]
+
+
+def judged(collection: str) -> list[tuple[str, str]]:
+    """(query, id of an exactly right document) of the test split."""
+    folder = EVALS / collection
+    texts = {q["_id"]: q["text"] for q in map(json.loads, (folder / "queries.jsonl").read_text().splitlines())}
+    rows = [line.split("\t") for line in (folder / "qrels/test.tsv").read_text().splitlines()[1:]]
+    return [(texts[query], document) for query, document, score in rows if score == "2"]
+
+
+def reciprocal_rank(scores: list[float]) -> float:
+    """Of the first passage among all."""
+    return 1 / (1 + sum(score > scores[0] for score in scores[1:]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("collection", COLLECTIONS)
+def test_true_order_beats_random_order_beats_inverse_order(collection: str, reranker: Reranker) -> None:
+    site, _, name = collection.partition("/")
+    chosen = load_site(site).collection(name)
+    texts = {d.id: "\n".join(p.reading for p in to_passages(chosen, d)) for d in chosen.read()}
+    draw = random.Random(7)
+    true, shuffled, inverse = [], [], []
+    for query, right in draw.sample(judged(collection), 16):
+        others = draw.sample([i for i in texts if i != right], DISTRACTORS)
+        logits = reranker.score(query, [texts[right], *(texts[i] for i in others)]).logits
+        true.append(reciprocal_rank(logits))
+        shuffled.append(reciprocal_rank(draw.sample(logits, len(logits))))
+        inverse.append(reciprocal_rank([-logit for logit in logits]))
+    assert fmean(true) > fmean(shuffled) + 0.25 > fmean(inverse) + 0.25
+    assert fmean(shuffled) > fmean(inverse)
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_pairs_held_out_of_training_rank_first(reranker: Reranker) -> None:
+    """The 5% of queries that `training/mine.py` sets aside by their hash."""
+    if not TRAIN_PAIRS.exists():
+        pytest.skip(f"needs {TRAIN_PAIRS}, which users do not have")
+    from hashlib import md5
+
+    with TRAIN_PAIRS.open(encoding="utf-8") as lines:
+        pairs = [json.loads(line) for _, line in zip(range(6000), lines, strict=False)]
+    held_out = [p for p in pairs if int(md5(p["query"].lower().encode()).hexdigest(), 16) % 20 == 0][:60]
+    draw = random.Random(7)
+    ranks = []
+    for pair in held_out:
+        others = [p["positive"] for p in draw.sample(pairs, DISTRACTORS) if p["positive"] != pair["positive"]]
+        ranks.append(reciprocal_rank(reranker.score(pair["query"], [pair["positive"], *others]).logits))
+    assert fmean(ranks) > 0.9

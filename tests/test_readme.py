@@ -1,0 +1,61 @@
+"""The README's examples run, and its printed output is the real one."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from overfetch.cli.main import app
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+TIMES = re.compile(r"embed \d+ \+ search \d+ \+ rerank \d+ = \d+ ms")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def commands(language: str) -> list[list[str]]:
+    """Arguments of every `uv run overfetch` line, without the environment before it."""
+    lines = [line for block in blocks(language) for line in block.splitlines() if "uv run overfetch" in line]
+    return [shlex.split(line.partition("uv run overfetch")[2]) for line in lines]
+
+
+@pytest.fixture(autouse=True)
+def one_store(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """As on a reader's machine: what one example indexed, the next one finds."""
+    monkeypatch.setenv("OVERFETCH_QDRANT", f"file:{tmp_path_factory.getbasetemp() / 'readme-store'}")
+
+
+@pytest.mark.parametrize("source", blocks("python"))
+def test_python_examples_run(source: str, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("arguments", commands("sh"), ids=" ".join)
+def test_commands_run(arguments: list[str]) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("arguments", commands("bash"), ids=" ".join)
+def test_commands_that_need_more_are_spelt_right(arguments: list[str]) -> None:
+    """They need a network or files of the reader: every option they name exists."""
+    words = [word for word in arguments if re.fullmatch(r"[a-z]+", word)]
+    depth = 2 if words[0] == "models" else 1
+    told = CliRunner().invoke(app, [*words[:depth], "--help"], env={"COLUMNS": "200"})
+    assert told.exit_code == 0
+    assert all(option in told.output for option in arguments if option.startswith("--"))
+
+
+def test_the_printed_output_is_the_real_one() -> None:
+    expected = blocks("text")[0]
+    done = CliRunner().invoke(app, commands("sh")[0])
+    assert TIMES.sub("", done.stdout).strip() == TIMES.sub("", expected).strip()
