@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pydantic import Field
 from sentencex import segment
 
-from overfetch.errors import AnswerError, OverfetchError
+from overfetch.errors import AnswerError
 from overfetch.protocols import Reranker
 from overfetch.types import Answer, Citation, Frozen, Hit, Passage, Retrieval
 
@@ -128,7 +128,7 @@ def _best_sentences(part: int, retrieval: Retrieval, reranker: Reranker, number:
     distinct = list({normalise(s.text).lower(): s for s in reversed(sentences)}.values())[::-1]
     try:
         logits = reranker.score(retrieval.query, [f"{s.passage.breadcrumb}\n{s.text}" for s in distinct]).logits
-    except OverfetchError as error:
+    except Exception as error:
         log.warning("choosing sentences by rank, since the reranker failed: %s", error)
         logits = [-float(place) for place in range(len(distinct))]
     best = sorted(range(len(distinct)), key=lambda i: -logits[i])[:number]

@@ -1,0 +1,92 @@
+"""Answers with and without a language model; the module that answers is this file's own."""
+
+import sys
+from types import ModuleType
+
+import pytest
+
+from overfetch import Answer, AnswerError, AnswerRequest, Citation, Draft, Engine, LanguageModel, load_site
+from overfetch.testing import FakeReranker, open_fake
+
+QUESTION = "What is Sage Daily?"
+LM = LanguageModel(name="openai/test")
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return open_fake(load_site("builddaily"))
+
+
+def answer_by(function: object, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Answer:
+    """`ask` with a language model whose module is `function`."""
+    module = ModuleType("own_answering")
+    module.answer = function  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "own_answering", module)
+    chat = engine.site.collection("chat").model_copy(update={"answering": "own_answering:answer"})
+    engine.site = engine.site.model_copy(update={"collections": (chat,)})
+    engine.lm = LM
+    return engine.ask(QUESTION)
+
+
+def citing(quote: str) -> object:
+    def answer(request: AnswerRequest) -> Draft:
+        passage = request.retrievals[0].hits[0].passage
+        text = quote or passage.text[:40]
+        return Draft(answer="It is.", citations=(Citation(passage_id=passage.id, document_id="wrong", quote=text),))
+
+    return answer
+
+
+def test_a_language_model_answers_with_checked_citations(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = answer_by(citing(""), engine, monkeypatch)
+    assert (answer.mode, answer.answer, answer.reason) == ("lm", "It is.", None)
+    first = answer.retrievals[0].hits[0].passage
+    assert [c.document_id for c in answer.citations] == [first.document_id]
+
+
+def test_invented_citations_alone_are_no_answer(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = answer_by(citing("no page says this"), engine, monkeypatch)
+    assert answer.mode == "extractive"
+    assert "none of the 1 citations" in (answer.reason or "")
+    assert answer.citations
+
+
+def test_a_failing_language_model_falls_back_and_says_why(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(request: AnswerRequest) -> Draft:
+        raise AnswerError("the server is down")
+
+    answer = answer_by(fail, engine, monkeypatch)
+    assert (answer.mode, answer.reason) == ("extractive", "the server is down")
+    assert answer.citations
+
+
+def test_a_missing_answer_module_is_named(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "builddaily.answering", None)
+    engine.lm = LM
+    answer = engine.ask(QUESTION)
+    assert answer.mode == "extractive"
+    assert "builddaily.answering:answer_chat" in (answer.reason or "")
+
+
+def test_a_failing_reranker_still_leaves_an_answer() -> None:
+    engine = open_fake(load_site("builddaily"), reranker=FakeReranker(failure=RuntimeError("out of memory")))
+    answer = engine.ask(QUESTION)
+    assert answer.retrievals[0].rerank_status == "failed"
+    assert answer.citations
+
+
+def test_nothing_found_is_said(engine: Engine) -> None:
+    answer = engine.ask(QUESTION, where=["kind=no such kind"])
+    assert answer.citations == ()
+    assert answer.answer == "Nothing in this collection answers the question."
+
+
+def test_sentences_are_quoted_once_and_in_reading_order(engine: Engine) -> None:
+    answer = engine.ask(QUESTION)
+    quotes = [citation.quote for citation in answer.citations]
+    assert len(set(quotes)) == len(quotes) <= 3
+    places = [answer.answer.index(quote) for quote in quotes]
+    assert places == sorted(places)
+    ranks = {hit.passage.id: hit.rank for hit in answer.retrievals[0].hits}
+    order = [ranks[citation.passage_id] for citation in answer.citations]
+    assert order == sorted(order)
