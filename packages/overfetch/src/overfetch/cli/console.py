@@ -21,7 +21,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 output = Console(highlight=False, soft_wrap=True)
-notices = Console(stderr=True, highlight=False)
+notices = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Profile = Annotated[str | None, typer.Option(help="Pair of models: mini, bge, bge-large or m3.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
