@@ -83,7 +83,7 @@ def _open_store(kind: str, folder: Path) -> Store:
 def _server_url() -> str:
     url = os.environ.get(SERVER_URL)
     if not url:
-        pytest.skip(f"{SERVER_URL} names no Qdrant server (start one with shared/compose.yaml)")
+        pytest.skip(f"{SERVER_URL} names no Qdrant server (set it to http://HOST:PORT)")
     return url
 
 
