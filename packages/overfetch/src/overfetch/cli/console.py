@@ -63,7 +63,7 @@ def opened(target: str, profile: str | None) -> Iterator[tuple[Engine, str | Non
 
 def index_with_progress(engine: Engine, collection: str, *sources: Path, **options: Any) -> IndexReport:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=notices, transient=True) as bar:
+    with Progress(*columns, console=notices, transient=True, disable=not notices.is_terminal) as bar:
         task = bar.add_task(f"indexing {engine.name_of(collection)}", total=None)
         return engine.index(
             collection,
