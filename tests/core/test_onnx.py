@@ -1,5 +1,8 @@
 """Exported models on onnxruntime agree with torch, whatever the padding."""
 
+import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -179,3 +182,16 @@ def test_the_embedder_counts_what_it_cuts(embedder: OnnxEmbedder) -> None:
     assert embedder.count_truncated(["star"]) == 0
     # The two special tokens stay, so words and specials together fill the limit.
     assert embedder.count_truncated(["star " * embedder.spec.max_tokens, "star"]) == 2
+
+
+def test_the_runtime_sends_no_usage_events(exported_embedder: Path, tmp_path: Path) -> None:
+    """Its official builds do by default, and leave a device id and a database of events in the user's cache."""
+    script = (
+        "import sys; from pathlib import Path; from overfetch.inference.onnx import OnnxModel\n"
+        "from overfetch.testing import fake_spec\n"
+        "OnnxModel(Path(sys.argv[1]), fake_spec('embedder'))"
+    )
+    silent = {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | silent
+    subprocess.run([sys.executable, "-c", script, str(exported_embedder)], check=True, env=environment)
+    assert list(tmp_path.rglob("*onnxruntime*")) == []
