@@ -47,8 +47,20 @@ def test_a_language_model_answers_with_checked_citations(engine: Engine, monkeyp
 def test_invented_citations_alone_are_no_answer(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = answer_by(citing("no page says this"), engine, monkeypatch)
     assert answer.mode == "extractive"
-    assert "none of the 1 citations" in (answer.reason or "")
+    assert "of its 1 citations none is in the sources" in (answer.reason or "")
     assert answer.citations
+
+
+def test_an_answer_without_citations_is_none(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = answer_by(lambda request: Draft(answer="Trust me.", citations=()), engine, monkeypatch)
+    assert answer.mode == "extractive"
+    assert "Trust me" not in answer.answer
+
+
+def test_not_in_the_sources_needs_no_citation(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = Draft(answer="Not in the sources.", citations=(), found=False)
+    answer = answer_by(lambda request: missing, engine, monkeypatch)
+    assert (answer.mode, answer.answer, answer.citations) == ("lm", "Not in the sources.", ())
 
 
 def test_a_failing_language_model_falls_back_and_says_why(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

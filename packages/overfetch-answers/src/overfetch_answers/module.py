@@ -44,7 +44,7 @@ class GroundedModule(dspy.Module):
 
     def _prediction(self, reply: dspy.Prediction, retrievals: tuple[Retrieval, ...]) -> dspy.Prediction:
         draft = self.draft(reply, retrievals)
-        return dspy.Prediction(answer=draft.answer, citations=draft.citations, retrievals=retrievals, reply=reply)
+        return dspy.Prediction(**dict(draft), retrievals=retrievals, reply=reply)
 
 
 def citations_hold(_example: dspy.Example, prediction: dspy.Prediction, trace: object = None) -> float:

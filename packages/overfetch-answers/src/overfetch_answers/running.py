@@ -37,7 +37,7 @@ async def answer_with_async(module: dspy.Module, request: AnswerRequest) -> Draf
         await lm.aclose()
     if not prediction.answer.strip():
         raise AnswerError(f"language model {request.lm.name!r} gave an empty answer; try a more capable model")
-    return Draft(answer=prediction.answer, citations=prediction.citations)
+    return Draft(answer=prediction.answer, citations=prediction.citations, found=prediction.found)
 
 
 @contextmanager

@@ -31,10 +31,14 @@ class LanguageModel(Frozen):
 
 
 class Draft(Frozen):
-    """What an answer module returns, before its citations are checked."""
+    """What an answer module returns, before its citations are checked.
+
+    `found` is False where the module says that the sources hold no answer; only then may citations lack.
+    """
 
     answer: str
     citations: tuple[Citation, ...]
+    found: bool = True
 
 
 class AnswerRequest(Frozen):
@@ -64,10 +68,11 @@ def answer(
 
 
 def _checked(draft: Draft, request: AnswerRequest) -> Answer:
-    """The draft with the citations that hold. Raises AnswerError where it cites, and none does."""
+    """The draft with the citations that hold. Raises AnswerError where it claims an answer and none does."""
     citations = tuple(keep_valid(draft.citations, request.retrievals))
-    if draft.citations and not citations:
-        raise AnswerError(f"none of the {len(draft.citations)} citations of {request.lm.name!r} is in the sources")
+    if draft.found and not citations:
+        given = len(draft.citations)
+        raise AnswerError(f"{request.lm.name!r} answered, but of its {given} citations none is in the sources")
     return Answer(
         question=request.question, answer=draft.answer, mode="lm", citations=citations, retrievals=request.retrievals
     )

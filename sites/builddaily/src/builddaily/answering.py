@@ -48,7 +48,7 @@ class ResourceAnswer(GroundedModule):
 
     def draft(self, reply: dspy.Prediction, retrievals: Sequence[Retrieval]) -> Draft:
         if reply.page is None:
-            return Draft(answer=NO_PAGE, citations=())
+            return Draft(answer=NO_PAGE, citations=(), found=False)
         numbered = number_passages(retrievals)
         answer = f"{find_passage(reply.page, numbered).title}: {reply.why}"
         if reply.how_to_start:
@@ -82,7 +82,7 @@ class ChatAnswer(GroundedModule):
 
     def draft(self, reply: dspy.Prediction, retrievals: Sequence[Retrieval]) -> Draft:
         if reply.verdict != "answered":
-            return Draft(answer=f"Not in the sources. {reply.answer}".strip(), citations=())
+            return Draft(answer=f"Not in the sources. {reply.answer}".strip(), citations=(), found=False)
         return Draft(answer=reply.answer, citations=cite(reply.quotes, number_passages(retrievals)))
 
 

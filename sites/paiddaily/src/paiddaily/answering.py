@@ -68,7 +68,7 @@ class TickerAnswer(GroundedModule):
             if own:
                 lines.append(f"{len(lines) + 1}. {row.symbol}: {row.evidence}")
                 citations.extend(cite(row.quotes, own))
-        return Draft(answer="\n".join(lines) or NO_TICKER, citations=tuple(citations))
+        return Draft(answer="\n".join(lines) or NO_TICKER, citations=tuple(citations), found=bool(lines))
 
 
 class Precedent(BaseModel):
@@ -107,6 +107,7 @@ class CatalystAnswer(GroundedModule):
         return Draft(
             answer="\n".join(self._lines(reply, retrievals)) or NO_PRECEDENT,
             citations=tuple(c for precedent in reply.precedents for c in cite(precedent.quotes, numbered)),
+            found=bool(reply.precedents),
         )
 
     def _lines(self, reply: dspy.Prediction, retrievals: Sequence[Retrieval]) -> Iterator[str]:
