@@ -60,25 +60,27 @@ def retrieve(
     if deadline is not None and searched > deadline and not candidates:
         raise DeadlineExceeded(f"{settings.deadline_ms} ms passed before {collection!r} returned a candidate")
     reranked = rerank(query, candidates, reranker, settings, deadline)
-    weight = settings.order_weight if settings.order_weight is not None else reranker.spec.order_weight
-    done = time.monotonic()
     return Retrieval(
         query=query,
         collection=collection,
-        hits=order(candidates, reranked.logits, settings, weight),
+        hits=order(candidates, reranked.logits, settings, reranker.spec.order_weight),
         rerank_status=reranked.status,
         rerank_reason=reranked.reason,
         truncated_tokens=reranked.truncated_tokens,
-        timings_ms=_timings(began, embedded, searched, done),
-        provenance={
-            "embedder": stored.embedder,
-            "reranker": reranker.spec.identity,
-            "chunker": stored.chunker,
-            "sparse_tokenizer": stored.sparse_tokenizer,
-            "indexed": stored.created,
-            "library_version": stored.library_version,
-        },
+        timings_ms=_timings(began, embedded, searched, time.monotonic()),
+        provenance=_served_by(stored, reranker),
     )
+
+
+def _served_by(stored: Provenance, reranker: Reranker) -> dict[str, str]:
+    return {
+        "embedder": stored.embedder,
+        "reranker": reranker.spec.identity,
+        "chunker": stored.chunker,
+        "sparse_tokenizer": stored.sparse_tokenizer,
+        "indexed": stored.created,
+        "library_version": stored.library_version,
+    }
 
 
 def rerank(
@@ -114,9 +116,10 @@ def _require_usable(logits: Sequence[float], passages: int) -> None:
 
 
 def order(
-    candidates: Sequence[Candidate], logits: Sequence[float], settings: RetrievalSettings, weight: float
+    candidates: Sequence[Candidate], logits: Sequence[float], settings: RetrievalSettings, fitted_weight: float
 ) -> tuple[Hit, ...]:
     """Scored candidates best first, then the rest in first-stage order; `top_n` of them, one a document if asked."""
+    weight = settings.order_weight if settings.order_weight is not None else fitted_weight
     merit = combine([c.score for c in candidates[: len(logits)]], logits, weight)
     by_merit = sorted(range(len(logits)), key=lambda i: -merit[i])
     hits: list[Hit] = []
