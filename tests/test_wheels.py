@@ -1,0 +1,32 @@
+"""What an installed package needs travels in its wheel: the pins, the sample corpora, the weights."""
+
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXPECTED = {
+    "overfetch": ("overfetch/models.toml", ROOT / "shared/models.toml"),
+    "overfetch-mini": (
+        "overfetch_mini/weights/model.onnx",
+        ROOT / "packages/overfetch-mini/src/overfetch_mini/weights/model.onnx",
+    ),
+    "builddaily": ("builddaily/samples/sage-daily.md", ROOT / "shared/corpora/builddaily/sage-daily.md"),
+    "paiddaily": ("paiddaily/samples/catalysts.jsonl", ROOT / "shared/corpora/paiddaily/catalysts.jsonl"),
+    "sagedaily": ("sagedaily/samples/canon.jsonl", ROOT / "shared/corpora/sagedaily/canon.jsonl"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("uv") is None, reason="needs uv on the path to build wheels")
+@pytest.mark.parametrize("member", EXPECTED)
+def test_the_wheel_carries_its_data(member: str, tmp_path: Path) -> None:
+    name, source = EXPECTED[member]
+    command = ["uv", "build", "--wheel", "--package", member, "--out-dir", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        assert wheel.read(name) == source.read_bytes()
+        assert not [path for path in wheel.namelist() if "training/" in path]
