@@ -36,6 +36,10 @@ def test_the_weights_are_the_pinned_ones_and_small() -> None:
     assert SPEC.revision == SPEC.files["model.onnx"][: len(SPEC.revision)]
 
 
+def test_the_weights_name_no_folder_of_the_machine_that_made_them() -> None:
+    assert b"site-packages" not in (PACKAGE / "weights/model.onnx").read_bytes()
+
+
 def judged(collection: str) -> list[tuple[str, str, set[str]]]:
     """(query, id of an exactly right document, ids of all relevant ones) of the test split."""
     folder = EVALS / collection
