@@ -161,9 +161,17 @@ def test_a_broken_row_is_named(content: str, complaint: str, tmp_path: Path) -> 
 def test_duplicate_ids_name_both_places(tmp_path: Path) -> None:
     lines = write_lines(tmp_path / "a.jsonl", RECORD, {**RECORD, "_id": "b"}, RECORD)
     assert refusal(lines) == f":3: duplicate document id 'a', first seen at {lines}:1"
-    first, second = write(tmp_path / "pages/x/ruff.md", PAGE), write(tmp_path / "pages/y/ruff.md", PAGE)
+    named = PAGE.replace("---\n", "---\nid: ruff\n", 1)
+    first, second = write(tmp_path / "pages/x.md", named), write(tmp_path / "pages/y.md", named)
     with pytest.raises(CorpusError, match=f"{second}:1: duplicate document id 'ruff', first seen at {first}:1"):
         read_documents([tmp_path / "pages"], FIELDS)
+
+
+def test_pages_are_named_by_their_path_unless_they_name_themselves(tmp_path: Path) -> None:
+    for name in ("index.md", "guides/index.md", "guides/ruff.md"):
+        write(tmp_path / name, PAGE)
+    write(tmp_path / "own.md", PAGE.replace("---\n", "---\nid: my-id\n", 1))
+    assert [d.id for d in read_documents([tmp_path], FIELDS)] == ["guides/index", "guides/ruff", "index", "my-id"]
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])

@@ -16,7 +16,7 @@ from overfetch.protocols import EncodedQuery, Reranker, RerankScores
 from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import load_site
-from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore, fake_spec
+from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore, fake_spec, open_fake
 from overfetch.types import Candidate, Chunk, Document, Passage, Retrieval
 
 EMBEDDER = FakeEmbedder()
@@ -335,10 +335,10 @@ def test_near_bounds_the_event_on_both_sides() -> None:
 
 def test_settings_of_the_collection_reach_the_store_with_the_overrides() -> None:
     store = FixedStore()
-    engine_over(store).search("catalysts", "listing", top_k=7, first_stage="dense", top_n=None)
+    engine_over(store).search("catalysts", "listing", top_k=7, first_stage="dense", one_per_document=False)
     settings = store.asked[0][2]
     assert (settings.top_k, settings.top_n, settings.first_stage) == (7, 5, "dense")
-    assert settings.one_per_document
+    assert not settings.one_per_document
 
 
 @pytest.mark.parametrize(("option", "value"), [("as_of", "2024-01-01"), ("near", "2024-01-01")])
@@ -358,3 +358,11 @@ async def test_async_search_equals_search() -> None:
     awaited = await engine.search_async("catalysts", "text 1", top_n=2)
     assert awaited.hits == engine.search("catalysts", "text 1", top_n=2).hits
     assert all(a.rank < b.rank for a, b in pairwise(awaited.hits))
+
+
+def test_one_page_cannot_crowd_out_the_others() -> None:
+    """Where one a document is kept, `top_n` documents are kept if the store has them, however long a page is."""
+    engine = open_fake(load_site("builddaily"))
+    for top_k in (5, 20):
+        hits = engine.search("resources", "pin a model to a commit", top_k=top_k, top_n=5).hits
+        assert len({hit.passage.document_id for hit in hits}) == len(hits) == 5

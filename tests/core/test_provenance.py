@@ -87,7 +87,7 @@ def assert_explained(error: ProvenanceMismatch, field: str, stored: object, want
     message = str(error)
     assert f"{field}: stored {stored!r}, wanted {wanted!r}" in message
     assert NAME in message
-    assert message.endswith(COMMAND)
+    assert message.endswith(f"{COMMAND} --profile NAME")
     assert "\n" not in message
 
 
@@ -171,7 +171,7 @@ class TestSampleCorpus:
         with pytest.raises(SettingsError) as raised:
             opened.index("notes")
         assert f"--source {corpus}" in str(raised.value)
-        assert "--rebuild" in str(raised.value)
+        assert f"--source {sample}" in str(raised.value)
         assert (store.hashes(NAME), store.provenance(NAME)) == before
 
     def test_not_even_one_that_replaced_it(self, store: Store, sample: Path, corpus: Path) -> None:
@@ -183,12 +183,28 @@ class TestSampleCorpus:
             opened.index("notes")
         assert store.hashes(NAME) == before
 
-    def test_a_rebuild_replaces_it_on_request(self, store: Store, sample: Path, corpus: Path) -> None:
+    def test_not_even_a_rebuild_does_unless_the_sample_is_named(self, store: Store, sample: Path, corpus: Path) -> None:
         opened = engine(store, sample)
         opened.index("notes", corpus)
-        opened.index("notes", rebuild=True)
+        with pytest.raises(SettingsError, match="the sample corpus would replace it"):
+            opened.index("notes", rebuild=True)
+        opened.index("notes", sample)
         assert store.count(NAME) == 2
-        assert store.provenance(NAME).source == "sample"
+
+    def test_the_repair_names_the_real_source(self, store: Store, sample: Path, corpus: Path) -> None:
+        engine(store, sample).index("notes", corpus)
+        with pytest.raises(ProvenanceMismatch) as raised:
+            engine(store, sample, embedder=FakeEmbedder(revision="1")).search("notes", "a")
+        assert f"{COMMAND} --source {corpus} --profile NAME" in str(raised.value)
+
+    def test_another_embedder_is_refused_under_the_lock_too(self, store: Store, sample: Path) -> None:
+        """Whoever asked before somebody else rebuilt must not write into what is there now."""
+        engine(store, sample).index("notes")
+        other = store.provenance(NAME).model_copy(update={"embedder": "other"})
+        before = store.hashes(NAME)
+        with pytest.raises(ProvenanceMismatch), store.write(NAME, other, {}):
+            pass
+        assert store.hashes(NAME) == before
 
     def test_a_real_corpus_replaces_it_without_asking(self, store: Store, sample: Path, corpus: Path) -> None:
         opened = engine(store, sample)

@@ -57,7 +57,9 @@ def answer(
 ) -> Answer:
     """The module `answering` answers where a language model is given; without one, or if it fails, quotes do."""
     reason = "no language model is configured (OVERFETCH_LM)"
-    if lm is not None and any(r.hits for r in retrievals):
+    if not any(r.hits for r in retrievals):
+        reason = "nothing was found"
+    elif lm is not None:
         try:
             request = AnswerRequest(question=question, retrievals=tuple(retrievals), lm=lm)
             return _checked(load_answer_function(answering)(request), request)
@@ -131,6 +133,8 @@ def extractive_answer(question: str, retrievals: Sequence[Retrieval], reranker: 
 def _best_sentences(part: int, retrieval: Retrieval, reranker: Reranker, number: int) -> list[Sentence]:
     sentences = [s for hit in retrieval.hits[:READ_HITS] for s in _sentences(part, hit)]
     distinct = list({normalise(s.text).lower(): s for s in reversed(sentences)}.values())[::-1]
+    if retrieval.rerank_status != "full":  # off, out of time or out of order: not once more for sentences
+        return distinct[:number]
     try:
         logits = reranker.score(retrieval.query, [f"{s.passage.breadcrumb}\n{s.text}" for s in distinct]).logits
     except Exception as error:

@@ -20,12 +20,15 @@ from overfetch.types import Document, Frozen, MetadataValue
 
 Record = Mapping[str, Any]
 Located = tuple[str, Record]
+PATH = "path below the source"
+
 Adapt = Callable[[Record], Record]
 
 
 class FieldMap(Frozen):
     """Which record fields make a document: for each target the accepted names, first present wins.
 
+    A Markdown page without any of the `id` fields is named by its path below the source, without suffix.
     A record without one of the metadata fields in `required` is refused.
     """
 
@@ -64,13 +67,19 @@ def read_documents(
 
 def _records(source: Path) -> Iterator[Located]:
     if source.is_dir():
-        readable = sorted(p for p in source.rglob("*") if p.suffix.lower() in READERS)
-        return (located for path in readable for located in READERS[path.suffix.lower()](path))
+        return chain.from_iterable(_records_below(source))
     if not source.exists():
         raise CorpusError(f"{source}: no such file or folder")
     if source.suffix.lower() not in READERS:
         raise CorpusError(f"{source}: unknown kind of file; allowed: a folder, {', '.join(READERS)}")
     return READERS[source.suffix.lower()](source)
+
+
+def _records_below(folder: Path) -> Iterator[Iterator[Located]]:
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in READERS):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        located = READERS[path.suffix.lower()](path)
+        yield ((place, {**record, PATH: name} if PATH in record else record) for place, record in located)
 
 
 def _read_text(path: Path) -> str:
@@ -90,7 +99,7 @@ def _read_markdown(path: Path) -> Iterator[Located]:
         page = frontmatter.loads(text)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-02-30
         raise CorpusError(f"{path}:1: front matter is not valid YAML: {' '.join(str(error).split())}") from error
-    yield f"{path}:1", {"_id": path.stem, **page.metadata, "text": page.content}
+    yield f"{path}:1", {**page.metadata, PATH: path.stem, "text": page.content}
 
 
 def _read_jsonl(path: Path) -> Iterator[Located]:
@@ -141,7 +150,7 @@ def _adapted(place: str, record: Record, adapt: Adapt | None) -> Record:
 def _document(place: str, record: Record, fields: FieldMap) -> Document:
     metadata = {name: _plain(_first(record, names)) for name, names in fields.metadata.items()}
     return Document(
-        id=_required(place, record, "id", fields.id),
+        id=_required(place, record, "id", fields.id + (PATH,) * (PATH in record)),
         title=_required(place, record, "title", fields.title),
         text=_required(place, record, "text", fields.text),
         metadata={name: value for name, value in metadata.items() if value not in (None, "")},

@@ -10,10 +10,10 @@ from overfetch import indexing
 from overfetch.answering import LanguageModel, answer
 from overfetch.errors import CollectionMissing, SettingsError
 from overfetch.filters import Condition, DateRange, parse_condition, parse_date
-from overfetch.indexing import SAMPLE, IndexReport, Progress
+from overfetch.indexing import IndexReport, Progress
 from overfetch.pipeline import retrieve
 from overfetch.protocols import Embedder, Reranker, Store
-from overfetch.provenance import Provenance
+from overfetch.provenance import SAMPLE, Provenance
 from overfetch.sites import Collection, Part, Site
 from overfetch.types import Answer, Retrieval
 

@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from overfetch.chunking import require_chunks
 from overfetch.errors import CollectionMissing, SettingsError
 from overfetch.protocols import Embedder, EncodedPassage, Store
-from overfetch.provenance import WRITE_FIELDS, Provenance, require_match
+from overfetch.provenance import SAMPLE, WRITE_FIELDS, Provenance, require_match
 from overfetch.sites import Collection
 from overfetch.sparse import embed_sparse_passage
 from overfetch.types import Document, Frozen, Passage
 
 BATCH = 256
-SAMPLE = "sample"
-
 Progress = Callable[[int, int], None]
 Passages = Mapping[str, Passage]
 
@@ -73,10 +71,10 @@ def index(
     """Makes the stored collection equal to `documents`; a second run embeds and writes nothing.
 
     Raises ProvenanceMismatch unless `rebuild`, StoreLocked, and SettingsError where the sample corpus would
-    replace a real one. On any error the published collection stays as it was.
+    replace a real one. On any error the published collection stays as it was, but for a compatible change on a
+    server, which is upserted in place and finished by the next run.
     """
-    if not rebuild:
-        _require_compatible(name, store, provenance)
+    _require_allowed(name, store, provenance, rebuild, collection)
     passages = {p.id: p for document in documents for p in to_passages(collection, document)}
     difference = Difference.between({} if rebuild else store.hashes(name), passages)
     embedded = truncated = 0
@@ -117,17 +115,18 @@ def encode(passages: Sequence[Passage], embedder: Embedder) -> list[EncodedPassa
     ]
 
 
-def _require_compatible(name: str, store: Store, provenance: Provenance) -> None:
+def _require_allowed(name: str, store: Store, provenance: Provenance, rebuild: bool, collection: Collection) -> None:
     try:
         stored = store.provenance(name)
     except CollectionMissing:
         return
-    require_match(name, stored, provenance, WRITE_FIELDS)
     if provenance.source == SAMPLE != stored.source:
         raise SettingsError(
             f"collection {name!r} was indexed from {stored.source!r}; the sample corpus would replace it. "
-            f"Pass --source {stored.source} to bring it up to date, or --rebuild to replace it"
+            f"Pass --source {stored.source} to bring it up to date, or --source {collection.sample} for the sample"
         )
+    if not rebuild:
+        require_match(name, stored, provenance, WRITE_FIELDS)
 
 
 def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:

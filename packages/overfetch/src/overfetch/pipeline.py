@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from itertools import count
 from statistics import fmean, pstdev
@@ -17,6 +18,8 @@ from overfetch.sparse import embed_sparse_query
 from overfetch.types import Candidate, Hit, RerankStatus, Retrieval, Timings
 
 log = logging.getLogger(__name__)
+
+GROUPING_DEPTH = 3
 
 
 class Reranked(NamedTuple):
@@ -53,9 +56,7 @@ def retrieve(
     require_match(collection, stored, expected, FIRST_STAGE_FIELDS)
     encoded = EncodedQuery(embedder.embed_queries([query])[0], embed_sparse_query(query))
     embedded = time.monotonic()
-    found = store.search(collection, encoded, conditions, settings)
-    # RRF ties often, and engines order ties as they like: here the same query gives the same order.
-    candidates = sorted(found, key=lambda c: (-c.score, c.passage.id))
+    candidates = choose(store.search(collection, encoded, conditions, _deepened(settings)), settings)
     searched = time.monotonic()
     if deadline is not None and searched > deadline and not candidates:
         raise DeadlineExceeded(f"{settings.deadline_ms} ms passed before {collection!r} returned a candidate")
@@ -81,6 +82,28 @@ def _served_by(stored: Provenance, reranker: Reranker) -> dict[str, str]:
         "indexed": stored.created,
         "library_version": stored.library_version,
     }
+
+
+def choose(found: Sequence[Candidate], settings: RetrievalSettings) -> list[Candidate]:
+    """The `top_k` to read; where one a document is kept, few enough of each that `top_n` documents can be among them.
+
+    RRF ties often, and engines order ties as they like: here the same query gives the same order.
+    """
+    room = settings.top_k // settings.top_n if settings.one_per_document else settings.top_k
+    taken: Counter[str] = Counter()
+    chosen: list[Candidate] = []
+    for candidate in sorted(found, key=lambda c: (-c.score, c.passage.id)):
+        taken[candidate.passage.document_id] += 1
+        if taken[candidate.passage.document_id] <= room:
+            chosen.append(candidate)
+    return chosen[: settings.top_k]
+
+
+def _deepened(settings: RetrievalSettings) -> RetrievalSettings:
+    """More passages from the store where many of one document may have to go."""
+    if not settings.one_per_document:
+        return settings
+    return settings.model_copy(update={"top_k": settings.top_k * GROUPING_DEPTH})
 
 
 def rerank(

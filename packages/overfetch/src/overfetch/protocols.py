@@ -99,6 +99,9 @@ class Store(Protocol):
     def write(
         self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False
     ) -> AbstractContextManager[Writer]:
-        """Publishes on a clean exit, changes nothing otherwise. Raises StoreLocked."""
+        """Publishes on a clean exit, changes nothing otherwise; on a server, compatible changes go in place.
+
+        Raises ProvenanceMismatch unless `rebuild`, and in process StoreLocked.
+        """
 
     def close(self) -> None: ...

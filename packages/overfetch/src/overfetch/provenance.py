@@ -13,6 +13,8 @@ from overfetch.types import Frozen
 SCHEMA_VERSION = 1
 SPARSE_TOKENIZER = "qdrant-edge-bm25/english/k=1.2,b=0.75,avg_len=256"
 
+SAMPLE = "sample"
+
 FIRST_STAGE_FIELDS = ("embedder", "dimension", "query_prefix", "passage_prefix", "sparse_tokenizer", "schema_version")
 WRITE_FIELDS = (*FIRST_STAGE_FIELDS, "chunker")
 
@@ -43,6 +45,12 @@ class Provenance(Frozen):
         )
 
 
+def repair(collection: str, stored: Provenance) -> str:
+    """The command that makes the collection anew from the source it has."""
+    source = "" if stored.source == SAMPLE else f" --source {stored.source}"
+    return f"overfetch index {collection} --rebuild{source} --profile NAME"
+
+
 def require_match(collection: str, stored: Provenance, wanted: Provenance, fields: Iterable[str]) -> None:
     """Raises ProvenanceMismatch naming every differing field, both values and the repair."""
     differing = [f for f in fields if getattr(stored, f) != getattr(wanted, f)]
@@ -50,5 +58,5 @@ def require_match(collection: str, stored: Provenance, wanted: Provenance, field
         details = "; ".join(f"{f}: stored {getattr(stored, f)!r}, wanted {getattr(wanted, f)!r}" for f in differing)
         raise ProvenanceMismatch(
             f"collection {collection!r} was made differently ({details}). Nothing was changed. "
-            f"Use the profile that made it, or rebuild: overfetch index {collection} --rebuild"
+            f"Use the profile that made it, or rebuild with the one you want: {repair(collection, stored)}"
         )

@@ -13,7 +13,7 @@ from overfetch.engine import Engine
 from overfetch.errors import CollectionMissing
 from overfetch.filters import AnyOf, Condition, DateRange, FullText, NumberRange, Schema, parse_date
 from overfetch.protocols import EncodedPassage, EncodedQuery, RerankScores, SparseVector, Vectors
-from overfetch.provenance import Provenance
+from overfetch.provenance import WRITE_FIELDS, Provenance, require_match
 from overfetch.settings import ModelSpec, RetrievalSettings
 from overfetch.sites import Site
 from overfetch.types import Candidate, Passage
@@ -116,6 +116,8 @@ class FakeStore:
     ) -> Iterator["FakeWriter"]:
         stored = self._collections.get(collection)
         keep = stored is not None and not rebuild
+        if stored is not None and keep:
+            require_match(collection, stored[0], provenance, WRITE_FIELDS)
         writer = FakeWriter(dict(stored[1]) if stored and keep else {})
         yield writer
         self._collections[collection] = (provenance, writer.passages)

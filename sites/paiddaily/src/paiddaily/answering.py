@@ -22,7 +22,7 @@ from overfetch_answers import (
 )
 
 TICKER_FACTS = ("symbol", "sector", "next_earnings", "updated")
-# Never the outcome: it stands in the metadata of every passage of an event, also of those from before it was known.
+# Never the outcome: it has passages of its own, dated when it was known.
 CATALYST_FACTS = ("date", "entity", "symbol", "type")
 NO_TICKER = "Not in the sources: none of the tickers found fits the question."
 NO_PRECEDENT = "Not in the sources: none of the events found is a precedent."

@@ -1,14 +1,12 @@
 """A ticker becomes its sections; a catalyst becomes the event as it stood, and apart from it the outcome."""
 
 from collections.abc import Iterator
-from datetime import date, timedelta
 
-from overfetch import Chunk, Document, Record, chunk_by_headings, parse_date, split_by_words
+from overfetch import Chunk, Document, Record, chunk_by_headings, split_by_words
 
 MAX_WORDS = 140
-OUTCOME_DAYS = 30
 TICKER_CHUNKER = f"paiddaily-ticker/1/words={MAX_WORDS}"
-CATALYST_CHUNKER = f"paiddaily-catalyst/1/words={MAX_WORDS}/outcome_days={OUTCOME_DAYS}"
+CATALYST_CHUNKER = f"paiddaily-catalyst/2/words={MAX_WORDS}"
 
 
 def adapt_ticker(record: Record) -> Record:
@@ -42,23 +40,24 @@ def adapt_catalyst(record: Record) -> Record:
 
 
 def chunk_catalyst(event: Document) -> Iterator[Chunk]:
-    """The event dated as it happened; its outcome dated when it was known, so that `as_of` hides it till then.
+    """The event, known at the end of its day; its outcome known at `outcome_date`, and without one under no `as_of`.
 
     >>> metadata = {"date": "2025-01-01", "outcome": "Sold."}
     >>> event = Document(id="e", title="Listing", text="Pair opens.", metadata=metadata)
-    >>> [(chunk.text, chunk.metadata["known_at"]) for chunk in chunk_catalyst(event)]
-    [('Pair opens.', '2025-01-01'), ('Sold.', '2025-01-31')]
+    >>> [(chunk.text, chunk.metadata.get("known_at")) for chunk in chunk_catalyst(event)]
+    [('Pair opens.', '2025-01-01T23:59:59+00:00'), ('Sold.', None)]
     """
     happened = str(event.metadata["date"])
     hidden = {"outcome": None, "outcome_date": None}
     breadcrumb = f"{event.title} ({happened})"
     for piece in split_by_words(event.text, MAX_WORDS):
-        yield Chunk(breadcrumb=breadcrumb, text=piece, metadata={**hidden, "known_at": happened})
+        yield Chunk(breadcrumb=breadcrumb, text=piece, metadata={**hidden, "known_at": _end_of_day(happened)})
     if outcome := event.metadata.get("outcome"):
-        known_at = str(event.metadata.get("outcome_date") or _later(happened))
-        yield Chunk(breadcrumb=f"{breadcrumb} > Outcome", text=str(outcome), metadata={**hidden, "known_at": known_at})
+        known_at = event.metadata.get("outcome_date")
+        dated = {"known_at": _end_of_day(str(known_at))} if known_at else {}
+        yield Chunk(breadcrumb=f"{breadcrumb} > Outcome", text=str(outcome), metadata={**hidden, **dated})
 
 
-def _later(happened: str) -> str:
-    day: date = parse_date(happened).date() + timedelta(days=OUTCOME_DAYS)
-    return day.isoformat()
+def _end_of_day(moment: str) -> str:
+    """A bare date is only known to have happened when the day is over."""
+    return f"{moment}T23:59:59+00:00" if len(moment) == len("2025-01-31") else moment

@@ -14,14 +14,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from overfetch.engine import Engine
 from overfetch.errors import CollectionMissing, OverfetchError, SettingsError
 from overfetch.indexing import IndexReport
+from overfetch.settings import read_environment
 from overfetch.sites import load_site
 from overfetch.wiring import open_site
+
+LOCAL = ("file:", ":memory:")
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-output = Console(highlight=False, soft_wrap=True)
-notices = Console(stderr=True, highlight=False, soft_wrap=True)
+# Without emoji codes: a quote is printed as it stands in its source.
+output = Console(highlight=False, soft_wrap=True, emoji=False)
+notices = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 Profile = Annotated[str | None, typer.Option(help="Pair of models: mini, bge, bge-large or m3.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -81,6 +85,8 @@ def with_sample_if_missing(engine: Engine, collection: str, work: Callable[[], R
     try:
         return work()
     except CollectionMissing:
+        if not read_environment().store_address.startswith(LOCAL):
+            raise  # nobody expects a search to write to a shared server
         name = engine.name_of(collection)
         notice(
             f"{name} is not indexed yet: indexing its sample corpus (your own: overfetch index {name} --source PATH)"

@@ -176,7 +176,7 @@ def _print_answer(answer: Answer) -> None:
     for number, citation in enumerate(answer.citations, start=1):
         quote = f" “{citation.quote}”" if answer.mode == "lm" else ""
         output.print(escape(f"[{number}] {citation.document_id}: {titles[citation.passage_id]}{quote}"))
-    if answer.mode == "extractive":
+    if answer.mode == "extractive" and answer.citations:
         output.print(f"[dim]quoted from the sources, not written: {escape(answer.reason or '')}[/dim]")
     for retrieval in answer.retrievals:
         _print_footer(retrieval)

@@ -25,7 +25,7 @@ from qdrant_edge import CountRequest, EdgeShard, ScrollRequest
 from overfetch.errors import CollectionMissing, StoreError, StoreLocked, StoreUnavailable
 from overfetch.filters import Condition, Schema
 from overfetch.protocols import EncodedPassage, EncodedQuery
-from overfetch.provenance import Provenance
+from overfetch.provenance import WRITE_FIELDS, Provenance, require_match
 from overfetch.settings import RetrievalSettings
 from overfetch.stores import edge_requests as requests
 from overfetch.stores.payloads import CONTENT_HASH, from_payload, slug
@@ -139,6 +139,8 @@ class EdgeStore:
             last = None if rebuild else _published(folder)
             building = folder / "generations" / f"{_next_number(folder):06d}"
             try:
+                if last is not None:
+                    require_match(collection, _read_provenance(last), provenance, WRITE_FIELDS)
                 with translated(failure):
                     writer = EdgeWriter(_start_generation(building, last, provenance, schema))
                 yield writer  # what the caller raises here is the caller's own, and stays as it is

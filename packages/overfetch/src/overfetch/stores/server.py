@@ -20,7 +20,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from overfetch.errors import CollectionMissing, SettingsError, StoreError, StoreUnavailable
 from overfetch.filters import AnyOf, Condition, DateRange, FieldKind, NumberRange, Schema
 from overfetch.protocols import EncodedPassage, EncodedQuery
-from overfetch.provenance import Provenance
+from overfetch.provenance import WRITE_FIELDS, Provenance, require_match
 from overfetch.settings import RetrievalSettings
 from overfetch.stores.payloads import CONTENT_HASH, DENSE, SPARSE, field_key, from_payload, slug, to_payload
 from overfetch.types import Candidate
@@ -104,7 +104,9 @@ class ServerStore:
         with self._translated(collection):
             published = self._find_published(collection)
         if published is not None:
-            self.provenance(collection)  # what Overfetch did not make is not Overfetch's to replace
+            stored = self.provenance(collection)  # what Overfetch did not make is not Overfetch's to replace
+            if not rebuild:
+                require_match(collection, stored, provenance, WRITE_FIELDS)
         if published is None or rebuild:
             with self._building(collection, published, provenance, schema) as name:
                 yield self._writer(collection, name)
