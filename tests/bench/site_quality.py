@@ -19,7 +19,7 @@ from ir_measures import RR, R, nDCG
 from overfetch import DateRange, Engine, Environment, open_site, parse_date
 
 EVALS = Path(__file__).parents[2] / "shared/evals"
-MEASURES = {"recall@5": R @ 5, "mrr@5": RR @ 5, "ndcg@10": nDCG @ 10}
+MEASURES = {"recall@5": R @ 5, "mrr@5": RR @ 5, "ndcg@5": nDCG @ 5}
 SITES = ("builddaily", "paiddaily", "sagedaily")
 
 
@@ -32,7 +32,7 @@ def read_queries(folder: Path, split: str) -> tuple[list[dict[str, Any]], list[i
 
 
 def run(engine: Engine, collection: str, queries: list[dict[str, Any]], **settings: Any) -> list[ir_measures.ScoredDoc]:
-    """Ten documents a query, each at its best passage."""
+    """The documents that the site's own k and n keep, each at its best passage."""
     run_: list[ir_measures.ScoredDoc] = []
     for query in queries:
         where: list[Any] = []
@@ -44,12 +44,10 @@ def run(engine: Engine, collection: str, queries: list[dict[str, Any]], **settin
             query["text"],
             where=where,
             as_of=query.get("as_of"),
-            top_k=20,
-            top_n=20,
             one_per_document=True,
             **settings,
         ).hits
-        run_ += [ir_measures.ScoredDoc(query["_id"], hit.passage.document_id, -hit.rank) for hit in hits[:10]]
+        run_ += [ir_measures.ScoredDoc(query["_id"], hit.passage.document_id, -hit.rank) for hit in hits]
     return run_
 
 
