@@ -22,6 +22,7 @@ SCHEMA: Schema = {"kind": "keyword", "tags": "keyword", "price": "number", "date
 NO_FILTERS: Schema = {}
 EVERYTHING = RetrievalSettings(top_k=100)
 DENSE = RetrievalSettings(top_k=100, first_stage="dense")
+BM25 = RetrievalSettings(top_k=100, first_stage="bm25")
 WORDS = (
     *("apple", "bridge", "candle", "desert", "engine", "forest", "garden", "harbor", "island", "jungle", "kettle"),
     *("ladder", "mirror", "needle", "orchid", "planet", "quartz", "river", "silver", "tunnel", "umbrella", "valley"),
@@ -237,6 +238,14 @@ class TestSearch:
         assert first.passage == OUTAGE
         assert first.score == pytest.approx(2 / 60, abs=1e-6)
         assert second.score == pytest.approx(1 / 61, abs=1e-6)  # it shares no term: the dense list only
+
+    def test_bm25_alone_finds_only_what_shares_a_term(
+        self, store: Store, collection: str, encode_query: EncodeQuery
+    ) -> None:
+        write(store, collection, CORPUS)
+        assert names_of(store.search(collection, encode_query("ethereum miners"), [], BM25)) == ["merge", "halving"]
+        assert store.search(collection, encode_query("quokka"), [], BM25) == []
+        assert store.search(collection, encode_query("what is the"), [], BM25) == []  # stop words: no term at all
 
     def test_top_k_bounds_the_candidates(self, store: Store, collection: str, encode_query: EncodeQuery) -> None:
         write(store, collection, CORPUS)

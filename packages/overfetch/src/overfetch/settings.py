@@ -23,7 +23,7 @@ class RetrievalSettings(Frozen):
 
     top_k: int = Field(default=20, gt=0)
     top_n: int = Field(default=5, gt=0)
-    first_stage: Literal["hybrid", "dense"] = "hybrid"
+    first_stage: Literal["hybrid", "dense", "bm25"] = "hybrid"
     rerank: bool = True
     one_per_document: bool = False
     deadline_ms: float | None = Field(default=None, gt=0)

@@ -106,8 +106,12 @@ class FakeStore:
         passages = [p for p in self._published(collection)[1].values() if _matches(p.passage, conditions)]
         dense = {p.passage.id: float(query.dense @ p.dense) for p in passages}
         sparse = {p.passage.id: _overlap(query.sparse, p.sparse) for p in passages}
-        scores = dense if settings.first_stage == "dense" else _fuse(dense, sparse, settings.rrf_k)
-        best = sorted(passages, key=lambda p: -scores[p.passage.id])[: settings.top_k]
+        matching = {i: score for i, score in sparse.items() if score > 0}
+        scores = {"dense": dense, "bm25": matching, "hybrid": _fuse(dense, matching, settings.rrf_k)}[
+            settings.first_stage
+        ]
+        found = [p for p in passages if p.passage.id in scores]
+        best = sorted(found, key=lambda p: -scores[p.passage.id])[: settings.top_k]
         return [Candidate(passage=p.passage, score=scores[p.passage.id]) for p in best]
 
     @contextlib.contextmanager
@@ -155,9 +159,9 @@ def open_fake(site: Site, *, reranker: FakeReranker | None = None) -> Engine:
 
 
 def _fuse(dense: dict[str, float], sparse: dict[str, float], k: int) -> dict[str, float]:
-    """Reciprocal Rank Fusion; passages without a shared term are not in the sparse list."""
+    """Reciprocal Rank Fusion."""
     fused: Counter[str] = Counter()
-    for scores in (dense, {i: s for i, s in sparse.items() if s > 0}):
+    for scores in (dense, sparse):
         for rank, passage_id in enumerate(sorted(scores, key=lambda i: -scores[i])):
             fused[passage_id] += 1 / (k + rank)  # type: ignore[assignment]
     return dict(fused)

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from overfetch.answering import LanguageModel
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
+from overfetch.evaluation.collections import as_site
 from overfetch.inference.preparing import Report, prepare, prepared_folder
 from overfetch.protocols import Embedder, Reranker, RerankScores, Store, Vectors
 from overfetch.settings import Environment, ModelSpec, find_profile, read_environment
@@ -39,6 +40,18 @@ def open_site(
         store=open_store(chosen),
         lm=language_model(chosen),
     )
+
+
+def open_test_collection(folder: Path, *, profile: str | None = None, report: Report = lambda message: None) -> Engine:
+    """A folder in BEIR layout as a site of one collection; its index is cached per corpus and embedder.
+
+    Raises CorpusError and SettingsError.
+    """
+    environment = read_environment()
+    embedder = find_profile(profile or environment.profile).embedder
+    cached = environment.cache / "evaluations" / f"{embedder.name}-{embedder.revision[:12]}-{embedder.precision}"
+    own = environment.model_copy(update={"qdrant": f"file:{cached}"})
+    return open_site(as_site(folder), profile=profile, environment=own, report=report)
 
 
 def language_model(environment: Environment) -> LanguageModel | None:

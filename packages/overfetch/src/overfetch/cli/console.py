@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
+import rich.progress
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from overfetch.engine import Engine
 from overfetch.errors import CollectionMissing, OverfetchError, SettingsError
-from overfetch.indexing import IndexReport
+from overfetch.indexing import IndexReport, Progress
 from overfetch.settings import read_environment
 from overfetch.sites import load_site
 from overfetch.wiring import open_site
@@ -65,16 +66,18 @@ def opened(target: str, profile: str | None) -> Iterator[tuple[Engine, str | Non
         yield engine, collection or None
 
 
-def index_with_progress(engine: Engine, collection: str, *sources: Path, **options: Any) -> IndexReport:
+@contextmanager
+def progress_bar(description: str) -> Iterator[Progress]:
+    """A bar on standard error, where somebody watches; called with (done, total)."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=notices, transient=True, disable=not notices.is_terminal) as bar:
-        task = bar.add_task(f"indexing {engine.name_of(collection)}", total=None)
-        return engine.index(
-            collection,
-            *sources,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-            **options,
-        )
+    with rich.progress.Progress(*columns, console=notices, transient=True, disable=not notices.is_terminal) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def index_with_progress(engine: Engine, collection: str, *sources: Path, **options: Any) -> IndexReport:
+    with progress_bar(f"indexing {engine.name_of(collection)}") as progress:
+        return engine.index(collection, *sources, progress=progress, **options)
 
 
 def with_sample_if_missing(engine: Engine, collection: str, work: Callable[[], R]) -> R:

@@ -2,7 +2,7 @@
 
 import typer
 
-from overfetch.cli import index, models, search
+from overfetch.cli import evaluate, index, models, search
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -12,6 +12,7 @@ app = typer.Typer(
 app.command()(search.ask)
 app.command()(search.search)
 app.command()(index.index)
+app.command("eval")(evaluate.evaluate)
 app.command()(index.sites)
 app.add_typer(models.app, name="models")
 

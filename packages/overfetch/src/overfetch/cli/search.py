@@ -26,7 +26,7 @@ Where = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE, FIELD=A|B, F
 AsOf = Annotated[str | None, typer.Option(help="Hide what became known after this date.")]
 Near = Annotated[str | None, typer.Option(help="Keep what happened near this date.")]
 Rerank = Annotated[bool | None, typer.Option("--rerank/--no-rerank", help="Second stage on or off.")]
-FirstStage = Annotated[str | None, typer.Option(help="hybrid or dense.")]
+FirstStage = Annotated[str | None, typer.Option(help="hybrid, dense or bm25.")]
 Deadline = Annotated[float | None, typer.Option("--deadline-ms", help="Time for the whole query.")]
 
 

@@ -67,15 +67,17 @@ def delete(passage_ids: Sequence[str]) -> UpdateOperation:
 
 
 def search(query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings) -> QueryRequest:
-    """Dense and BM25 lists fused by RRF inside the engine, or the dense list alone."""
+    """Dense and BM25 lists fused by RRF inside the engine, or one of them alone."""
     only = Filter(must=[_condition(c) for c in conditions]) if conditions else None
     dense = Query.Nearest(query.dense.tolist(), using=DENSE)
-    if settings.first_stage == "dense":
-        return QueryRequest(limit=settings.top_k, query=dense, filter=only, with_payload=True)
+    sparse = Query.Nearest(_terms(query.sparse), using=SPARSE)
+    if settings.first_stage != "hybrid":
+        alone = dense if settings.first_stage == "dense" else sparse
+        return QueryRequest(limit=settings.top_k, query=alone, filter=only, with_payload=True)
     depth = settings.top_k * settings.prefetch
     lists = [Prefetch(limit=depth, query=dense, filter=only)]
     if query.sparse.indices:
-        lists.append(Prefetch(limit=depth, query=Query.Nearest(_terms(query.sparse), using=SPARSE), filter=only))
+        lists.append(Prefetch(limit=depth, query=sparse, filter=only))
     fusion: Any = Fusion.Rrf(k=settings.rrf_k)  # a Fusion, though the stubs do not say so
     return QueryRequest(limit=settings.top_k, prefetches=lists, query=fusion, with_payload=True)
 

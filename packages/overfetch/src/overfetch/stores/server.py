@@ -263,15 +263,16 @@ def _move_alias(client: QdrantClient, alias: str, old: str | None, new: str) -> 
 def _search_request(
     query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
 ) -> dict[str, Any]:
-    """Dense and BM25 lists fused by RRF inside the engine, or the dense list alone."""
+    """Dense and BM25 lists fused by RRF inside the engine, or one of them alone."""
     only = models.Filter(must=[_condition(c) for c in conditions]) if conditions else None
     dense = query.dense.tolist()
-    if settings.first_stage == "dense":
-        return {"query": dense, "using": DENSE, "query_filter": only, "limit": settings.top_k}
+    terms = models.SparseVector(indices=query.sparse.indices, values=query.sparse.values)
+    if settings.first_stage != "hybrid":
+        using, vector = (DENSE, dense) if settings.first_stage == "dense" else (SPARSE, terms)
+        return {"query": vector, "using": using, "query_filter": only, "limit": settings.top_k}
     depth = settings.top_k * settings.prefetch
     lists = [models.Prefetch(query=dense, using=DENSE, limit=depth, filter=only)]
     if query.sparse.indices:
-        terms = models.SparseVector(indices=query.sparse.indices, values=query.sparse.values)
         lists.append(models.Prefetch(query=terms, using=SPARSE, limit=depth, filter=only))
     fusion = models.RrfQuery(rrf=models.Rrf(k=settings.rrf_k))
     return {"prefetch": lists, "query": fusion, "limit": settings.top_k}

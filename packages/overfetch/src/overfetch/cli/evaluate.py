@@ -1,0 +1,107 @@
+"""`overfetch eval`: what the second stage is worth on judged queries."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from overfetch.cli.console import (
+    Json,
+    Profile,
+    ending_errors,
+    index_with_progress,
+    notice,
+    opened,
+    output,
+    print_json,
+    progress_bar,
+    with_sample_if_missing,
+)
+from overfetch.cli.search import FirstStage, TopK
+from overfetch.engine import Engine
+from overfetch.errors import SettingsError
+from overfetch.evaluation.collections import DEPTH, JudgedQueries, read_judged_queries
+from overfetch.settings import read_environment
+from overfetch.wiring import open_test_collection
+
+if TYPE_CHECKING:
+    from overfetch.evaluation.evaluating import Evaluation
+
+Queries = Annotated[
+    Path | None, typer.Option(help="With SITE/COLLECTION: folder with its queries.jsonl and qrels/*.tsv.")
+]
+Split = Annotated[str, typer.Option(help="Which judgements: qrels/SPLIT.tsv.")]
+OrderWeight = Annotated[float | None, typer.Option(help="Reranker's share in the final order; 1: its scores alone.")]
+
+
+@ending_errors
+def evaluate(
+    target: Annotated[str, typer.Argument(help="Folder in BEIR layout, or SITE/COLLECTION with --queries.")],
+    queries: Queries = None,
+    split: Split = "test",
+    first_stage: FirstStage = None,
+    rerank: Annotated[bool, typer.Option("--rerank/--no-rerank", help="Second stage on or off.")] = True,
+    top_k: TopK = None,
+    order_weight: OrderWeight = None,
+    limit_queries: Annotated[int | None, typer.Option(min=1, help="Only the first queries.")] = None,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Compare the first stage with the reranked order on judged queries."""
+    settings = {"rerank": rerank, "top_k": top_k, "first_stage": first_stage, "order_weight": order_weight}
+    if queries is not None:
+        judged = read_judged_queries(queries, split, limit_queries)
+        with opened(target, profile) as (engine, collection):
+            if collection is None:
+                raise SettingsError(f"{target!r} is a site: name one of its collections, as SITE/COLLECTION")
+            settings["one_per_document"] = True
+            evaluation = with_sample_if_missing(
+                engine, collection, lambda: _run(engine, collection, judged, profile, settings)
+            )
+    else:
+        folder = _folder(target)
+        judged = read_judged_queries(folder, split, limit_queries)
+        with open_test_collection(folder, profile=profile, report=notice) as engine:
+            index_with_progress(engine, engine.site.ask)
+            settings["top_n"] = top_k or DEPTH
+            evaluation = _run(engine, engine.site.ask, judged, profile, settings)
+        evaluation = evaluation.model_copy(update={"collection": folder.resolve().name})
+    if as_json:
+        print_json(evaluation.model_dump())
+    else:
+        _print(evaluation)
+
+
+def _folder(target: str) -> Path:
+    folder = Path(target)
+    if not folder.is_dir():
+        raise SettingsError(
+            f"{target!r} is no folder; give a test collection's folder, or SITE/COLLECTION with --queries FOLDER"
+        )
+    return folder
+
+
+def _run(
+    engine: Engine, collection: str, judged: JudgedQueries, profile: str | None, settings: dict[str, Any]
+) -> "Evaluation":
+    from overfetch.evaluation.evaluating import evaluate as run
+
+    name = profile or read_environment().profile
+    with progress_bar(f"evaluating {len(judged.queries)} queries") as progress:
+        return run(engine, collection, judged, name, progress=progress, **settings)
+
+
+def _print(evaluation: "Evaluation") -> None:
+    output.print(f"[bold]{escape(evaluation.collection)}[/bold] · {evaluation.queries} queries · {evaluation.profile}")
+    output.print(f"{'':12}{'first stage':>12}{'reranked':>10}   difference [95% interval]")
+    for metric, first in evaluation.first_stage.items():
+        line = f"{metric:12}{first:12.3f}"
+        if evaluation.reranked and evaluation.difference:
+            gain = evaluation.difference[metric]
+            line += f"{evaluation.reranked[metric]:10.3f}   {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+        output.print(escape(line))
+    if evaluation.rerank_ms:
+        output.print(f"rerank {evaluation.rerank_ms.p50:.0f} ms (p50), {evaluation.rerank_ms.p95:.0f} ms (p95)")
+    if evaluation.not_reranked:
+        output.print(f"{evaluation.not_reranked} queries were not reranked in full: they count as they came")

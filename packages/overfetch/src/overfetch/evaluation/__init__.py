@@ -1,0 +1,1 @@
+"""How well a collection is searched, with and without the second stage."""

@@ -1,0 +1,125 @@
+"""First stage against reranked, on the judged queries of one collection."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from overfetch.engine import Engine
+from overfetch.evaluation.collections import JudgedQueries, JudgedQuery
+from overfetch.evaluation.metrics import Interval, Values, means, measure, paired_difference
+from overfetch.filters import Condition, DateRange, parse_date
+from overfetch.types import Frozen, Retrieval
+
+Progress = Callable[[int, int], None]
+
+
+class Latency(Frozen):
+    """Milliseconds of the second stage per query."""
+
+    p50: float
+    p95: float
+
+
+class Evaluation(Frozen):
+    """Both stages side by side; what belongs to reranking is None where it is off. Metrics are fractions of 1."""
+
+    collection: str
+    profile: str
+    queries: int
+    first_stage: dict[str, float]
+    reranked: dict[str, float] | None
+    difference: dict[str, Interval] | None
+    rerank_ms: Latency | None
+    not_reranked: int = 0
+    provenance: dict[str, str]
+
+
+class Stages(Frozen):
+    """Per-query values of both stages, and what the searches told."""
+
+    first_stage: Values
+    reranked: Values | None
+    rerank_ms: tuple[float, ...]
+    not_reranked: int
+    provenance: dict[str, str]
+
+
+def evaluate(
+    engine: Engine,
+    collection: str,
+    judged: JudgedQueries,
+    profile: str,
+    *,
+    progress: Progress = lambda done, total: None,
+    **settings: Any,
+) -> Evaluation:
+    """Searches every judged query once without and once with the reranker; `settings` are of RetrievalSettings."""
+    stages = run_stages(engine, collection, judged, progress=progress, **settings)
+    reranked = stages.reranked
+    return Evaluation(
+        collection=engine.name_of(collection),
+        profile=profile,
+        queries=len(judged.queries),
+        first_stage=means(stages.first_stage),
+        reranked=means(reranked) if reranked else None,
+        difference={m: paired_difference(stages.first_stage[m], reranked[m]) for m in reranked} if reranked else None,
+        rerank_ms=_latency(stages.rerank_ms) if reranked else None,
+        not_reranked=stages.not_reranked,
+        provenance=stages.provenance,
+    )
+
+
+def run_stages(
+    engine: Engine,
+    collection: str,
+    judged: JudgedQueries,
+    *,
+    rerank: bool = True,
+    progress: Progress = lambda done, total: None,
+    **settings: Any,
+) -> Stages:
+    """Per-query values of both stages. A query that could not be reranked in full is counted, never left out."""
+    if rerank:
+        engine.warm_up()
+    plain: list[Retrieval] = []
+    read: list[Retrieval] = []
+    for done, query in enumerate(judged.queries, start=1):
+        plain.append(_search(engine, collection, query, rerank=False, **settings))
+        if rerank:
+            read.append(_search(engine, collection, query, rerank=True, **settings))
+        progress(done, len(judged.queries))
+    return Stages(
+        first_stage=_measured(judged, plain),
+        reranked=_measured(judged, read) if rerank else None,
+        rerank_ms=tuple(r.timings_ms.rerank for r in read),
+        not_reranked=sum(bool(r.hits) and r.rerank_status != "full" for r in read),
+        provenance=dict(plain[0].provenance),
+    )
+
+
+def _search(engine: Engine, collection: str, query: JudgedQuery, **settings: Any) -> Retrieval:
+    """Documents are judged, so each is kept once, at its best passage."""
+    where = list(_date_bounds(engine.site.collection(collection).date, query))
+    return engine.search(collection, query.text, where=where, as_of=query.as_of, **settings)
+
+
+def _date_bounds(field: str | None, query: JudgedQuery) -> Iterator[Condition]:
+    bounds = {"start": query.start, "end": query.end}
+    given = {side: parse_date(date) for side, date in bounds.items() if date}
+    if field and given:
+        yield DateRange(field=field, **given)
+
+
+def _measured(judged: JudgedQueries, retrievals: list[Retrieval]) -> Values:
+    ranked = {q.id: _documents(r) for q, r in zip(judged.queries, retrievals, strict=True)}
+    return measure(judged.qrels, ranked)
+
+
+def _documents(retrieval: Retrieval) -> list[str]:
+    return list(dict.fromkeys(hit.passage.document_id for hit in retrieval.hits))
+
+
+def _latency(milliseconds: tuple[float, ...]) -> Latency:
+    p50, p95 = np.percentile(milliseconds, [50, 95])
+    return Latency(p50=round(float(p50), 1), p95=round(float(p95), 1))

@@ -1,0 +1,219 @@
+"""`overfetch eval`: test collections read, metrics by trec_eval's definitions, intervals, both stages compared."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from overfetch import open_site
+from overfetch.cli.main import app
+from overfetch.errors import CorpusError
+from overfetch.evaluation.collections import as_site, read_judged_queries
+from overfetch.evaluation.evaluating import evaluate
+from overfetch.evaluation.metrics import macro_difference, measure, paired_difference
+from overfetch.testing import FakeReranker, open_fake
+from overfetch.types import Retrieval
+
+DOCUMENTS = {
+    "tower": ("The Tower", "The tower falls in a storm at night."),
+    "star": ("The Star", "The star rises and brings hope again."),
+    "moon": ("The Moon", "The moon hides what the night knows."),
+    "sun": ("The Sun", "The sun shows everything at noon."),
+}
+QUERIES = {"q1": "tower storm", "q2": "star hope", "q3": "nobody judged this"}
+QRELS = [("q1", "tower", 2), ("q1", "moon", 1), ("q2", "star", 1), ("q2", "sun", 0)]
+METRICS = ["recall@5", "recall@20", "mrr@5", "mrr@10", "ndcg@10"]
+
+
+def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A test collection in BEIR layout."""
+    root = tmp_path / "Cards"
+    (root / "qrels").mkdir(parents=True)
+    write_lines(root / "corpus.jsonl", [{"_id": i, "title": t, "text": x} for i, (t, x) in DOCUMENTS.items()])
+    write_lines(root / "queries.jsonl", [{"_id": i, "text": text} for i, text in QUERIES.items()])
+    rows = "".join(f"{query}\t{document}\t{score}\n" for query, document, score in QRELS)
+    (root / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
+    return root
+
+
+class TestReading:
+    def test_only_judged_queries_are_kept(self, folder: Path) -> None:
+        judged = read_judged_queries(folder)
+        assert [q.id for q in judged.queries] == ["q1", "q2"]
+        assert judged.qrels["q1"] == {"tower": 2, "moon": 1}
+
+    def test_a_limit_keeps_queries_and_judgements_together(self, folder: Path) -> None:
+        judged = read_judged_queries(folder, limit=1)
+        assert list(judged.qrels) == ["q1"]
+
+    def test_headerless_judgements(self, folder: Path) -> None:
+        (folder / "qrels/plain.tsv").write_text("q2\tstar\t1\n")
+        assert read_judged_queries(folder, "plain").qrels == {"q2": {"star": 1}}
+
+    @pytest.mark.parametrize(
+        ("name", "text", "message"),
+        [
+            ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\ttower\n", "qrels/test.tsv:2: expected query-id"),
+            ("qrels/test.tsv", "q1\ttower\t0.5\n", "qrels/test.tsv:1: expected query-id"),
+            ("qrels/test.tsv", "other\ttower\t1\n", "no query of queries.jsonl is judged"),
+            ("queries.jsonl", '{"_id": "q1", "text": "a"}\n{broken\n', "queries.jsonl:2: no JSON object"),
+            ("queries.jsonl", '{"_id": "q1"}\n', "queries.jsonl:1: text: Field required"),
+            ("queries.jsonl", "[]\n", "queries.jsonl:1: no JSON object"),
+        ],
+    )
+    def test_a_broken_file_is_named(self, folder: Path, name: str, text: str, message: str) -> None:
+        (folder / name).write_text(text)
+        with pytest.raises(CorpusError, match=message.replace("[", r"\[")):
+            read_judged_queries(folder)
+
+    def test_a_missing_split_names_those_there_are(self, folder: Path) -> None:
+        with pytest.raises(CorpusError, match=r"qrels/dev\.tsv is missing.*here: qrels/test\.tsv"):
+            read_judged_queries(folder, "dev")
+
+    def test_two_corpora_of_one_name_stay_apart(self, folder: Path, tmp_path: Path) -> None:
+        other = tmp_path / "other" / "Cards"
+        other.mkdir(parents=True)
+        (other / "corpus.jsonl").touch()
+        assert as_site(folder).ask != as_site(other).ask
+
+
+class TestMetrics:
+    def test_graded_judgements_as_trec_eval_reads_them(self) -> None:
+        """By hand: gains 1 and 2 at ranks 1 and 3 against 2 and 1; a grade of 0 or less is not relevant."""
+        values = measure({"q": {"a": 2, "b": 1, "c": 0, "d": -1}}, {"q": ["b", "c", "a", "d"]})
+        assert values["ndcg@10"] == pytest.approx([(1 + 2 / 2) / (2 + 1 / 1.5849625)])
+        assert values["recall@5"] == [1.0]
+        assert values["mrr@5"] == [1.0]
+
+    def test_ranks_beyond_the_cut_do_not_count(self) -> None:
+        run = {"q": ["x1", "x2", "x3", "x4", "x5", "a"]}
+        values = measure({"q": {"a": 1}}, run)
+        assert values["recall@5"] == values["mrr@5"] == [0.0]
+        assert values["recall@20"] == [1.0]
+        assert values["mrr@10"] == pytest.approx([1 / 6])
+
+    def test_a_query_without_results_counts_zero_in_its_place(self) -> None:
+        values = measure({"found": {"a": 1}, "lost": {"b": 1}}, {"found": ["a"], "lost": []})
+        assert values["ndcg@10"] == [1.0, 0.0]
+
+    def test_the_interval_holds_the_mean_and_narrows_with_queries(self) -> None:
+        before, after = [0.0, 0.5, 0.5, 1.0], [0.5, 0.5, 1.0, 1.0]
+        few, many = paired_difference(before, after), paired_difference(before * 50, after * 50)
+        assert few.mean == many.mean == 0.25
+        assert few.low <= 0.25 <= few.high
+        assert few.low <= many.low < 0.25 < many.high <= few.high
+
+    def test_equal_runs_differ_by_nothing(self) -> None:
+        interval = paired_difference([0.1, 0.9], [0.1, 0.9])
+        assert (interval.mean, interval.low, interval.high) == (0, 0, 0)
+
+    def test_every_collection_weighs_the_same(self) -> None:
+        interval = macro_difference([([0.0] * 100, [1.0] * 100), ([0.0], [0.0])])
+        assert interval.mean == interval.low == interval.high == 0.5
+
+
+class TestStages:
+    def test_both_orders_are_measured(self, folder: Path) -> None:
+        engine = open_fake(as_site(folder))
+        found = evaluate(engine, engine.site.ask, read_judged_queries(folder), "fake")
+        assert found.reranked is not None
+        assert list(found.first_stage) == list(found.reranked) == METRICS
+        assert found.reranked["mrr@5"] == 1.0
+        assert found.not_reranked == 0
+
+    def test_without_reranking_nothing_is_said_of_it(self, folder: Path) -> None:
+        engine = open_fake(as_site(folder))
+        found = evaluate(engine, engine.site.ask, read_judged_queries(folder), "fake", rerank=False)
+        assert (found.reranked, found.difference, found.rerank_ms) == (None, None, None)
+
+    def test_a_failing_reranker_is_counted_not_hidden(self, folder: Path) -> None:
+        engine = open_fake(as_site(folder), reranker=_FailsAfterWarmUp())
+        found = evaluate(engine, engine.site.ask, read_judged_queries(folder), "fake")
+        assert found.not_reranked == 2
+        assert found.reranked == found.first_stage
+
+    def test_a_query_is_bounded_by_its_own_dates(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        engine = open_fake(open_site("paiddaily").site)
+        folder = Path(__file__).parents[2] / "shared/evals/paiddaily/catalysts"
+        judged = read_judged_queries(folder, "dev")
+        assert any(q.as_of for q in judged.queries)
+        seen: list[str | None] = []
+        search = engine.search
+
+        def watched(*given: Any, **options: Any) -> Retrieval:
+            seen.append(options["as_of"])
+            return search(*given, **options)
+
+        monkeypatch.setattr(engine, "search", watched)
+        evaluate(engine, "catalysts", judged, "fake", rerank=False)
+        assert seen == [q.as_of for q in judged.queries]
+
+
+class _FailsAfterWarmUp(FakeReranker):
+    def score(self, query: str, *given: Any, **options: Any) -> Any:
+        if query != "warm up":
+            raise RuntimeError("out of memory")
+        return super().score(query, *given, **options)
+
+
+class TestCommand:
+    """With the real small models: the folder's index is cached under OVERFETCH_CACHE."""
+
+    @pytest.fixture
+    def run(self, session_cache: Path) -> Callable[..., Result]:
+        environment = {**os.environ, "OVERFETCH_CACHE": str(session_cache)}
+        return lambda *arguments: CliRunner().invoke(app, ["eval", *map(str, arguments)], env=environment)
+
+    def test_json_is_one_document_of_the_promised_shape(self, run: Callable[..., Result], folder: Path) -> None:
+        result = run(folder, "--json")
+        assert result.exit_code == 0, result.output
+        found = json.loads(result.stdout)
+        assert list(found)[:7] == [
+            *("collection", "profile", "queries", "first_stage", "reranked", "difference", "rerank_ms")
+        ]
+        assert (found["collection"], found["profile"], found["queries"]) == ("Cards", "mini", 2)
+        assert list(found["first_stage"]) == list(found["reranked"]) == list(found["difference"]) == METRICS
+        assert set(found["difference"]["mrr@5"]) == {"mean", "low", "high"}
+        assert set(found["rerank_ms"]) == {"p50", "p95"}
+
+    def test_people_get_a_table(self, run: Callable[..., Result], folder: Path) -> None:
+        printed = run(folder, "--limit-queries", 1).stdout
+        assert printed.startswith("Cards · 1 queries · mini\n")
+        assert "ndcg@10" in printed
+
+    @pytest.mark.parametrize("stage", ["dense", "bm25", "hybrid"])
+    def test_first_stages(self, run: Callable[..., Result], folder: Path, stage: str) -> None:
+        found = json.loads(run(folder, "--first-stage", stage, "--no-rerank", "--json").stdout)
+        assert found["first_stage"]["mrr@5"] == 1.0
+        assert found["reranked"] is None
+
+    def test_a_sites_collection_on_its_own_queries(self, run: Callable[..., Result], folder: Path) -> None:
+        result = run("sagedaily/canon", "--queries", folder, "--no-rerank", "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["collection"] == "sagedaily/canon"
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "message"),
+        [
+            (["no-such-folder"], 2, "'no-such-folder' is no folder"),
+            (["{folder}", "--split", "dev"], 1, "here: qrels/test.tsv"),
+            (["{folder}", "--first-stage", "lexical"], 2, "first_stage: Input should be 'hybrid', 'dense' or 'bm25'"),
+            (["sagedaily", "--queries", "{folder}"], 2, "name one of its collections"),
+        ],
+    )
+    def test_wrong_usage(
+        self, run: Callable[..., Result], folder: Path, arguments: list[str], code: int, message: str
+    ) -> None:
+        result = run(*(a.format(folder=folder) for a in arguments))
+        assert result.exit_code == code
+        assert message in result.stderr
+        assert "Traceback" not in result.output
