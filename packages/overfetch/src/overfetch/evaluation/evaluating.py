@@ -85,9 +85,9 @@ def run_stages(
     plain: list[Retrieval] = []
     read: list[Retrieval] = []
     for done, query in enumerate(judged.queries, start=1):
-        plain.append(_search(engine, collection, query, rerank=False, **settings))
+        plain.append(search_judged(engine, collection, query, rerank=False, **settings))
         if rerank:
-            read.append(_search(engine, collection, query, rerank=True, **settings))
+            read.append(search_judged(engine, collection, query, rerank=True, **settings))
         progress(done, len(judged.queries))
     return Stages(
         first_stage=_measured(judged, plain),
@@ -98,8 +98,8 @@ def run_stages(
     )
 
 
-def _search(engine: Engine, collection: str, query: JudgedQuery, **settings: Any) -> Retrieval:
-    """Documents are judged, so each is kept once, at its best passage."""
+def search_judged(engine: Engine, collection: str, query: JudgedQuery, **settings: Any) -> Retrieval:
+    """One search within the query's own dates; `settings` are of RetrievalSettings."""
     where = list(_date_bounds(engine.site.collection(collection).date, query))
     return engine.search(collection, query.text, where=where, as_of=query.as_of, **settings)
 

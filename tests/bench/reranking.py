@@ -1,0 +1,130 @@
+"""What reranking adds over many collections, for several shares of the reranker in the final order, in one pass.
+
+    uv run python tests/bench/reranking.py ../shared/data/eval/{cranfield:test_no_minus1,cisi,medline} [--sites dev]
+        [--weights 0.1,0.3,1] [--profile mini] [--limit-queries N] [--json]
+
+A collection is FOLDER or FOLDER:SPLIT in BEIR layout; `--sites SPLIT` adds the five sample collections of the sites,
+indexed in a temporary folder. Every candidate is scored once; each weight then orders the same candidates.
+The macro mean weighs collections alike; its interval resamples queries within each collection.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from overfetch import Engine, Environment, Retrieval, open_site
+from overfetch.evaluation.collections import DEPTH, JudgedQueries, read_judged_queries
+from overfetch.evaluation.evaluating import search_judged
+from overfetch.evaluation.metrics import Values, macro_difference, means, measure, paired_difference
+from overfetch.pipeline import combine
+from overfetch.wiring import open_test_collection
+
+EVALS = Path(__file__).parents[2] / "shared/evals"
+SITES = ("builddaily", "paiddaily", "sagedaily")
+SHOWN = ("ndcg@10", "mrr@5", "recall@5")
+
+Ranked = dict[float, Values]  # by weight; 0 is the first stage
+
+
+def order(retrieval: Retrieval, weight: float) -> list[str]:
+    """Document ids by the weighted score of both stages, as the pipeline orders them."""
+    hits = sorted(retrieval.hits, key=lambda hit: hit.first_stage_rank)
+    logits = [hit.rerank_score for hit in hits if hit.rerank_score is not None]
+    if len(logits) != len(hits):
+        raise SystemExit(f"not reranked in full: {retrieval.rerank_reason}")
+    merit = combine([hit.first_stage_score for hit in hits], logits, weight)
+    return [hits[i].passage.document_id for i in sorted(range(len(hits)), key=lambda i: -merit[i])]
+
+
+def evaluate(engine: Engine, name: str, judged: JudgedQueries, weights: Sequence[float], **settings: Any) -> Ranked:
+    queries = track(judged.queries, description=engine.name_of(name))
+    read = [search_judged(engine, name, q, rerank=True, **settings) for q in queries]
+    return {
+        w: measure(judged.qrels, {q.id: order(r, w) for q, r in zip(judged.queries, read, strict=True)})
+        for w in weights
+    }
+
+
+def evaluate_folders(
+    names: Sequence[str], profile: str, limit: int | None, weights: Sequence[float]
+) -> Iterator[tuple[str, Ranked]]:
+    for name in names:
+        folder, _, split = name.partition(":")
+        judged = read_judged_queries(Path(folder), split or "test", limit)
+        with open_test_collection(Path(folder), profile=profile) as engine:
+            engine.index(engine.site.ask)
+            yield Path(folder).name, evaluate(engine, engine.site.ask, judged, weights, top_n=DEPTH)
+
+
+def evaluate_sites(split: str, profile: str, weights: Sequence[float]) -> Iterator[tuple[str, Ranked]]:
+    with tempfile.TemporaryDirectory() as store:
+        environment = Environment(qdrant=f"file:{store}", profile=profile)
+        for site in SITES:
+            with open_site(site, environment=environment) as engine:
+                for collection in engine.site.collections:
+                    engine.index(collection.name)
+                    judged = read_judged_queries(EVALS / site / collection.name, split)
+                    depth = {"top_n": collection.retrieval.top_k, "one_per_document": True}
+                    yield engine.name_of(collection.name), evaluate(engine, collection.name, judged, weights, **depth)
+
+
+def summarise(found: dict[str, Ranked], weights: Sequence[float]) -> dict[str, Any]:
+    """Macro means and gains by weight, and each collection's own."""
+    return {
+        str(w): {
+            metric: {
+                "macro": sum(means(r[w])[metric] for r in found.values()) / len(found),
+                "gain": macro_difference([(r[0][metric], r[w][metric]) for r in found.values()]).model_dump(),
+                "collections": {
+                    name: {
+                        "value": means(r[w])[metric],
+                        "gain": paired_difference(r[0][metric], r[w][metric]).model_dump(),
+                    }
+                    for name, r in found.items()
+                },
+            }
+            for metric in SHOWN
+        }
+        for w in weights
+    }
+
+
+def show(summary: dict[str, Any]) -> None:
+    for weight, metrics in summary.items():
+        for metric, values in metrics.items():
+            print(f"weight {weight:4} {metric:8} macro {values['macro']:.4f}  gain {_interval(values['gain'])}")
+            for name, own in values["collections"].items():
+                print(f"    {name:24} {own['value']:.4f}  gain {_interval(own['gain'])}")
+
+
+def _interval(gain: dict[str, float]) -> str:
+    return f"{gain['mean']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("collections", nargs="*")
+    parser.add_argument("--sites", choices=("dev", "test"))
+    parser.add_argument("--weights", default="0.1,0.2,0.3,0.4,0.5,1")
+    parser.add_argument("--profile", default="mini")
+    parser.add_argument("--limit-queries", type=int)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    weights = [0.0, *map(float, options.weights.split(","))]
+    found = dict(evaluate_folders(options.collections, options.profile, options.limit_queries, weights))
+    if options.sites:
+        found |= evaluate_sites(options.sites, options.profile, weights)
+    summary = summarise(found, weights)
+    if options.json:
+        print(json.dumps(summary, indent=2))
+    else:
+        show(summary)
+
+
+if __name__ == "__main__":
+    main()
