@@ -79,6 +79,12 @@ class TestReading:
         with pytest.raises(CorpusError, match=r"qrels/dev\.tsv is missing.*here: qrels/test\.tsv"):
             read_judged_queries(folder, "dev")
 
+    def test_documents_without_title_or_text_as_old_collections_have_them(self, folder: Path) -> None:
+        empty = [{"_id": "bare", "title": "", "text": "words only"}, {"_id": "void", "title": "", "text": ""}]
+        write_lines(folder / "corpus.jsonl", empty)
+        engine = open_fake(as_site(folder))
+        assert engine.search(engine.site.ask, "words").hits[0].passage.reading == "words only"
+
     def test_two_corpora_of_one_name_stay_apart(self, folder: Path, tmp_path: Path) -> None:
         other = tmp_path / "other" / "Cards"
         other.mkdir(parents=True)

@@ -29,7 +29,7 @@ class FieldMap(Frozen):
     """Which record fields make a document: for each target the accepted names, first present wins.
 
     A Markdown page without any of the `id` fields is named by its path below the source, without suffix.
-    A record without one of the metadata fields in `required` is refused.
+    A record without one of the metadata fields in `required` is refused; title and text may be empty if in `optional`.
     """
 
     id: tuple[str, ...] = ("_id", "id")
@@ -37,6 +37,7 @@ class FieldMap(Frozen):
     text: tuple[str, ...] = ("text",)
     metadata: Mapping[str, tuple[str, ...]]
     required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
 
 def read_documents(
@@ -151,8 +152,8 @@ def _document(place: str, record: Record, fields: FieldMap) -> Document:
     metadata = {name: _plain(_first(record, names)) for name, names in fields.metadata.items()}
     return Document(
         id=_required(place, record, "id", fields.id + (PATH,) * (PATH in record)),
-        title=_required(place, record, "title", fields.title),
-        text=_required(place, record, "text", fields.text),
+        title=_text(place, record, "title", fields.title, fields.optional),
+        text=_text(place, record, "text", fields.text, fields.optional),
         metadata={name: value for name, value in metadata.items() if value not in (None, "")},
     )
 
@@ -170,6 +171,12 @@ def _check_metadata(place: str, document: Document, required: Iterable[str], dat
 
 def _first(record: Record, names: Iterable[str]) -> Any:
     return next((record[name] for name in names if record.get(name) not in (None, "")), None)
+
+
+def _text(place: str, record: Record, target: str, names: Sequence[str], optional: Sequence[str]) -> str:
+    if target in optional and _first(record, names) in (None, ""):
+        return ""
+    return _required(place, record, target, names)
 
 
 def _required(place: str, record: Record, target: str, names: Sequence[str]) -> str:

@@ -60,7 +60,7 @@ def as_site(folder: Path) -> Site:
         chunk=whole,
         chunker="whole-document-1",
         answering="",
-        fields=FieldMap(metadata={}),
+        fields=FieldMap(metadata={}, optional=("title", "text")),
         retrieval=RetrievalSettings(top_k=DEPTH, top_n=DEPTH),
     )
     return Site(name="evaluation", title=folder.name, collections=(collection,), ask=name)
