@@ -50,7 +50,7 @@ def test_defaults_are_retrieve_20_read_20_keep_5() -> None:
         ({"deadline_ms": float("nan")}, "deadline_ms: "),
         ({"prefetch": 0}, "prefetch: "),
         ({"rrf_k": -60}, "rrf_k: "),
-        ({"first_stage": "sparse"}, "first_stage: Input should be 'hybrid' or 'dense' (given 'sparse')"),
+        ({"first_stage": "sparse"}, "first_stage: Input should be 'hybrid', 'dense' or 'bm25' (given 'sparse')"),
         ({"top": 5}, "top: Extra inputs are not permitted (given 5)"),
     ],
 )
