@@ -237,7 +237,7 @@ def test_the_first_search_indexes_the_sample(fakes: list[str]) -> None:
         (["sagedaily", "q", "--top-k", "0"], "top_k: Input should be greater than 0 (given 0)"),
         (["sagedaily", "q", "--top-k", "-5"], "top_k: Input should be greater than 0 (given -5)"),
         (["sagedaily", "q", "--top-n", "0"], "top_n: Input should be greater than 0 (given 0)"),
-        (["sagedaily", "q", "--first-stage", "sparse"], "first_stage: Input should be 'hybrid' or 'dense'"),
+        (["sagedaily", "q", "--first-stage", "sparse"], "first_stage: Input should be 'hybrid', 'dense' or 'bm25'"),
         (["sagedaily", "q", "--deadline-ms", "0"], "deadline_ms: Input should be greater than 0"),
     ],
 )
