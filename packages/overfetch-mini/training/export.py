@@ -45,7 +45,7 @@ class RowQuantised(torch.nn.Module):
 
 def load_trained(run: Path) -> Any:
     """The classifier of the last checkpoint."""
-    model = AutoModelForSequenceClassification.from_pretrained(BASE, num_labels=1).eval()
+    model = AutoModelForSequenceClassification.from_pretrained(BASE, num_labels=1)
     model.load_state_dict(torch.load(run / "checkpoint.pt")["model"])
     return model
 
