@@ -1,7 +1,7 @@
 """What reranking adds over many collections, for several shares of the reranker in the final order, in one pass.
 
     uv run python tests/bench/reranking.py ../shared/data/eval/{cranfield:test_no_minus1,cisi,medline} [--sites dev]
-        [--weights 0.1,0.3,1] [--profile mini] [--limit-queries N] [--json]
+        [--weights 0.1,0.3,1] [--fusion rrf|dbsf] [--profile mini] [--limit-queries N] [--json]
 
 A collection is FOLDER or FOLDER:SPLIT in BEIR layout; `--sites SPLIT` adds the five sample collections of the sites,
 indexed in a temporary folder. Every candidate is scored once; each weight then orders the same candidates.
@@ -51,17 +51,17 @@ def evaluate(engine: Engine, name: str, judged: JudgedQueries, weights: Sequence
 
 
 def evaluate_folders(
-    names: Sequence[str], profile: str, limit: int | None, weights: Sequence[float]
+    names: Sequence[str], profile: str, limit: int | None, weights: Sequence[float], **settings: Any
 ) -> Iterator[tuple[str, Ranked]]:
     for name in names:
         folder, _, split = name.partition(":")
         judged = read_judged_queries(Path(folder), split or "test", limit)
         with open_test_collection(Path(folder), profile=profile) as engine:
             engine.index(engine.site.ask)
-            yield Path(folder).name, evaluate(engine, engine.site.ask, judged, weights, top_n=DEPTH)
+            yield Path(folder).name, evaluate(engine, engine.site.ask, judged, weights, top_n=DEPTH, **settings)
 
 
-def evaluate_sites(split: str, profile: str, weights: Sequence[float]) -> Iterator[tuple[str, Ranked]]:
+def evaluate_sites(split: str, profile: str, weights: Sequence[float], **settings: Any) -> Iterator[tuple[str, Ranked]]:
     with tempfile.TemporaryDirectory() as store:
         environment = Environment(qdrant=f"file:{store}", profile=profile)
         for site in SITES:
@@ -69,7 +69,7 @@ def evaluate_sites(split: str, profile: str, weights: Sequence[float]) -> Iterat
                 for collection in engine.site.collections:
                     engine.index(collection.name)
                     judged = read_judged_queries(EVALS / site / collection.name, split)
-                    depth = {"top_n": collection.retrieval.top_k, "one_per_document": True}
+                    depth = {"top_n": collection.retrieval.top_k, "one_per_document": True, **settings}
                     yield engine.name_of(collection.name), evaluate(engine, collection.name, judged, weights, **depth)
 
 
@@ -111,14 +111,17 @@ def main() -> None:
     parser.add_argument("collections", nargs="*")
     parser.add_argument("--sites", choices=("dev", "test"))
     parser.add_argument("--weights", default="0.1,0.2,0.3,0.4,0.5,1")
+    parser.add_argument("--fusion", choices=("rrf", "dbsf"))
     parser.add_argument("--profile", default="mini")
     parser.add_argument("--limit-queries", type=int)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     weights = [0.0, *map(float, options.weights.split(","))]
-    found = dict(evaluate_folders(options.collections, options.profile, options.limit_queries, weights))
+    found = dict(
+        evaluate_folders(options.collections, options.profile, options.limit_queries, weights, fusion=options.fusion)
+    )
     if options.sites:
-        found |= evaluate_sites(options.sites, options.profile, weights)
+        found |= evaluate_sites(options.sites, options.profile, weights, fusion=options.fusion)
     summary = summarise(found, weights)
     if options.json:
         print(json.dumps(summary, indent=2))

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean, stdev
 
 import pytest
 
@@ -238,6 +239,19 @@ class TestSearch:
         assert first.passage == OUTAGE
         assert first.score == pytest.approx(2 / 60, abs=1e-6)
         assert second.score == pytest.approx(1 / 61, abs=1e-6)  # it shares no term: the dense list only
+
+    def test_fusion_by_score_places_scores_within_three_deviations_of_their_list(
+        self, store: Store, collection: str, encode_query: EncodeQuery
+    ) -> None:
+        write(store, collection, CORPUS)
+        query = encode_query("solana hours")
+        dense = [c.score for c in store.search(collection, query, [], DENSE)]
+        reach = 3 * stdev(dense)
+        found = store.search(collection, query, [], EVERYTHING.override(fusion="dbsf"))
+        assert found[0].passage == OUTAGE
+        # The others share no term: the dense list only.
+        expected = [(score - fmean(dense) + reach) / (2 * reach) for score in dense[1:]]
+        assert [c.score for c in found[1:]] == pytest.approx(expected, abs=1e-5)
 
     def test_bm25_alone_finds_only_what_shares_a_term(
         self, store: Store, collection: str, encode_query: EncodeQuery

@@ -17,8 +17,10 @@ class RetrievalSettings(Frozen):
     """How many passages each stage handles, and how.
 
     `prefetch` is the depth of the dense and of the BM25 list before fusion, as a multiple of `top_k`;
-    `rrf_k` is the constant of Reciprocal Rank Fusion (Cormack et al. 2009 use 60); `order_weight` is the reranker's
-    share in the final order (1: its logits alone), by default the one fitted for the model.
+    `fusion` merges both by rank (RRF) or by score (DBSF, Qdrant's distribution-based fusion: where each score lies
+    within three deviations of its list's mean); `rrf_k` is the constant of RRF (Cormack et al. 2009 use 60);
+    `order_weight` is the reranker's share in the final order (1: its logits alone), by default the one fitted for
+    the model.
     """
 
     top_k: int = Field(default=20, gt=0)
@@ -28,6 +30,7 @@ class RetrievalSettings(Frozen):
     one_per_document: bool = False
     deadline_ms: float | None = Field(default=None, gt=0)
     prefetch: int = Field(default=5, gt=0)
+    fusion: Literal["rrf", "dbsf"] = "rrf"
     rrf_k: int = Field(default=60, gt=0)
     order_weight: float | None = Field(default=None, ge=0, le=1)
 

@@ -32,6 +32,7 @@ Queries = Annotated[
     Path | None, typer.Option(help="With SITE/COLLECTION: folder with its queries.jsonl and qrels/*.tsv.")
 ]
 Split = Annotated[str, typer.Option(help="Which judgements: qrels/SPLIT.tsv.")]
+Fusion = Annotated[str | None, typer.Option(help="How dense and BM25 lists merge: rrf or dbsf.")]
 OrderWeight = Annotated[float | None, typer.Option(help="Reranker's share in the final order; 1: its scores alone.")]
 
 
@@ -41,6 +42,7 @@ def evaluate(
     queries: Queries = None,
     split: Split = "test",
     first_stage: FirstStage = None,
+    fusion: Fusion = None,
     rerank: Annotated[bool, typer.Option("--rerank/--no-rerank", help="Second stage on or off.")] = True,
     top_k: TopK = None,
     order_weight: OrderWeight = None,
@@ -49,7 +51,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Compare the first stage with the reranked order on judged queries."""
-    settings = {"rerank": rerank, "top_k": top_k, "first_stage": first_stage, "order_weight": order_weight}
+    stages = {"first_stage": first_stage, "fusion": fusion, "top_k": top_k, "rerank": rerank}
+    settings: dict[str, Any] = {**stages, "order_weight": order_weight}
     if queries is not None:
         judged = read_judged_queries(queries, split, limit_queries)
         with opened(target, profile) as (engine, collection):

@@ -67,7 +67,7 @@ def delete(passage_ids: Sequence[str]) -> UpdateOperation:
 
 
 def search(query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings) -> QueryRequest:
-    """Dense and BM25 lists fused by RRF inside the engine, or one of them alone."""
+    """Dense and BM25 lists fused inside the engine, or one of them alone."""
     only = Filter(must=[_condition(c) for c in conditions]) if conditions else None
     dense = Query.Nearest(query.dense.tolist(), using=DENSE)
     sparse = Query.Nearest(_terms(query.sparse), using=SPARSE)
@@ -78,7 +78,8 @@ def search(query: EncodedQuery, conditions: Sequence[Condition], settings: Retri
     lists = [Prefetch(limit=depth, query=dense, filter=only)]
     if query.sparse.indices:
         lists.append(Prefetch(limit=depth, query=sparse, filter=only))
-    fusion: Any = Fusion.Rrf(k=settings.rrf_k)  # a Fusion, though the stubs do not say so
+    # Fusions, though the stubs do not say so.
+    fusion: Any = Fusion.Rrf(k=settings.rrf_k) if settings.fusion == "rrf" else Fusion.Dbsf()
     return QueryRequest(limit=settings.top_k, prefetches=lists, query=fusion, with_payload=True)
 
 

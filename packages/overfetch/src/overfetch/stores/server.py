@@ -263,7 +263,7 @@ def _move_alias(client: QdrantClient, alias: str, old: str | None, new: str) -> 
 def _search_request(
     query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
 ) -> dict[str, Any]:
-    """Dense and BM25 lists fused by RRF inside the engine, or one of them alone."""
+    """Dense and BM25 lists fused inside the engine, or one of them alone."""
     only = models.Filter(must=[_condition(c) for c in conditions]) if conditions else None
     dense = query.dense.tolist()
     terms = models.SparseVector(indices=query.sparse.indices, values=query.sparse.values)
@@ -274,8 +274,9 @@ def _search_request(
     lists = [models.Prefetch(query=dense, using=DENSE, limit=depth, filter=only)]
     if query.sparse.indices:
         lists.append(models.Prefetch(query=terms, using=SPARSE, limit=depth, filter=only))
-    fusion = models.RrfQuery(rrf=models.Rrf(k=settings.rrf_k))
-    return {"prefetch": lists, "query": fusion, "limit": settings.top_k}
+    rrf = models.RrfQuery(rrf=models.Rrf(k=settings.rrf_k))
+    dbsf = models.FusionQuery(fusion=models.Fusion.DBSF)
+    return {"prefetch": lists, "query": rrf if settings.fusion == "rrf" else dbsf, "limit": settings.top_k}
 
 
 def _condition(condition: Condition) -> models.FieldCondition:
