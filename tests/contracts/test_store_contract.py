@@ -22,6 +22,7 @@ Answers = Callable[[Store, str, RetrievalSettings], list[Candidate]]
 SCHEMA: Schema = {"kind": "keyword", "tags": "keyword", "price": "number", "date": "date", "note": "text"}
 NO_FILTERS: Schema = {}
 EVERYTHING = RetrievalSettings(top_k=100)
+RRF = EVERYTHING.override(fusion="rrf")
 DENSE = RetrievalSettings(top_k=100, first_stage="dense")
 BM25 = RetrievalSettings(top_k=100, first_stage="bm25")
 WORDS = (
@@ -235,7 +236,7 @@ class TestSearch:
         self, store: Store, collection: str, encode_query: EncodeQuery
     ) -> None:
         write(store, collection, CORPUS)
-        first, second, _ = store.search(collection, encode_query("solana hours"), [], EVERYTHING)
+        first, second, _ = store.search(collection, encode_query("solana hours"), [], RRF)
         assert first.passage == OUTAGE
         assert first.score == pytest.approx(2 / 60, abs=1e-6)
         assert second.score == pytest.approx(1 / 61, abs=1e-6)  # it shares no term: the dense list only
@@ -247,7 +248,7 @@ class TestSearch:
         query = encode_query("solana hours")
         dense = [c.score for c in store.search(collection, query, [], DENSE)]
         reach = 3 * stdev(dense)
-        found = store.search(collection, query, [], EVERYTHING.override(fusion="dbsf"))
+        found = store.search(collection, query, [], EVERYTHING)
         assert found[0].passage == OUTAGE
         # The others share no term: the dense list only.
         expected = [(score - fmean(dense) + reach) / (2 * reach) for score in dense[1:]]
@@ -272,7 +273,7 @@ class TestSearch:
         self, store: Store, collection: str, encode_query: EncodeQuery, text: str
     ) -> None:
         write(store, collection, CORPUS)
-        found = store.search(collection, encode_query(text), [], EVERYTHING)
+        found = store.search(collection, encode_query(text), [], RRF)
         assert {c.passage.id for c in found} == {p.id for p in CORPUS}
         assert [c.score for c in found] == pytest.approx([1 / 60, 1 / 61, 1 / 62], abs=1e-6)
 

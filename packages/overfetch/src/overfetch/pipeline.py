@@ -87,7 +87,7 @@ def _served_by(stored: Provenance, reranker: Reranker) -> dict[str, str]:
 def choose(found: Sequence[Candidate], settings: RetrievalSettings) -> list[Candidate]:
     """The `top_k` to read; where one a document is kept, few enough of each that `top_n` documents can be among them.
 
-    RRF ties often, and engines order ties as they like: here the same query gives the same order.
+    Scores tie (RRF's often), and engines order ties as they like: here the same query gives the same order.
     """
     room = settings.top_k // settings.top_n if settings.one_per_document else settings.top_k
     taken: Counter[str] = Counter()

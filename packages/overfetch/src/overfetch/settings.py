@@ -30,7 +30,7 @@ class RetrievalSettings(Frozen):
     one_per_document: bool = False
     deadline_ms: float | None = Field(default=None, gt=0)
     prefetch: int = Field(default=5, gt=0)
-    fusion: Literal["rrf", "dbsf"] = "rrf"
+    fusion: Literal["dbsf", "rrf"] = "dbsf"
     rrf_k: int = Field(default=60, gt=0)
     order_weight: float | None = Field(default=None, ge=0, le=1)
 
