@@ -275,6 +275,8 @@ class TestSearch:
         write(store, collection, CORPUS)
         found = store.search(collection, encode_query(text), [], RRF)
         assert {c.passage.id for c in found} == {p.id for p in CORPUS}
+        by_score = store.search(collection, encode_query(text), [], EVERYTHING)
+        assert {c.passage.id for c in by_score} == {p.id for p in CORPUS}
         assert [c.score for c in found] == pytest.approx([1 / 60, 1 / 61, 1 / 62], abs=1e-6)
 
     def test_a_filter_holds_in_both_lists(self, store: Store, collection: str, encode_query: EncodeQuery) -> None:

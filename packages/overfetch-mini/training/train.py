@@ -1,7 +1,8 @@
 """Fine-tune all-MiniLM-L6-v2 into a cross-encoder, or distil it; resumes from its last checkpoint.
 
-    train.py --groups GROUPS.jsonl --out FOLDER [--steps 900] [--start RUN] [--loss listwise|pairwise]
-    train.py --groups GROUPS.jsonl --out FOLDER --start RUN --layers 0,5 --teacher RUN     # a student
+    uv run python packages/overfetch-mini/training/train.py --groups GROUPS.jsonl --out FOLDER [--steps 900]
+        [--start RUN] [--loss listwise|pairwise]
+        [--layers 0,5 --teacher RUN]    a student of RUN: two layers of --start, taught its scores
 
 Listwise softmax cross-entropy over one positive and its negatives (ListNet with one relevant passage,
 Cao et al. 2007) or pairwise logistic loss (RankNet, Burges et al. 2005); a student learns the teacher's softmax

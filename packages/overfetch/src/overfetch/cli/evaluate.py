@@ -51,8 +51,13 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Compare the first stage with the reranked order on judged queries."""
-    stages = {"first_stage": first_stage, "fusion": fusion, "top_k": top_k, "rerank": rerank}
-    settings: dict[str, Any] = {**stages, "order_weight": order_weight}
+    settings: dict[str, Any] = {
+        "first_stage": first_stage,
+        "fusion": fusion,
+        "top_k": top_k,
+        "rerank": rerank,
+        "order_weight": order_weight,
+    }
     if queries is not None:
         judged = read_judged_queries(queries, split, limit_queries)
         with opened(target, profile) as (engine, collection):
