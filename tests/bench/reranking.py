@@ -17,11 +17,10 @@ from typing import Any
 
 from rich.progress import track
 
-from overfetch import Engine, Environment, Retrieval, open_site
+from overfetch import Engine, Environment, open_site
+from overfetch.evaluation.candidates import find_candidates, rank
 from overfetch.evaluation.collections import DEPTH, JudgedQueries, read_judged_queries
-from overfetch.evaluation.evaluating import search_judged
 from overfetch.evaluation.metrics import Values, macro_difference, means, measure, paired_difference
-from overfetch.pipeline import combine
 from overfetch.wiring import open_test_collection
 
 EVALS = Path(__file__).parents[2] / "shared/evals"
@@ -31,23 +30,10 @@ SHOWN = ("ndcg@10", "mrr@5", "recall@5")
 Ranked = dict[float, Values]  # by weight; 0 is the first stage
 
 
-def order(retrieval: Retrieval, weight: float) -> list[str]:
-    """Document ids by the weighted score of both stages, as the pipeline orders them."""
-    hits = sorted(retrieval.hits, key=lambda hit: hit.first_stage_rank)
-    logits = [hit.rerank_score for hit in hits if hit.rerank_score is not None]
-    if len(logits) != len(hits):
-        raise SystemExit(f"not reranked in full: {retrieval.rerank_reason}")
-    merit = combine([hit.first_stage_score for hit in hits], logits, weight)
-    return [hits[i].passage.document_id for i in sorted(range(len(hits)), key=lambda i: -merit[i])]
-
-
 def evaluate(engine: Engine, name: str, judged: JudgedQueries, weights: Sequence[float], **settings: Any) -> Ranked:
-    queries = track(judged.queries, description=engine.name_of(name))
-    read = [search_judged(engine, name, q, rerank=True, **settings) for q in queries]
-    return {
-        w: measure(judged.qrels, {q.id: order(r, w) for q, r in zip(judged.queries, read, strict=True)})
-        for w in weights
-    }
+    found = find_candidates(engine, name, judged, **settings)
+    pairs = [(c, engine.reranker.score(c.query, c.passages).logits) for c in track(found, engine.name_of(name))]
+    return {w: measure(judged.qrels, {c.query_id: rank(c, logits, w) for c, logits in pairs}) for w in weights}
 
 
 def evaluate_folders(

@@ -1,7 +1,7 @@
 """One site, opened: search, ask and index over live models and a live store. Safe to share between threads."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -22,13 +22,21 @@ class Engine:
     """A site with its embedder, reranker and store; made by `overfetch.open_site`."""
 
     def __init__(
-        self, site: Site, *, embedder: Embedder, reranker: Reranker, store: Store, lm: LanguageModel | None = None
+        self,
+        site: Site,
+        *,
+        embedder: Embedder,
+        reranker: Reranker,
+        store: Store,
+        lm: LanguageModel | None = None,
+        tuned: Mapping[str, Reranker] | None = None,
     ) -> None:
         self.site = site
         self.embedder = embedder
         self.reranker = reranker
         self.store = store
         self.lm = lm
+        self.tuned = dict(tuned or {})
 
     def __enter__(self) -> Self:
         return self
@@ -42,7 +50,12 @@ class Engine:
     def warm_up(self) -> None:
         """Loads the models and runs them once, so that the first request is not the slow one."""
         self.embedder.embed_queries(["warm up"])
-        self.reranker.score("warm up", ["warm up"])
+        for reranker in {*map(self.reranker_of, (c.name for c in self.site.collections))}:
+            reranker.score("warm up", ["warm up"])
+
+    def reranker_of(self, collection: str) -> Reranker:
+        """The one tuned for that collection, else the profile's."""
+        return self.tuned.get(collection, self.reranker)
 
     def search(
         self,
@@ -65,7 +78,7 @@ class Engine:
             self.name_of(collection),
             store=self.store,
             embedder=self.embedder,
-            reranker=self.reranker,
+            reranker=self.reranker_of(collection),
             expected=self._provenance(chosen, SAMPLE),
             settings=chosen.retrieval.override(**overrides),
             conditions=[*_typed(chosen, where), *_bounds(chosen, as_of, near)],
@@ -87,7 +100,7 @@ class Engine:
             raise SettingsError(f"the question is empty (given {question!r}); write what to ask")
         wanted = [_parse_part(chosen, text, question) for text in parts] or [Part(query=question)]
         retrievals = [self.search(name, p.query, where=[*where, *p.conditions], **options) for p in wanted]
-        return answer(question, retrievals, reranker=self.reranker, answering=chosen.answering, lm=self.lm)
+        return answer(question, retrievals, reranker=self.reranker_of(name), answering=chosen.answering, lm=self.lm)
 
     def index(
         self,

@@ -94,6 +94,7 @@ class Environment(BaseSettings):
     qdrant: str = ""
     qdrant_api_key: str | None = Field(default=None, repr=False)
     cache: Path = Field(default_factory=lambda: user_cache_path("overfetch"))
+    tuned: Path = Field(default_factory=lambda: user_data_path("overfetch") / "tuned")
     threads: int = Field(default=0, ge=0)
     lm: str | None = None
     lm_api_base: str | None = None

@@ -11,8 +11,9 @@ from overfetch.errors import SettingsError
 from overfetch.evaluation.collections import as_site
 from overfetch.inference.preparing import Report, prepare, prepared_folder
 from overfetch.protocols import Embedder, Reranker, RerankScores, Store, Vectors
-from overfetch.settings import Environment, ModelSpec, find_profile, read_environment
+from overfetch.settings import Environment, ModelSpec, Profile, find_profile, read_environment
 from overfetch.sites import Site, load_site
+from overfetch.tuning.installing import read_tuned, tuned_folder
 
 Model = TypeVar("Model")
 
@@ -39,7 +40,24 @@ def open_site(
         reranker=LazyReranker(pair.reranker, lambda: load_reranker(pair.reranker, chosen, report)),
         store=open_store(chosen),
         lm=language_model(chosen),
+        tuned={
+            c.name: tuned
+            for c in found.collections
+            if (tuned := find_tuned(f"{found.name}/{c.name}", pair, chosen, report))
+        },
     )
+
+
+def find_tuned(collection: str, profile: Profile, environment: Environment, report: Report) -> Reranker | None:
+    """The reranker that `overfetch tune` installed for `SITE/COLLECTION`, where it goes with the profile's models."""
+    folder = tuned_folder(environment.tuned, collection)
+    tuned = read_tuned(folder)
+    if tuned is None:
+        return None
+    if not tuned.fits(profile):
+        report(f"{collection}: its tuned reranker was made from {tuned.base}; this profile's own serves instead")
+        return None
+    return LazyReranker(tuned.spec, lambda: _reranker_in(folder, tuned.spec, environment))
 
 
 def open_test_collection(folder: Path, *, profile: str | None = None, report: Report = lambda message: None) -> Engine:
@@ -80,7 +98,7 @@ def open_store(environment: Environment) -> Store:
 
 
 def load_embedder(spec: ModelSpec, environment: Environment, report: Report) -> Embedder:
-    folder = _ready(spec, environment, report)
+    folder = ready_folder(spec, environment, report)
     if (folder / "model.onnx").exists():
         from overfetch.inference.onnx import OnnxEmbedder
 
@@ -91,7 +109,10 @@ def load_embedder(spec: ModelSpec, environment: Environment, report: Report) -> 
 
 
 def load_reranker(spec: ModelSpec, environment: Environment, report: Report) -> Reranker:
-    folder = _ready(spec, environment, report)
+    return _reranker_in(ready_folder(spec, environment, report), spec, environment)
+
+
+def _reranker_in(folder: Path, spec: ModelSpec, environment: Environment) -> Reranker:
     if (folder / "model.onnx").exists():
         from overfetch.inference.onnx import OnnxReranker
 
@@ -101,7 +122,7 @@ def load_reranker(spec: ModelSpec, environment: Environment, report: Report) -> 
     return HubReranker(folder, spec)
 
 
-def _ready(spec: ModelSpec, environment: Environment, report: Report) -> Path:
+def ready_folder(spec: ModelSpec, environment: Environment, report: Report) -> Path:
     """Models of wheels are prepared on first use; hub models only by `overfetch models prepare`."""
     if spec.package is not None:
         return prepare(spec, environment.cache, report)

@@ -68,7 +68,7 @@ def evaluate(
                 engine, collection, lambda: _run(engine, collection, judged, profile, settings)
             )
     else:
-        folder = _folder(target)
+        folder = judged_folder(target)
         judged = read_judged_queries(folder, split, limit_queries)
         with open_test_collection(folder, profile=profile, report=notice) as engine:
             index_with_progress(engine, engine.site.ask)
@@ -81,7 +81,7 @@ def evaluate(
         _print(evaluation)
 
 
-def _folder(target: str) -> Path:
+def judged_folder(target: str) -> Path:
     folder = Path(target)
     if not folder.is_dir():
         raise SettingsError(

@@ -2,7 +2,7 @@
 
 import typer
 
-from overfetch.cli import evaluate, index, models, search
+from overfetch.cli import evaluate, index, models, search, tune
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,6 +13,7 @@ app.command()(search.ask)
 app.command()(search.search)
 app.command()(index.index)
 app.command("eval")(evaluate.evaluate)
+app.command()(tune.tune)
 app.command()(index.sites)
 app.add_typer(models.app, name="models")
 

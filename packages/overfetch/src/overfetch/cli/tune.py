@@ -1,0 +1,105 @@
+"""`overfetch tune`: fine-tune the reranker on a collection's own judged queries; install it only if it is better."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from overfetch.cli.console import (
+    Json,
+    Profile,
+    ending_errors,
+    index_with_progress,
+    notice,
+    opened,
+    output,
+    print_json,
+    progress_bar,
+    with_sample_if_missing,
+)
+from overfetch.cli.evaluate import Queries, judged_folder
+from overfetch.engine import Engine
+from overfetch.errors import SettingsError
+from overfetch.evaluation.collections import DEPTH, read_judged_queries
+from overfetch.settings import read_environment
+from overfetch.tuning.installing import remove as remove_tuned
+from overfetch.tuning.installing import tuned_folder
+from overfetch.wiring import open_test_collection, ready_folder
+
+if TYPE_CHECKING:
+    from overfetch.tuning.tuning import Tuning
+
+METRICS = ("recall@5", "mrr@5", "ndcg@10")
+
+
+@ending_errors
+def tune(
+    target: Annotated[str, typer.Argument(help="SITE/COLLECTION with --queries, or a folder in BEIR layout.")],
+    queries: Queries = None,
+    train: Annotated[str, typer.Option(help="Judgements to learn from: qrels/TRAIN.tsv.")] = "train",
+    test: Annotated[str, typer.Option(help="Judgements that decide: qrels/TEST.tsv.")] = "test",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training queries.")] = 3,
+    remove: Annotated[bool, typer.Option("--remove", help="Go back to the profile's own reranker.")] = False,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune the reranker on judged queries; it serves this collection only if better on those it did not see."""
+    with _collection(target, queries, profile) as (engine, collection):
+        folder = tuned_folder(read_environment().tuned, engine.name_of(collection))
+        if remove:
+            found = remove_tuned(folder)
+            name = engine.name_of(collection)
+            output.print(f"{name}: {'tuned reranker removed' if found else 'no tuned reranker to remove'}")
+            return
+        result = _run(engine, collection, queries or judged_folder(target), (train, test), folder, epochs)
+    if as_json:
+        print_json(result.model_dump())
+    else:
+        _print(result)
+
+
+@contextmanager
+def _collection(target: str, queries: Path | None, profile: str | None) -> Iterator[tuple[Engine, str]]:
+    if queries is None and Path(target).is_dir():
+        with open_test_collection(Path(target), profile=profile, report=notice) as engine:
+            yield engine, engine.site.ask
+        return
+    with opened(target, profile) as (engine, collection):
+        if collection is None:
+            raise SettingsError(f"{target!r} is a site: name one of its collections, as SITE/COLLECTION")
+        yield engine, collection
+
+
+def _run(
+    engine: Engine, collection: str, queries: Path, splits: tuple[str, str], folder: Path, epochs: int
+) -> "Tuning":
+    from overfetch.tuning.tuning import tune as run
+
+    train, test = (read_judged_queries(queries, split) for split in splits)
+    settings: dict[str, Any] = {"top_n": DEPTH, "one_per_document": True}
+    if engine.site.name == "evaluation":
+        index_with_progress(engine, collection)
+        settings = {"top_n": DEPTH}
+    base = ready_folder(engine.reranker.spec, read_environment(), notice)
+    return with_sample_if_missing(
+        engine,
+        collection,
+        lambda: run(
+            engine, collection, train, test, base=base, target=folder, epochs=epochs, watch=progress_bar, **settings
+        ),
+    )
+
+
+def _print(result: "Tuning") -> None:
+    output.print(
+        f"[bold]{escape(result.collection)}[/bold] · trained on {result.trained_on} of {result.train_queries} queries, "
+        f"tested on {result.test_queries} · order_weight {result.order_weight}"
+    )
+    output.print(f"{'':12}{'first stage':>12}{'present':>10}{'tuned':>10}")
+    for metric in METRICS:
+        tuned = f"{result.tuned[metric]:10.3f}" if result.tuned else ""
+        output.print(f"{metric:12}{result.first_stage[metric]:12.3f}{result.current[metric]:10.3f}{tuned}")
+    output.print(escape(f"{'installed' if result.installed else 'not installed'}: {result.reason}"))

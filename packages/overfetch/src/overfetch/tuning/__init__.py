@@ -1,0 +1,1 @@
+"""Fine-tuning a reranker on a collection's own judged queries."""

@@ -1,0 +1,198 @@
+"""The whole of `overfetch tune`: find candidates, fit, train, compare on the test part, install if better."""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from overfetch.engine import Engine
+from overfetch.errors import SettingsError
+from overfetch.evaluation.candidates import Candidates, Progress, find_candidates, rank
+from overfetch.evaluation.collections import JudgedQueries
+from overfetch.evaluation.metrics import Interval, Values, means, measure, paired_difference
+from overfetch.inference.checksums import sha256
+from overfetch.inference.hub import HubReranker
+from overfetch.inference.onnx import OnnxReranker
+from overfetch.inference.quantising import export_int8
+from overfetch.inference.restoring import restore
+from overfetch.inference.tokenizing import TextTokenizer
+from overfetch.protocols import Reranker
+from overfetch.settings import ModelSpec
+from overfetch.tuning.installing import TunedModel, install
+from overfetch.tuning.training import EPOCHS, SEED, Group, Trainee, as_groups, fine_tune
+from overfetch.types import Frozen
+
+METRIC = "ndcg@10"
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+LEAST_GROUPS = 8
+
+Watch = Callable[[str], AbstractContextManager[Progress]]
+
+
+class Tuning(Frozen):
+    """How the tuned model did on the test part, and whether it now serves. Metrics are fractions of 1."""
+
+    collection: str
+    train_queries: int
+    trained_on: int
+    test_queries: int
+    order_weight: float
+    first_stage: dict[str, float]
+    current: dict[str, float]
+    tuned: dict[str, float] | None = None
+    over_first_stage: Interval | None = None
+    over_current: Interval | None = None
+    installed: bool
+    reason: str
+
+
+def tune(
+    engine: Engine,
+    collection: str,
+    train: JudgedQueries,
+    test: JudgedQueries,
+    *,
+    base: Path,
+    target: Path,
+    epochs: int = EPOCHS,
+    watch: Watch = lambda description: nullcontext(lambda done, total: None),
+    **settings: Any,
+) -> Tuning:
+    """Fine-tunes the profile's reranker (prepared in `base`) on `train`; installs it in `target` if `test` says better.
+
+    Its share in the final order is fitted on `train` by cross-fitting: each half is scored by a model trained on the
+    other. Better means: nDCG@10 above the first stage's and above the present reranker's, each with a 95% interval
+    above 0. Raises SettingsError where queries are too few or shared by both parts.
+    """
+    _require_apart(train, test)
+    spec = engine.reranker.spec
+    with watch("searching") as progress:
+        found = find_candidates(engine, collection, train, progress=progress, **settings)
+    with watch("searching") as progress:
+        unseen = find_candidates(engine, collection, test, progress=progress, **settings)
+    groups = as_groups(found, train.qrels)
+    if len(groups) < LEAST_GROUPS:
+        raise SettingsError(
+            f"{len(groups)} of {len(found)} training queries have a relevant candidate to learn from; "
+            f"at least {LEAST_GROUPS} are needed: judge more queries"
+        )
+    start = Trainee(restore(base, spec), TextTokenizer(base / "tokenizer.json", spec.max_tokens))
+    weight = fit_weight(start, found, train, epochs, watch)
+    summary: dict[str, Any] = {
+        "collection": engine.name_of(collection),
+        "train_queries": len(found),
+        "trained_on": len(groups),
+        "test_queries": len(unseen),
+        "order_weight": weight,
+    }
+    plain = _measured(unseen, test, weight=0.0)
+    present = _measured(unseen, test, engine.reranker, spec.order_weight)
+    summary |= {"first_stage": means(plain), "current": means(present)}
+    if weight == 0:
+        reason = "on the training part reranking does not pay, tuned or not: RetrievalSettings(rerank=False)"
+        return Tuning(**summary, installed=False, reason=reason)
+    with watch("training") as progress:
+        model = fine_tune(start, groups, epochs, progress)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder)
+        tuned, served = _write(model, spec, base, made, weight, engine.name_of(collection))
+        values = _measured(unseen, test, served, weight)
+        over_first, over_present = (paired_difference(v[METRIC], values[METRIC]) for v in (plain, present))
+        better = min(over_first.low, over_present.low) > 0
+        result = Tuning(
+            **summary,
+            tuned=means(values),
+            over_first_stage=over_first,
+            over_current=over_present,
+            installed=better,
+            reason="better on the test part" if better else _why_not(over_first, over_present),
+        )
+        if better:
+            training = {"seed": SEED, "epochs": epochs, "data": _fingerprint(groups), "settings": settings}
+            install(
+                made,
+                TunedModel(
+                    spec=tuned,
+                    base=spec.identity,
+                    embedder=engine.embedder.spec.identity,
+                    training={**training, **result.model_dump(mode="json")},
+                    library_version=version("overfetch"),
+                ),
+                target,
+            )
+    return result
+
+
+def fit_weight(start: Trainee, found: Sequence[Candidates], train: JudgedQueries, epochs: int, watch: Watch) -> float:
+    """The share that orders the training part best, each half scored by a model trained on the other half."""
+    halves = [found[side::2] for side in (0, 1)]
+    logits: dict[str, list[float]] = {}
+    for mine, others in (halves, halves[::-1]):
+        with watch("fitting the share") as progress:
+            model = fine_tune(start, as_groups(others, train.qrels), epochs, progress)
+        logits |= {c.query_id: model.score(c) for c in mine}
+    quality = {w: means(_ranked(found, train, logits, w))[METRIC] for w in WEIGHTS}
+    return max(quality, key=lambda w: (quality[w], -w))
+
+
+def _measured(
+    found: Sequence[Candidates], judged: JudgedQueries, reranker: Reranker | None = None, weight: float = 0.0
+) -> Values:
+    """Quality of the order by both stages; without a reranker, of the first stage alone."""
+    logits = {
+        c.query_id: reranker.score(c.query, c.passages).logits if reranker and c.passages else [0.0] * len(c.passages)
+        for c in found
+    }
+    return _ranked(found, judged, logits, weight)
+
+
+def _ranked(
+    found: Sequence[Candidates], judged: JudgedQueries, logits: dict[str, list[float]], weight: float
+) -> Values:
+    return measure(judged.qrels, {c.query_id: rank(c, logits[c.query_id], weight) for c in found})
+
+
+def _write(
+    model: Trainee, spec: ModelSpec, base: Path, folder: Path, weight: float, collection: str
+) -> tuple[ModelSpec, Reranker]:
+    """The files to install, in the form that the base has, and the model as it will serve."""
+    trained = model.model.cpu()
+    changes: dict[str, Any] = {
+        "name": f"{spec.name}-tuned",
+        "repo": f"{spec.repo}/{collection}",
+        "package": None,
+        "files": {},
+    }
+    if (base / "model.onnx").exists():
+        export_int8(trained, base / "tokenizer.json", spec, folder)
+        revision = sha256(folder / "model.onnx")[:12]
+        tuned = spec.model_copy(update={**changes, "revision": revision, "order_weight": weight})
+        return tuned, OnnxReranker(folder, tuned)
+    for path in base.glob("*.json"):
+        shutil.copyfile(path, folder / path.name)
+    trained.save_pretrained(folder)
+    revision = sha256(folder / "model.safetensors")[:12]
+    tuned = spec.model_copy(update={**changes, "revision": revision, "order_weight": weight})
+    return tuned, HubReranker(folder, tuned)
+
+
+def _require_apart(train: JudgedQueries, test: JudgedQueries) -> None:
+    shared = {q.text.strip().lower() for q in train.queries} & {q.text.strip().lower() for q in test.queries}
+    if shared:
+        raise SettingsError(
+            f"{len(shared)} queries are in both parts, such as {min(shared)!r}: what was trained on cannot test"
+        )
+
+
+def _why_not(over_first: Interval, over_present: Interval) -> str:
+    gains = {"the first stage": over_first, "the present reranker": over_present}
+    shown = "; ".join(f"over {n} {g.mean:+.3f} [{g.low:+.3f}, {g.high:+.3f}]" for n, g in gains.items())
+    return f"not better on the test part beyond chance ({METRIC} {shown}); more judged queries narrow the interval"
+
+
+def _fingerprint(groups: Sequence[Group]) -> str:
+    return hashlib.sha256("".join(group.model_dump_json() for group in groups).encode()).hexdigest()

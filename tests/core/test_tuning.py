@@ -1,0 +1,117 @@
+"""`overfetch tune`: a model trained on one part of the queries, judged on the other, installed only if better."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from overfetch.cli.main import app
+from overfetch.errors import ModelError
+from overfetch.inference.onnx import OnnxReranker
+from overfetch.inference.preparing import prepare
+from overfetch.settings import find_profile, read_environment
+from overfetch.tuning.installing import read_tuned
+
+PRODUCTS = ["lamp", "kettle", "router", "printer", "scanner", "monitor", "keyboard", "charger", "speaker", "camera"]
+PRODUCTS += ["tripod", "drone", "heater", "fan", "mixer", "toaster", "blender", "grinder", "vacuum", "iron", "clock"]
+PRODUCTS += ["radio", "phone", "tablet"]
+QUESTIONS = ("setting up the {}", "how do I use my {}", "{} instructions")
+
+
+def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Pages in pairs, of which only the one marked as current is relevant: what no first stage can know."""
+    root = tmp_path / "manuals"
+    (root / "qrels").mkdir(parents=True)
+    pages = [
+        {"_id": f"{p}-{state}", "title": f"{p} manual", "text": f"How to set up and use the {p}. Edition: {state}."}
+        for p in PRODUCTS
+        for state in ("withdrawn", "current")
+    ]
+    write_lines(root / "corpus.jsonl", pages)
+    asked = [(f"{p}-{n}", q.format(p), p) for p in PRODUCTS for n, q in enumerate(QUESTIONS)]
+    write_lines(root / "queries.jsonl", [{"_id": i, "text": text} for i, text, _ in asked])
+    cut = len(asked) * 2 // 3
+    for split, part in (("train", asked[:cut]), ("test", asked[cut:])):
+        (root / f"qrels/{split}.tsv").write_text("".join(f"{i}\t{p}-current\t1\n" for i, _, p in part))
+    return root
+
+
+@pytest.fixture
+def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OVERFETCH_TUNED", str(tmp_path / "tuned"))
+    return tmp_path / "tuned"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["tune", *arguments])
+
+
+@pytest.mark.slow
+class TestTune:
+    def test_what_is_not_better_is_refused(self, folder: Path, own_places: Path) -> None:
+        """Judgements without a rule teach nothing that holds for other queries."""
+        for split in ("train", "test"):
+            path = folder / f"qrels/{split}.tsv"
+            lines = [line.split("\t") for line in path.read_text().splitlines()]
+            coins = np.random.default_rng(5).integers(0, 2, len(lines))
+            rows = [
+                f"{q}\t{d if coin else d.replace('current', 'withdrawn')}\t1\n"
+                for (q, d, _), coin in zip(lines, coins, strict=True)
+            ]
+            path.write_text("".join(rows))
+        result = run(str(folder), "--epochs", "1")
+        assert result.exit_code == 0, result.output
+        assert "not installed: " in result.stdout
+        assert not list(own_places.rglob("tuned.json"))
+
+
+class TestBadInput:
+    def test_shared_queries(self, folder: Path, own_places: Path) -> None:
+        result = run(str(folder), "--train", "test")
+        assert result.exit_code == 2
+        assert "24 queries are in both parts" in result.stderr
+
+    def test_too_few_queries(self, folder: Path, own_places: Path) -> None:
+        train = folder / "qrels/train.tsv"
+        train.write_text("".join(train.read_text().splitlines(keepends=True)[:3]))
+        result = run(str(folder))
+        assert result.exit_code == 2
+        assert "3 of 3 training queries have a relevant candidate" in result.stderr
+
+    def test_a_missing_split_names_those_there_are(self, folder: Path, own_places: Path) -> None:
+        result = run(str(folder), "--train", "dev")
+        assert result.exit_code == 1
+        assert "here: qrels/test.tsv, qrels/train.tsv" in result.stderr
+
+    def test_a_site_without_a_collection(self, own_places: Path) -> None:
+        result = run("builddaily", "--queries", ".")
+        assert result.exit_code == 2
+        assert "name one of its collections" in result.stderr
+
+    def test_a_damaged_record_says_what_to_do(self, tmp_path: Path) -> None:
+        (tmp_path / "tuned.json").write_text("{")
+        with pytest.raises(ModelError, match=r"remove .* and tune again"):
+            read_tuned(tmp_path)
+
+
+def test_a_model_restored_from_its_int8_graph_scores_as_the_graph_does() -> None:
+    from overfetch.inference.restoring import restore
+    from overfetch.inference.tokenizing import TextTokenizer
+    from overfetch.tuning.training import Trainee
+
+    spec = find_profile("mini").reranker
+    base = prepare(spec, read_environment().cache)
+    trainee = Trainee(restore(base, spec), TextTokenizer(base / "tokenizer.json", spec.max_tokens))
+    passages = ["The tower falls.", "Pin the model to a commit, so that results can be repeated.", "Rain. " * 50]
+    served = OnnxReranker(base, spec).score("how do I pin a model", passages).logits
+    restored = trainee.logits([("how do I pin a model", passage) for passage in passages]).tolist()
+    assert np.argsort(restored).tolist() == np.argsort(served).tolist()
+    assert np.abs(np.subtract(restored, served)).max() < 1.5
