@@ -31,4 +31,5 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, session_cache: Pat
         if name.startswith("OVERFETCH_") and not name.startswith(OWN_PREFIX):
             monkeypatch.delenv(name)
     monkeypatch.setenv("OVERFETCH_QDRANT", f"file:{tmp_path / 'store'}")
+    monkeypatch.setenv("OVERFETCH_TUNED", str(tmp_path / "tuned"))
     monkeypatch.setenv("OVERFETCH_CACHE", str(session_cache))

@@ -44,19 +44,13 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.fixture
-def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("OVERFETCH_TUNED", str(tmp_path / "tuned"))
-    return tmp_path / "tuned"
-
-
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["tune", *arguments])
 
 
 @pytest.mark.slow
 class TestTune:
-    def test_what_is_not_better_is_refused(self, folder: Path, own_places: Path) -> None:
+    def test_what_is_not_better_is_refused(self, folder: Path, tmp_path: Path) -> None:
         """Judgements without a rule teach nothing that holds for other queries."""
         for split in ("train", "test"):
             path = folder / f"qrels/{split}.tsv"
@@ -70,28 +64,28 @@ class TestTune:
         result = run(str(folder), "--epochs", "1")
         assert result.exit_code == 0, result.output
         assert "not installed: " in result.stdout
-        assert not list(own_places.rglob("tuned.json"))
+        assert not list((tmp_path / "tuned").rglob("tuned.json"))
 
 
 class TestBadInput:
-    def test_shared_queries(self, folder: Path, own_places: Path) -> None:
+    def test_shared_queries(self, folder: Path) -> None:
         result = run(str(folder), "--train", "test")
         assert result.exit_code == 2
         assert "24 queries are in both parts" in result.stderr
 
-    def test_too_few_queries(self, folder: Path, own_places: Path) -> None:
+    def test_too_few_queries(self, folder: Path) -> None:
         train = folder / "qrels/train.tsv"
         train.write_text("".join(train.read_text().splitlines(keepends=True)[:3]))
         result = run(str(folder))
         assert result.exit_code == 2
         assert "3 of 3 training queries have a relevant candidate" in result.stderr
 
-    def test_a_missing_split_names_those_there_are(self, folder: Path, own_places: Path) -> None:
+    def test_a_missing_split_names_those_there_are(self, folder: Path) -> None:
         result = run(str(folder), "--train", "dev")
         assert result.exit_code == 1
         assert "here: qrels/test.tsv, qrels/train.tsv" in result.stderr
 
-    def test_a_site_without_a_collection(self, own_places: Path) -> None:
+    def test_a_site_without_a_collection(self) -> None:
         result = run("builddaily", "--queries", ".")
         assert result.exit_code == 2
         assert "name one of its collections" in result.stderr

@@ -67,6 +67,15 @@ def opened(target: str, profile: str | None) -> Iterator[tuple[Engine, str | Non
 
 
 @contextmanager
+def opened_collection(target: str, profile: str | None) -> Iterator[tuple[Engine, str]]:
+    """The engine and the collection of `SITE/COLLECTION`. Raises SettingsError where only a site is named."""
+    with opened(target, profile) as (engine, collection):
+        if collection is None:
+            raise SettingsError(f"{target!r} is a site: name one of its collections, as SITE/COLLECTION")
+        yield engine, collection
+
+
+@contextmanager
 def progress_bar(description: str) -> Iterator[Progress]:
     """A bar on standard error, where somebody watches; called with (done, total)."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -12,7 +12,7 @@ from overfetch.cli.console import (
     ending_errors,
     index_with_progress,
     notice,
-    opened,
+    opened_collection,
     output,
     print_json,
     progress_bar,
@@ -60,9 +60,7 @@ def evaluate(
     }
     if queries is not None:
         judged = read_judged_queries(queries, split, limit_queries)
-        with opened(target, profile) as (engine, collection):
-            if collection is None:
-                raise SettingsError(f"{target!r} is a site: name one of its collections, as SITE/COLLECTION")
+        with opened_collection(target, profile) as (engine, collection):
             settings["one_per_document"] = True
             evaluation = with_sample_if_missing(
                 engine, collection, lambda: _run(engine, collection, judged, profile, settings)

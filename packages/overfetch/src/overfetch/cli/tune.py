@@ -14,7 +14,7 @@ from overfetch.cli.console import (
     ending_errors,
     index_with_progress,
     notice,
-    opened,
+    opened_collection,
     output,
     print_json,
     progress_bar,
@@ -22,9 +22,9 @@ from overfetch.cli.console import (
 )
 from overfetch.cli.evaluate import Queries, judged_folder
 from overfetch.engine import Engine
-from overfetch.errors import SettingsError
 from overfetch.evaluation.collections import DEPTH, read_judged_queries
 from overfetch.settings import read_environment
+from overfetch.tuning import EPOCHS
 from overfetch.tuning.installing import remove as remove_tuned
 from overfetch.tuning.installing import tuned_folder
 from overfetch.wiring import open_test_collection, ready_folder
@@ -41,7 +41,7 @@ def tune(
     queries: Queries = None,
     train: Annotated[str, typer.Option(help="Judgements to learn from: qrels/TRAIN.tsv.")] = "train",
     test: Annotated[str, typer.Option(help="Judgements that decide: qrels/TEST.tsv.")] = "test",
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training queries.")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training queries.")] = EPOCHS,
     remove: Annotated[bool, typer.Option("--remove", help="Go back to the profile's own reranker.")] = False,
     profile: Profile = None,
     as_json: Json = False,
@@ -54,7 +54,7 @@ def tune(
             name = engine.name_of(collection)
             output.print(f"{name}: {'tuned reranker removed' if found else 'no tuned reranker to remove'}")
             return
-        result = _run(engine, collection, queries or judged_folder(target), (train, test), folder, epochs)
+        result = _run(engine, collection, queries, target, (train, test), folder, epochs)
     if as_json:
         print_json(result.model_dump())
     else:
@@ -67,20 +67,24 @@ def _collection(target: str, queries: Path | None, profile: str | None) -> Itera
         with open_test_collection(Path(target), profile=profile, report=notice) as engine:
             yield engine, engine.site.ask
         return
-    with opened(target, profile) as (engine, collection):
-        if collection is None:
-            raise SettingsError(f"{target!r} is a site: name one of its collections, as SITE/COLLECTION")
+    with opened_collection(target, profile) as (engine, collection):
         yield engine, collection
 
 
 def _run(
-    engine: Engine, collection: str, queries: Path, splits: tuple[str, str], folder: Path, epochs: int
+    engine: Engine,
+    collection: str,
+    queries: Path | None,
+    target: str,
+    splits: tuple[str, str],
+    folder: Path,
+    epochs: int,
 ) -> "Tuning":
     from overfetch.tuning.tuning import tune as run
 
-    train, test = (read_judged_queries(queries, split) for split in splits)
+    train, test = (read_judged_queries(queries or judged_folder(target), split) for split in splits)
     settings: dict[str, Any] = {"top_n": DEPTH, "one_per_document": True}
-    if engine.site.name == "evaluation":
+    if queries is None:  # a test collection: its documents are whole, as in `eval`
         index_with_progress(engine, collection)
         settings = {"top_n": DEPTH}
     base = ready_folder(engine.reranker.spec, read_environment(), notice)

@@ -1,15 +1,14 @@
 """Candidates of judged queries: found once, then ordered in as many ways as are to be compared."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from overfetch.engine import Engine
 from overfetch.evaluation.collections import JudgedQueries
 from overfetch.evaluation.evaluating import search_judged
+from overfetch.indexing import Progress
 from overfetch.pipeline import combine
 from overfetch.types import Frozen
-
-Progress = Callable[[int, int], None]
 
 
 class Candidates(Frozen):

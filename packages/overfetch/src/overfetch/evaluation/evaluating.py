@@ -1,6 +1,6 @@
 """First stage against reranked, on the judged queries of one collection."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,8 @@ from overfetch.engine import Engine
 from overfetch.evaluation.collections import JudgedQueries, JudgedQuery
 from overfetch.evaluation.metrics import Interval, Values, means, measure, paired_difference
 from overfetch.filters import Condition, DateRange, parse_date
+from overfetch.indexing import Progress
 from overfetch.types import Frozen, Retrieval
-
-Progress = Callable[[int, int], None]
 
 
 class Latency(Frozen):

@@ -2,21 +2,19 @@
 
 import copy
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
 from overfetch.evaluation.candidates import Candidates
+from overfetch.indexing import Progress
 from overfetch.inference.tokenizing import TextTokenizer
 from overfetch.types import Frozen
 
 SEED = 7
-EPOCHS = 3
 RATE, WARM_UP = 5e-5, 0.1
 GROUPS_PER_STEP, POSITIVES, NEGATIVES, PAIRS_PER_RUN = 4, 3, 7, 16
-
-Progress = Callable[[int, int], None]
 
 
 class Group(Frozen):

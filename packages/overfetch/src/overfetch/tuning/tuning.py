@@ -11,9 +11,10 @@ from typing import Any
 
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
-from overfetch.evaluation.candidates import Candidates, Progress, find_candidates, rank
+from overfetch.evaluation.candidates import Candidates, find_candidates, rank
 from overfetch.evaluation.collections import JudgedQueries
 from overfetch.evaluation.metrics import Interval, Values, means, measure, paired_difference
+from overfetch.indexing import Progress
 from overfetch.inference.checksums import sha256
 from overfetch.inference.hub import HubReranker
 from overfetch.inference.onnx import OnnxReranker
@@ -22,8 +23,9 @@ from overfetch.inference.restoring import restore
 from overfetch.inference.tokenizing import TextTokenizer
 from overfetch.protocols import Reranker
 from overfetch.settings import ModelSpec
+from overfetch.tuning import EPOCHS
 from overfetch.tuning.installing import TunedModel, install
-from overfetch.tuning.training import EPOCHS, SEED, Group, Trainee, as_groups, fine_tune
+from overfetch.tuning.training import SEED, Group, Trainee, as_groups, fine_tune
 from overfetch.types import Frozen
 
 METRIC = "ndcg@10"
@@ -144,8 +146,7 @@ def _measured(
 ) -> Values:
     """Quality of the order by both stages; without a reranker, of the first stage alone."""
     logits = {
-        c.query_id: reranker.score(c.query, c.passages).logits if reranker and c.passages else [0.0] * len(c.passages)
-        for c in found
+        c.query_id: reranker.score(c.query, c.passages).logits if reranker else [0.0] * len(c.passages) for c in found
     }
     return _ranked(found, judged, logits, weight)
 
@@ -161,23 +162,24 @@ def _write(
 ) -> tuple[ModelSpec, Reranker]:
     """The files to install, in the form that the base has, and the model as it will serve."""
     trained = model.model.cpu()
-    changes: dict[str, Any] = {
-        "name": f"{spec.name}-tuned",
-        "repo": f"{spec.repo}/{collection}",
-        "package": None,
-        "files": {},
-    }
-    if (base / "model.onnx").exists():
+    as_graph = (base / "model.onnx").exists()
+    if as_graph:
         export_int8(trained, base / "tokenizer.json", spec, folder)
-        revision = sha256(folder / "model.onnx")[:12]
-        tuned = spec.model_copy(update={**changes, "revision": revision, "order_weight": weight})
-        return tuned, OnnxReranker(folder, tuned)
-    for path in base.glob("*.json"):
-        shutil.copyfile(path, folder / path.name)
-    trained.save_pretrained(folder)
-    revision = sha256(folder / "model.safetensors")[:12]
-    tuned = spec.model_copy(update={**changes, "revision": revision, "order_weight": weight})
-    return tuned, HubReranker(folder, tuned)
+    else:
+        for path in base.glob("*.json"):
+            shutil.copyfile(path, folder / path.name)
+        trained.save_pretrained(folder)
+    tuned = spec.model_copy(
+        update={
+            "name": f"{spec.name}-tuned",
+            "repo": f"{spec.repo}/{collection}",
+            "revision": sha256(folder / ("model.onnx" if as_graph else "model.safetensors"))[:12],
+            "order_weight": weight,
+            "package": None,
+            "files": {},
+        }
+    )
+    return tuned, OnnxReranker(folder, tuned) if as_graph else HubReranker(folder, tuned)
 
 
 def _require_apart(train: JudgedQueries, test: JudgedQueries) -> None:
