@@ -15,7 +15,7 @@ from overfetch.inference.checksums import require_sums, sha256
 from overfetch.settings import ModelSpec
 
 MANIFEST = "manifest.json"
-FORMAT = "1"
+FORMAT = "2"
 
 Report = Callable[[str], None]
 
