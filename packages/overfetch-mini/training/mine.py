@@ -4,8 +4,7 @@
 
 Negatives are dense and BM25 neighbours of the query, also those that dense search puts above the positive: without
 them the first stage is right on every group, and a reranker learns to agree with it. Left out are near copies of the
-positive. Groups keep each negative's dense similarity as a share of the positive's, so that training can leave out
-those that both it and dense search prefer: they probably answer too.
+positive; of the rest, some answer too: the teacher's scores say which.
 """
 
 import argparse
@@ -36,7 +35,7 @@ from rich.progress import track
 from sentence_transformers import SentenceTransformer
 
 NEAR_COPY = 0.95  # cosine of a negative and the positive
-HARD_NEGATIVES, RANDOM_NEGATIVES, BEST_NEGATIVES = 6, 1, 2
+HARD_NEGATIVES, RANDOM_NEGATIVES, BEST_NEGATIVES = 8, 2, 3
 NEIGHBOURS = 16  # of each list: both fused are about the 20 that the product reads
 MAX_TOKENS = 96  # of a passage's vector while mining: half the time, and the start of a passage says what it is about
 
@@ -98,9 +97,7 @@ def mine(pairs: list[Pair], folder: str, out: Path) -> None:
             others = draw.sample(same_source[pair["source"]], min(20, len(same_source[pair["source"]])))
             chosen += [i for i in others if i not in known and i not in chosen]
             chosen = chosen[: HARD_NEGATIVES + RANDOM_NEGATIVES]
-            shares = [round(float(vector @ vectors[i]) / float(vector @ positive), 3) for i in chosen]
-            negatives = {"negatives": [passages[i] for i in chosen], "dense_shares": shares}
-            group = {**pair, **negatives, "held_out": is_held_out(pair)}
+            group = {**pair, "negatives": [passages[i] for i in chosen], "held_out": is_held_out(pair)}
             lines.write(json.dumps(group, ensure_ascii=False) + "\n")
     stage.shard.close()
 

@@ -13,6 +13,7 @@ from typing import Any
 SEED = 7
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 MIN_SENTENCE, MAX_SENTENCE = 40, 240  # characters of a sentence that can stand as a query
+PUBLIC = "public domain"  # of a corpus whose texts have licences of their own, only these
 MIN_REST = 200  # characters that must remain of its passage
 
 Pair = dict[str, Any]
@@ -24,8 +25,12 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_collection(folder: Path) -> Iterator[Pair]:
-    """A BEIR test collection as pairs: it is then no evaluation set any more."""
-    passages = {d["_id"]: f"{d['title']}\n{d['text']}".strip() for d in read_lines(folder / "corpus.jsonl")}
+    """A test collection as pairs, which then evaluates nothing any more; of a corpus alone each text by its title."""
+    documents = [d for d in read_lines(folder / "corpus.jsonl") if PUBLIC in d.get("license", PUBLIC)]
+    if not (folder / "queries.jsonl").exists():
+        yield from ({"query": d["title"], "positive": d["text"], "source": folder.name} for d in documents)
+        return
+    passages = {d["_id"]: f"{d['title']}\n{d['text']}".strip() for d in documents}
     queries = {q["_id"]: q["text"] for q in read_lines(folder / "queries.jsonl")}
     for line in (folder / "qrels/test.tsv").read_text().splitlines()[1:]:
         query, document, score = line.split("\t")
