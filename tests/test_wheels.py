@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 EXPECTED = {
     "overfetch": ("overfetch/models.toml", ROOT / "shared/models.toml"),
     "overfetch-mini": (
-        "overfetch_mini/weights/model.onnx",
-        ROOT / "packages/overfetch-mini/src/overfetch_mini/weights/model.onnx",
+        "overfetch_mini/weights/mini/model.onnx",
+        ROOT / "packages/overfetch-mini/src/overfetch_mini/weights/mini/model.onnx",
     ),
     "builddaily": ("builddaily/samples/sage-daily.md", ROOT / "shared/corpora/builddaily/sage-daily.md"),
     "paiddaily": ("paiddaily/samples/catalysts.jsonl", ROOT / "shared/corpora/paiddaily/catalysts.jsonl"),

@@ -51,7 +51,7 @@ def search_folders(names: Sequence[str], profile: str, limit: int | None = None,
         with open_test_collection(Path(folder), profile=profile) as engine:
             engine.index(engine.site.ask)
             found = find_candidates(engine, engine.site.ask, judged, top_n=DEPTH, **settings)
-            yield Searched(Path(folder).name, judged, found, engine.reranker)
+            yield Searched(Path(name).name, judged, found, engine.reranker)
 
 
 def search_sites(split: str, profile: str, **settings: Any) -> Iterator[Searched]:

@@ -222,7 +222,10 @@ def test_the_first_search_indexes_the_sample(fakes: list[str]) -> None:
         (["sagedaily/cards", "q"], "site 'sagedaily' has no collection 'cards'; its collections: canon"),
         (["sagedaily/", "q"], "site 'sagedaily' has no collection ''"),
         (["", "q"], "unknown site ''"),
-        (["sagedaily", "q", "--profile", "huge"], "unknown profile 'huge'; known profiles: mini, bge, bge-large, m3"),
+        (
+            ["sagedaily", "q", "--profile", "huge"],
+            "unknown profile 'huge'; known profiles: mini, mini-fast, bge, bge-large, m3",
+        ),
         (["sagedaily", "q", "--where", "colour=red"], "unknown filter field 'colour'; this collection has: kind, "),
         (["sagedaily", "q", "--where", "kind"], "bad filter 'kind': write FIELD=VALUE"),
         (["sagedaily", "q", "--where", "kind>=card"], "field 'kind' holds keyword values"),

@@ -137,7 +137,9 @@ def test_an_unknown_kind_of_store_names_the_allowed_ones(address: str) -> None:
 
 def test_opening_a_site_with_an_unknown_profile_names_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVERFETCH_PROFILE", "huge")
-    with pytest.raises(SettingsError, match="unknown profile 'huge'; known profiles: mini, bge, bge-large, m3"):
+    with pytest.raises(
+        SettingsError, match="unknown profile 'huge'; known profiles: mini, mini-fast, bge, bge-large, m3"
+    ):
         open_site("builddaily")
     with pytest.raises(SettingsError, match="unknown profile 'tiny'"):
         find_profile("tiny")
@@ -153,7 +155,7 @@ def test_every_pinned_model_is_whole(spec: ModelSpec) -> None:
 
 
 def test_pins_are_the_checked_commits() -> None:
-    pinned = {spec.repo: spec.revision for spec in MODELS.values() if spec.name != "overfetch-mini"}
+    pinned = {spec.repo: spec.revision for spec in MODELS.values() if not spec.repo.startswith("overfetch/")}
     assert pinned == COMMITS
 
 
@@ -164,7 +166,8 @@ def test_nomic_is_asked_with_its_prefixes_and_its_native_length() -> None:
 
 
 def test_profiles_pair_an_embedder_with_a_reranker() -> None:
-    assert set(PROFILES) == {"mini", "bge", "bge-large", "m3"}
+    assert set(PROFILES) == {"mini", "mini-fast", "bge", "bge-large", "m3"}
     for profile in PROFILES.values():
         assert (profile.embedder.kind, profile.reranker.kind) == ("embedder", "reranker")
-    assert all(spec.package for spec in (PROFILES["mini"].embedder, PROFILES["mini"].reranker))
+    offline = (PROFILES["mini"], PROFILES["mini-fast"])
+    assert all(spec.package for profile in offline for spec in (profile.embedder, profile.reranker))

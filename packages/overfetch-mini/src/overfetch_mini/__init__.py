@@ -1,1 +1,1 @@
-"""The weights of the mini cross-encoder, as files in `weights/`; `overfetch` loads them. See MODEL_CARD.md."""
+"""The weights of the mini cross-encoder, as files in `weights/`; `overfetch` loads them. Their card is the README."""

@@ -50,9 +50,7 @@ def tune(
     with _collection(target, queries, profile) as (engine, collection):
         folder = tuned_folder(read_environment().tuned, engine.name_of(collection))
         if remove:
-            found = remove_tuned(folder)
-            name = engine.name_of(collection)
-            output.print(f"{name}: {'tuned reranker removed' if found else 'no tuned reranker to remove'}")
+            _print_removed(engine.name_of(collection), remove_tuned(folder), as_json)
             return
         result = _run(engine, collection, queries, target, (train, test), folder, epochs)
     if as_json:
@@ -95,6 +93,13 @@ def _run(
             engine, collection, train, test, base=base, target=folder, epochs=epochs, watch=progress_bar, **settings
         ),
     )
+
+
+def _print_removed(collection: str, removed: bool, as_json: bool) -> None:
+    if as_json:
+        print_json({"collection": collection, "removed": removed})
+    else:
+        output.print(f"{collection}: {'tuned reranker removed' if removed else 'no tuned reranker to remove'}")
 
 
 def _print(result: "Tuning") -> None:

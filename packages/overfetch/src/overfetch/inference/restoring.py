@@ -10,13 +10,15 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
+from transformers import AutoModelForSequenceClassification, BertConfig
 
 from overfetch.errors import ModelError
+from overfetch.inference.interaction import InteractionCrossEncoder
 from overfetch.settings import ModelSpec
 
 ATTENTION = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
 LAYER = (*ATTENTION, "intermediate.dense", "output.dense")
+PRODUCTS = ("MatMul", "MatMulInteger")
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -30,7 +32,7 @@ def restore(folder: Path, spec: ModelSpec) -> Any:
         return AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, local_files_only=True)
     try:
         config = BertConfig(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
-        model = BertForSequenceClassification(config)
+        model = InteractionCrossEncoder(config)
         model.load_state_dict(_weights(onnx.load(folder / "model.onnx").graph, config.num_hidden_layers))
     except (OSError, LookupError, ValueError, RuntimeError) as error:
         raise ModelError(f"{spec.name} in {folder} cannot be trained further: {error}") from error
@@ -40,25 +42,31 @@ def restore(folder: Path, spec: ModelSpec) -> Any:
 def _weights(graph: Any, layers: int) -> dict[str, torch.Tensor]:
     """Parameters by their names in torch: small ones as they are, matrices and the embedding table dequantised."""
     arrays: Arrays = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
-    products = [node.input[1].removesuffix("_quantized") for node in graph.node if node.op_type == "MatMulInteger"]
+    products = [node.input[1] for node in graph.node if node.op_type in PRODUCTS and node.input[1] in arrays]
     found = {
         name.removeprefix("classifier."): values
         for name, values in arrays.items()
-        if name.endswith((".weight", ".bias"))
+        if name.startswith("classifier.") and not name.endswith("_ids")
     }
     for name, product in zip(_matrices(layers), products, strict=True):
-        zero = arrays[f"{product}_zero_point"].astype(np.float32)
-        exact = (arrays[f"{product}_quantized"].astype(np.float32) - zero) * arrays[f"{product}_scale"]
-        found[f"{name}.weight"] = exact.T
+        found[f"{name}.weight"] = _dequantised(arrays, product).T
     found["bert.embeddings.word_embeddings.weight"] = _embedding_table(arrays)
     return {name: torch.tensor(values) for name, values in found.items()}
 
 
+def _dequantised(arrays: Arrays, product: str) -> NDArray[Any]:
+    """The matrix of that name, times its scales where it is int8."""
+    name, mark, _ = product.partition("_quantized")
+    if not mark:
+        return arrays[product]
+    zero = arrays[f"{name}_zero_point"].astype(np.float32)
+    exact: NDArray[np.float32] = (arrays[product].astype(np.float32) - zero) * arrays[f"{name}_scale"]
+    return exact
+
+
 def _matrices(layers: int) -> Iterator[str]:
     """Names of all weight matrices in the order in which a reading multiplies by them."""
-    for layer in range(layers):
-        yield from (f"bert.encoder.layer.{layer}.{part}" for part in LAYER)
-    yield from ("bert.pooler.dense", "classifier")
+    return (f"bert.encoder.layer.{layer}.{part}" for layer in range(layers) for part in LAYER)
 
 
 def _embedding_table(arrays: Arrays) -> NDArray[np.float32]:
