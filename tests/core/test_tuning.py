@@ -85,6 +85,11 @@ class TestBadInput:
         assert result.exit_code == 1
         assert "here: qrels/test.tsv, qrels/train.tsv" in result.stderr
 
+    def test_removing_what_is_not_there_is_said(self, folder: Path) -> None:
+        result = run(str(folder), "--remove", "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["removed"] is False
+
     def test_a_site_without_a_collection(self) -> None:
         result = run("builddaily", "--queries", ".")
         assert result.exit_code == 2

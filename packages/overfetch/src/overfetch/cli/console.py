@@ -28,7 +28,7 @@ R = TypeVar("R")
 output = Console(highlight=False, soft_wrap=True, emoji=False)
 notices = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
-Profile = Annotated[str | None, typer.Option(help="Pair of models: mini, bge, bge-large or m3.")]
+Profile = Annotated[str | None, typer.Option(help="Pair of models: mini, mini-fast, bge, bge-large or m3.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Target = Annotated[str, typer.Argument(help="SITE or SITE/COLLECTION.")]
 
