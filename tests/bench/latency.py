@@ -55,6 +55,7 @@ def main() -> None:
     folder = ready_folder(specs[0], environment, print)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_truncation()
+    tokenizer.no_padding()
     passages = cut_passages(tokenizer)
     spent: dict[str, list[float]] = {name: [] for name in rerankers}
     for round_ in range(options.rounds + 1):

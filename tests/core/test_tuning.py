@@ -14,6 +14,8 @@ from overfetch.inference.onnx import OnnxReranker
 from overfetch.inference.preparing import prepare
 from overfetch.settings import find_profile, read_environment
 from overfetch.tuning.installing import read_tuned
+from overfetch.types import Retrieval
+from overfetch.wiring import open_test_collection
 
 PRODUCTS = ["lamp", "kettle", "router", "printer", "scanner", "monitor", "keyboard", "charger", "speaker", "camera"]
 PRODUCTS += ["tripod", "drone", "heater", "fan", "mixer", "toaster", "blender", "grinder", "vacuum", "iron", "clock"]
@@ -48,8 +50,27 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["tune", *arguments])
 
 
+def served(folder: Path) -> Retrieval:
+    """What the collection answers to a question whose product no training query names."""
+    with open_test_collection(folder, profile="mini-fast") as engine:
+        return engine.search(engine.site.ask, "setting up the clock")
+
+
 @pytest.mark.slow
 class TestTune:
+    def test_what_is_better_is_installed_and_serves_until_removed(self, folder: Path) -> None:
+        options = (str(folder), "--profile", "mini-fast", "--json")
+        result = run(*options)
+        assert result.exit_code == 0, result.output
+        found = json.loads(result.stdout)
+        assert found["installed"], found
+        assert found["tuned"]["mrr@5"] > found["first_stage"]["mrr@5"]
+        tuned = served(folder)
+        assert tuned.hits[0].passage.document_id == "clock-current"
+        assert found["collection"] in tuned.provenance["reranker"]
+        assert json.loads(run(*options, "--remove").stdout)["removed"] is True
+        assert served(folder).provenance["reranker"] == find_profile("mini-fast").reranker.identity
+
     def test_what_is_not_better_is_refused(self, folder: Path, tmp_path: Path) -> None:
         """Judgements without a rule teach nothing that holds for other queries."""
         for split in ("train", "test"):
