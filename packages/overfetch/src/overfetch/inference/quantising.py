@@ -40,7 +40,7 @@ def export_int8(model: Any, tokenizer: Path, spec: ModelSpec, target: Path) -> N
     """The same files with int8 matrix products; changes `model`: its embedding table becomes int8.
 
     Seven bits of the eight, since eight overflow on processors without VNNI. The products that end each feed-forward
-    block stay in float32: what they read spreads too far for one scale, and makes two thirds of the error.
+    block stay in float32: what they read spreads too far for one scale, and made much of the error.
     """
     embeddings = model.get_input_embeddings()
     model.set_input_embeddings(RowQuantised(embeddings.weight.data))
