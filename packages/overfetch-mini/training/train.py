@@ -1,7 +1,7 @@
 """Train all-MiniLM-L6-v2 into a cross-encoder on a teacher's scores; resumes from its last checkpoint.
 
     uv run python packages/overfetch-mini/training/train.py --groups TAUGHT.jsonl --out FOLDER [--steps 1000]
-        [--start RUN] [--layers 0,1] [--loss taught|listwise|pairwise]
+        [--start RUN] [--layers 0,2] [--loss taught|listwise|pairwise]
 
 `taught` is the Kullback-Leibler divergence from the softmax of the teacher's scores over a group, its labelled
 positive raised by BONUS. `listwise` (softmax cross-entropy, ListNet with one relevant passage, Cao et al. 2007) and
