@@ -28,7 +28,7 @@ QUERY = "how do I pin a reranker to one version"
 
 def cut_passages(tokenizer: Tokenizer) -> list[str]:
     """Consecutive pieces of the sample pages, log-normal in length."""
-    text = " ".join(d.text for c in load_site("builddaily").collections[:1] for d in c.read())
+    text = " ".join(document.text for document in load_site("builddaily").collections[0].read())
     drawn = np.random.default_rng(SEED).lognormal(sigma=SPREAD, size=PASSAGES)
     lengths = np.round(drawn * PASSAGES * MEAN_TOKENS / drawn.sum()).astype(int)
     passages, at = [], 0
