@@ -17,27 +17,13 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from overfetch import load_site
+from overfetch.benchmarks.passages import QUERY, log_normal_passages
 from overfetch.inference.onnx import OnnxReranker
 from overfetch.protocols import Reranker
 from overfetch.settings import find_profile, read_environment
 from overfetch.wiring import load_reranker, ready_folder
 
-PASSAGES, MEAN_TOKENS, SPREAD, SEED = 20, 137, 0.6, 7
-QUERY = "how do I pin a reranker to one version"
-
-
-def cut_passages(tokenizer: Tokenizer) -> list[str]:
-    """Consecutive pieces of the sample pages, log-normal in length."""
-    text = " ".join(document.text for document in load_site("builddaily").collections[0].read())
-    drawn = np.random.default_rng(SEED).lognormal(sigma=SPREAD, size=PASSAGES)
-    lengths = np.round(drawn * PASSAGES * MEAN_TOKENS / drawn.sum()).astype(int)
-    passages, at = [], 0
-    for length in lengths:
-        piece = text[at : at + 12 * int(length)]
-        end = tokenizer.encode(piece, add_special_tokens=False).offsets[length - 1][1]
-        passages.append(piece[:end])
-        at += end
-    return passages
+PASSAGES = 20
 
 
 def main() -> None:
@@ -47,7 +33,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    environment = read_environment()
+    environment = read_environment().model_copy(update={"cached_scores": 0})
     specs = [find_profile(name).reranker for name in options.profiles.split(",")]
     rerankers: dict[str, Reranker] = {s.name: load_reranker(s, environment, print) for s in specs}
     if options.exact:
@@ -56,7 +42,8 @@ def main() -> None:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    passages = cut_passages(tokenizer)
+    text = " ".join(document.text for document in load_site("builddaily").collections[0].read())
+    passages = log_normal_passages(tokenizer, text, PASSAGES)
     spent: dict[str, list[float]] = {name: [] for name in rerankers}
     for round_ in range(options.rounds + 1):
         for name, reranker in rerankers.items():

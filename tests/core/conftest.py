@@ -98,7 +98,7 @@ def tiny_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def exported_embedder(tiny_embedder: Path, make_spec: MakeSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The encoder as `overfetch models prepare` exports it."""
-    from overfetch.inference.export import export
+    from overfetch.inference.quantising import export
 
     target = tmp_path_factory.mktemp("exported-embedder")
     export(tiny_embedder, make_spec("embedder"), target)
@@ -108,8 +108,21 @@ def exported_embedder(tiny_embedder: Path, make_spec: MakeSpec, tmp_path_factory
 @pytest.fixture(scope="session")
 def exported_reranker(tiny_reranker: Path, make_spec: MakeSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The classifier as `overfetch models prepare` exports it."""
-    from overfetch.inference.export import export
+    from overfetch.inference.quantising import export
 
     target = tmp_path_factory.mktemp("exported-reranker")
     export(tiny_reranker, make_spec("reranker"), target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def exported_int8(tiny_reranker: Path, make_spec: MakeSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The classifier with int8 products, as the mini weights ship."""
+    from transformers import AutoModelForSequenceClassification
+
+    from overfetch.inference.quantising import export_int8
+
+    target = tmp_path_factory.mktemp("exported-int8")
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_reranker)
+    export_int8(model, tiny_reranker / "tokenizer.json", make_spec("reranker", precision="int8"), target)
     return target

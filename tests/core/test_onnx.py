@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from overfetch.errors import ModelError
-from overfetch.inference.onnx import TOKEN_BUDGET, OnnxEmbedder, OnnxReranker
+from overfetch.inference.onnx import TOKEN_BUDGET, OnnxEmbedder, OnnxModel, OnnxReranker
 
 TOLERANCE = 1e-4
 TEXTS = [
@@ -127,12 +127,39 @@ def test_a_deadline_in_the_past_scores_nothing(reranker: OnnxReranker) -> None:
     assert reranker.score(QUERY, TEXTS, deadline=time.monotonic() - 1).logits == []
 
 
-def test_a_deadline_stops_scoring_between_passages(reranker: OnnxReranker, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = reranker.score(QUERY, TEXTS, deadline=time.monotonic() + 600)
-    assert len(whole.logits) == len(TEXTS)
-    ticks = iter([0.0, 1.0, 2.0, 3.0])
-    monkeypatch.setattr(time, "monotonic", lambda: next(ticks))
-    assert reranker.score(QUERY, TEXTS, deadline=2.0).logits == whole.logits[:2]
+def test_a_deadline_far_away_scores_everything(reranker: OnnxReranker) -> None:
+    assert len(reranker.score(QUERY, TEXTS, deadline=time.monotonic() + 600).logits) == len(TEXTS)
+
+
+def test_int8_scores_do_not_hang_on_what_else_is_read(exported_int8: Path, make_spec: Any) -> None:
+    reranker = OnnxReranker(exported_int8, make_spec("reranker", precision="int8"), threads=1)
+    alone = [reranker.score(QUERY, [text]).logits[0] for text in TEXTS]
+    assert reranker.score(QUERY, TEXTS).logits == alone
+
+
+def test_scores_are_remembered_by_what_was_read(
+    exported_reranker: Path, make_spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec("reranker")
+    first, second = (OnnxReranker(exported_reranker, spec, threads=1, cached=100) for _ in range(2))
+    fresh = OnnxReranker(exported_reranker, spec, threads=1).score(QUERY, [*TEXTS, "star " * 100])
+    runs: list[int] = []
+    run = OnnxModel.run
+
+    def counted(model: OnnxModel, batch: Any) -> Any:
+        runs.append(len(batch))
+        return run(model, batch)
+
+    monkeypatch.setattr(OnnxModel, "run", counted)
+    for reranker in (first, second, first):
+        assert reranker.score(QUERY, [*TEXTS, "star " * 100]) == fresh
+    assert sum(runs) == len(TEXTS) + 1, "the second engine of a process reads nothing twice"
+    assert first.score(QUERY, [TEXTS[0], "a new star"]).logits[0] == fresh.logits[0]
+    assert sum(runs) == len(TEXTS) + 2
+    other = OnnxReranker(exported_reranker, make_spec("reranker", revision="another"), threads=1, cached=100)
+    other.score(QUERY, TEXTS[:1])
+    first.score(QUERY.upper() + "!", TEXTS[:1])
+    assert sum(runs) == len(TEXTS) + 4, "another revision and another query are read"
 
 
 def test_no_passages_no_scores(reranker: OnnxReranker) -> None:
@@ -169,9 +196,9 @@ def test_a_graph_of_other_weights_is_refused(
     import torch
     from transformers import AutoConfig, BertForSequenceClassification
 
-    from overfetch.inference.export import Logits, export_module
+    from overfetch.inference.export import export_module
 
-    other = Logits(BertForSequenceClassification(AutoConfig.from_pretrained(tiny_reranker)))
+    other = BertForSequenceClassification(AutoConfig.from_pretrained(tiny_reranker))
     exported = (exported_reranker / "model.onnx").read_bytes()
     monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: (tmp_path / "model.onnx").write_bytes(exported))
     with pytest.raises(ModelError, match=r"tiny-reranker: the exported model differs from torch by .*; not accepted"):

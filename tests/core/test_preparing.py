@@ -15,8 +15,11 @@ import pytest
 from overfetch.errors import ModelError, ModelMismatch, ModelNotPrepared
 from overfetch.inference import preparing
 from overfetch.inference.checksums import sha256
-from overfetch.inference.preparing import MANIFEST, prepare, prepared_folder, verify
-from overfetch.settings import ModelSpec, read_models
+from overfetch.inference.hub import HubReranker
+from overfetch.inference.onnx import OnnxReranker
+from overfetch.inference.preparing import MANIFEST, SOURCE, prepare, prepared_folder, verify
+from overfetch.settings import Environment, ModelSpec, read_models
+from overfetch.wiring import load_reranker
 
 FILES = {"model.onnx": b"graph", "tokenizer.json": b"{}"}
 
@@ -73,7 +76,7 @@ def test_a_package_is_exported_where_it_has_no_graph(
     spec = make_spec("embedder", package="exportable_weights", files=sums(tiny_embedder))
     steps: list[str] = []
     folder = prepare(spec, cache, steps.append)
-    assert sorted(path.name for path in folder.iterdir()) == [MANIFEST, "model.onnx", "tokenizer.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", MANIFEST, "model.onnx", "tokenizer.json"]
     assert [step.split()[0] for step in steps] == ["verifying", "exporting"]
 
 
@@ -219,29 +222,75 @@ class FakeHub:
 
     def download(self, repo: str, *, revision: str, local_dir: Path, **_: object) -> None:
         self.asked.append((repo, revision))
+        local_dir.mkdir()
         for name, content in self.files.items():
+            (local_dir / name).parent.mkdir(exist_ok=True)
             (local_dir / name).write_bytes(content)
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeHub:
+def hub(monkeypatch: pytest.MonkeyPatch, tiny_reranker: Path) -> FakeHub:
+    """With the tiny classifier."""
     from overfetch.inference import fetching
 
-    (tmp_path / "weights").write_bytes(b"weights")
     fake = FakeHub(
-        {"model.safetensors": b"weights", "config.json": b"{}"},
-        {"model.safetensors": sha256(tmp_path / "weights"), "onnx/model.onnx": "0" * 64},
+        {path.name: path.read_bytes() for path in tiny_reranker.iterdir()},
+        {"model.safetensors": sha256(tiny_reranker / "model.safetensors"), "onnx/model.onnx": "0" * 64},
     )
     monkeypatch.setattr(fetching, "HfApi", lambda: fake)
     monkeypatch.setattr(fetching, "snapshot_download", fake.download)
     return fake
 
 
-def test_a_hub_model_is_fetched_at_its_pin_and_recorded(hub: FakeHub, make_spec: Any, cache: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_hub_model_is_fetched_at_its_pin_and_exported(
+    precision: str, hub: FakeHub, make_spec: Any, cache: Path
+) -> None:
+    spec = make_spec("reranker", precision=precision)
+    steps: list[str] = []
+    folder = prepare(spec, cache, steps.append)
+    assert hub.asked == [(spec.repo, spec.revision)]
+    assert [step.split()[0] for step in steps] == ["fetching", "exporting"]
+    assert verify(spec, cache)["source/model.safetensors"] == hub.published["model.safetensors"]
+    scores = [OnnxReranker(folder, spec).score("the tower", [text]).logits[0] for text in ("a star", "rain " * 30)]
+    assert abs(scores[0] - scores[1]) > 0.1
+
+
+def test_both_backends_read_what_was_prepared(hub: FakeHub, make_spec: Any, cache: Path) -> None:
+    spec = make_spec("reranker")
+    folder = prepare(spec, cache)
+    passages = ["a star", "the tower falls", "rain " * 30]
+    onnx = OnnxReranker(folder, spec).score("the tower", passages).logits
+    torch = HubReranker(folder / SOURCE, spec).score("the tower", passages).logits
+    assert onnx == pytest.approx(torch, abs=1e-4)
+
+
+@pytest.mark.parametrize(("backend", "kind"), [("onnx", OnnxReranker), ("torch", HubReranker), ("auto", OnnxReranker)])
+def test_the_backend_is_a_setting(
+    backend: str, kind: type, hub: FakeHub, make_spec: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("overfetch.settings.NVIDIA_DRIVER", cache / "no such driver")
     spec = make_spec("reranker")
     prepare(spec, cache)
-    assert hub.asked == [(spec.repo, spec.revision)]
-    assert verify(spec, cache)["model.safetensors"] == hub.published["model.safetensors"]
+    environment = Environment.model_validate({"cache": cache, "backend": backend})
+    assert isinstance(load_reranker(spec, environment, lambda message: None), kind)
+
+
+def test_a_flipped_bit_is_found_before_it_serves(hub: FakeHub, make_spec: Any, cache: Path) -> None:
+    spec = make_spec("reranker")
+    graph = prepare(spec, cache) / "model.onnx"
+    content = bytearray(graph.read_bytes())
+    content[len(content) // 2] ^= 1
+    graph.write_bytes(content)
+    with pytest.raises(ModelMismatch, match=f"tiny-reranker: {graph} has sha256 .*, pinned is "):
+        load_reranker(spec, Environment(cache=cache), lambda message: None)
+
+
+def test_a_model_that_pools_otherwise_is_refused(hub: FakeHub, make_spec: Any, cache: Path) -> None:
+    hub.files["1_Pooling/config.json"] = b'{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}'
+    with pytest.raises(ModelError, match=r"tiny-embedder: .* pools otherwise than by the mean"):
+        prepare(make_spec("embedder"), cache)
+    assert left_behind(cache) == []
 
 
 def test_a_file_that_arrived_damaged_is_refused(hub: FakeHub, make_spec: Any, cache: Path) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from overfetch.inference.onnx import buckets
 from overfetch.inference.tokenizing import TextTokenizer
 
 LIMIT = 48
@@ -106,18 +105,3 @@ def test_two_limits_do_not_disturb_each_other(tiny_reranker: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         lengths = list(pool.map(lambda n: len((short if n % 2 else long).text("star " * 300).ids), range(400)))
     assert lengths == [302, 8] * 200
-
-
-@pytest.mark.parametrize("budget", [1, 8, 64, 1024])
-def test_buckets_cover_every_row_once_within_the_budget(budget: int) -> None:
-    lengths = [(7 * row) % 61 + 1 for row in range(100)]
-    found = list(buckets(lengths, budget))
-    assert sorted(row for bucket in found for row in bucket) == list(range(100))
-    for bucket in found:
-        assert len(bucket) == 1 or max(lengths[row] for row in bucket) * len(bucket) <= budget
-    assert [lengths[row] for bucket in found for row in bucket] == sorted(lengths)
-
-
-def test_no_rows_no_buckets() -> None:
-    assert list(buckets([], 8)) == []
-    assert list(buckets([5000], 8)) == [[0]]

@@ -7,10 +7,10 @@
 positive raised by BONUS. `matched` adds, with TOKEN_WEIGHT, the squared difference of each query token's part of the
 score, less its mean over the group: some twenty targets a pair in place of one. `listwise` (softmax cross-entropy,
 ListNet with one relevant passage, Cao et al. 2007) and `pairwise` (RankNet, Burges et al. 2005) learn the label,
-without negatives that the teacher prefers to it. AdamW; the rate warms up, stays, and falls over the last fifth
-(warm-up-stable-decay, arXiv 2404.06395), so that a stopped run can be given other `--steps`. bfloat16 products, no
-dropout. Word embeddings stay as they are: half of the parameters, and what they know of rare words outlives a
-training set of a few domains.
+without negatives that the teacher prefers to it. AdamW; the rate warms up, stays, and falls to zero over the last
+three fifths (warm-up-stable-decay, arXiv 2404.06395; a long fall, arXiv 2502.15938), so that a run stopped before may
+be given other `--steps`. bfloat16 products, no dropout. Word embeddings stay as they are: half of the parameters, and
+what they know of rare words outlives a training set of a few domains.
 """
 
 import argparse
@@ -34,7 +34,7 @@ SEED = 7
 GROUPS_PER_STEP, PASSAGES, PAIRS_PER_RUN = 16, 8, 16
 MAX_TOKENS = 128
 ENCODER_RATE, HEAD_RATE = 8e-5, 1e-3
-WARM_UP_STEPS, DECAY = 50, 0.2
+WARM_UP_STEPS, DECAY = 50, 0.6
 SHARPNESS, BONUS = SCALE, 1.0  # logits for a cosine of the teacher, and for being the labelled positive
 TOKEN_WEIGHT = 0.1
 CHECKPOINT_EVERY, EVALUATE_EVERY, KEEP_EVERY, HELD_OUT_GROUPS = 50, 200, 200, 240
@@ -170,6 +170,10 @@ def load(run: Path | None, layers: list[int] | None = None) -> Any:
     return model
 
 
+def parse_layers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
 def make_optimizer(model: Any, rate: float) -> torch.optim.Optimizer:
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     encoder = [p for n, p in named if n.startswith("bert.")]
@@ -189,7 +193,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--start", type=Path, help="the run whose last weights to begin with")
-    parser.add_argument("--layers", type=lambda text: [int(i) for i in text.split(",")], help="of those weights")
+    parser.add_argument("--layers", type=parse_layers, help="of those weights")
     parser.add_argument("--loss", choices=LOSSES, default="matched")
     parser.add_argument("--rate", type=float, default=ENCODER_RATE, help="of the encoder, at its highest")
     options = parser.parse_args()

@@ -1,6 +1,5 @@
 """One site, opened: search, ask and index over live models and a live store. Safe to share between threads."""
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ from overfetch.answering import LanguageModel, answer
 from overfetch.errors import CollectionMissing, SettingsError
 from overfetch.filters import Condition, DateRange, parse_condition, parse_date
 from overfetch.indexing import IndexReport, Progress
+from overfetch.leaving import in_thread
 from overfetch.pipeline import retrieve
 from overfetch.protocols import Embedder, Reranker, Store
 from overfetch.provenance import SAMPLE, Provenance
@@ -136,12 +136,12 @@ class Engine:
         return f"{self.site.name}/{self.site.collection(collection).name}"
 
     async def search_async(self, collection: str, query: str, **options: Any) -> Retrieval:
-        """`search` in a worker thread: the event loop stays free."""
-        return await asyncio.to_thread(self.search, collection, query, **options)
+        """`search` in a worker thread: the event loop stays free. Cancelled, it stops before its next model run."""
+        return await in_thread(self.search, collection, query, **options)
 
     async def ask_async(self, question: str, **options: Any) -> Answer:
-        """`ask` in a worker thread: the event loop stays free."""
-        return await asyncio.to_thread(self.ask, question, **options)
+        """`ask` in a worker thread, as `search_async`."""
+        return await in_thread(self.ask, question, **options)
 
     def _provenance(self, collection: Collection, source: str) -> Provenance:
         return Provenance.of(self.embedder.spec, collection.chunker, source)

@@ -12,6 +12,7 @@ OverfetchError
 │   └── StoreUnavailable   the server does not answer, or the folder cannot be used
 ├── CorpusError            a source file cannot be read; names file and line
 ├── AnswerError            the language model or its module failed
+├── Overloaded             too much waits to be scored already; later it may not
 └── DeadlineExceeded       the request's deadline passed before a result existed
 """
 
@@ -62,6 +63,10 @@ class CorpusError(OverfetchError):
 
 class AnswerError(OverfetchError):
     """The language model or its answer module failed."""
+
+
+class Overloaded(OverfetchError):
+    """Too many sequences wait to be scored already."""
 
 
 class DeadlineExceeded(OverfetchError):

@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from overfetch.errors import SettingsError
 from overfetch.types import Frozen
 
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+
 
 class RetrievalSettings(Frozen):
     """How many passages each stage handles, and how.
@@ -86,7 +88,10 @@ class Profile(Frozen):
 
 
 class Environment(BaseSettings):
-    """Settings from `OVERFETCH_*` environment variables."""
+    """Settings from `OVERFETCH_*` environment variables.
+
+    `backend` runs the models of the hub: onnxruntime, or torch, which `auto` takes where there is an NVIDIA GPU.
+    """
 
     model_config = SettingsConfigDict(env_prefix="OVERFETCH_", frozen=True, env_ignore_empty=True)
 
@@ -96,10 +101,16 @@ class Environment(BaseSettings):
     cache: Path = Field(default_factory=lambda: user_cache_path("overfetch"))
     tuned: Path = Field(default_factory=lambda: user_data_path("overfetch") / "tuned")
     threads: int = Field(default=0, ge=0)
+    backend: Literal["auto", "onnx", "torch"] = "auto"
+    cached_scores: int = Field(default=20_000, ge=0)
     lm: str | None = None
     lm_api_base: str | None = None
     lm_api_key: str | None = Field(default=None, repr=False)
     lm_timeout_s: float = Field(default=60.0, gt=0)
+
+    @property
+    def runs_on_torch(self) -> bool:
+        return self.backend == "torch" or (self.backend == "auto" and NVIDIA_DRIVER.exists())
 
     @property
     def store_address(self) -> str:

@@ -9,7 +9,7 @@ from overfetch.answering import LanguageModel
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
 from overfetch.evaluation.collections import as_site
-from overfetch.inference.preparing import Report, prepare, prepared_folder
+from overfetch.inference.preparing import SOURCE, Report, prepare, prepared_folder, require_intact
 from overfetch.protocols import Embedder, Reranker, RerankScores, Store, Vectors
 from overfetch.settings import Environment, ModelSpec, Profile, find_profile, read_environment
 from overfetch.sites import Site, load_site
@@ -57,7 +57,7 @@ def find_tuned(collection: str, profile: Profile, environment: Environment, repo
     if not tuned.fits(profile):
         report(f"{collection}: its tuned reranker was made from {tuned.base}; this profile's own serves instead")
         return None
-    return LazyReranker(tuned.spec, lambda: _reranker_in(folder, tuned.spec, environment))
+    return LazyReranker(tuned.spec, lambda: _on_onnx(folder, tuned.spec, environment))
 
 
 def open_test_collection(folder: Path, *, profile: str | None = None, report: Report = lambda message: None) -> Engine:
@@ -99,27 +99,30 @@ def open_store(environment: Environment) -> Store:
 
 def load_embedder(spec: ModelSpec, environment: Environment, report: Report) -> Embedder:
     folder = ready_folder(spec, environment, report)
-    if (folder / "model.onnx").exists():
-        from overfetch.inference.onnx import OnnxEmbedder
+    if environment.runs_on_torch and (folder / SOURCE).exists():
+        from overfetch.inference.hub import HubEmbedder
 
-        return OnnxEmbedder(folder, spec, environment.threads)
-    from overfetch.inference.hub import HubEmbedder
+        return HubEmbedder(folder / SOURCE, spec)
+    from overfetch.inference.onnx import OnnxEmbedder
 
-    return HubEmbedder(folder, spec)
+    require_intact(spec, folder)
+    return OnnxEmbedder(folder, spec, environment.threads)
 
 
 def load_reranker(spec: ModelSpec, environment: Environment, report: Report) -> Reranker:
-    return _reranker_in(ready_folder(spec, environment, report), spec, environment)
+    folder = ready_folder(spec, environment, report)
+    if environment.runs_on_torch and (folder / SOURCE).exists():
+        from overfetch.inference.hub import HubReranker
+
+        return HubReranker(folder / SOURCE, spec)
+    require_intact(spec, folder)
+    return _on_onnx(folder, spec, environment)
 
 
-def _reranker_in(folder: Path, spec: ModelSpec, environment: Environment) -> Reranker:
-    if (folder / "model.onnx").exists():
-        from overfetch.inference.onnx import OnnxReranker
+def _on_onnx(folder: Path, spec: ModelSpec, environment: Environment) -> Reranker:
+    from overfetch.inference.onnx import OnnxReranker
 
-        return OnnxReranker(folder, spec, environment.threads)
-    from overfetch.inference.hub import HubReranker
-
-    return HubReranker(folder, spec)
+    return OnnxReranker(folder, spec, environment.threads, environment.cached_scores)
 
 
 def ready_folder(spec: ModelSpec, environment: Environment, report: Report) -> Path:

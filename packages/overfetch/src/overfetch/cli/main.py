@@ -2,7 +2,7 @@
 
 import typer
 
-from overfetch.cli import evaluate, index, models, search, tune
+from overfetch.cli import bench, evaluate, index, models, search, tune
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +16,7 @@ app.command("eval")(evaluate.evaluate)
 app.command()(tune.tune)
 app.command()(index.sites)
 app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")
 
 
 def run() -> None:

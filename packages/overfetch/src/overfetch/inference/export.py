@@ -1,5 +1,6 @@
 """Export of a torch encoder to ONNX, accepted only where it agrees with torch. Imports torch: only when preparing."""
 
+import json
 import logging
 import shutil
 import warnings
@@ -12,83 +13,68 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
 from overfetch.errors import ModelError
-from overfetch.inference.onnx import OnnxModel
+from overfetch.inference.onnx import OnnxModel, lay_out
+from overfetch.inference.packing import INPUTS, PackedModel, mean_vector
+from overfetch.inference.tokenizing import Tokens
 from overfetch.settings import ModelSpec
 
 MAX_DIFFERENCE = 1e-4
+ONE_FILE = 1.5e9  # bytes
+EXAMPLE = [Tokens([1] * length, [0] * length, 0) for length in (5, 3, 4)]
 SAMPLES = (
     ("which page explains pinning", "Pin the model to a commit, so that reproducibility does not drift."),
     ("tower", "A long passage about weather. " * 20),
 )
 
 
-class MeanPooled(torch.nn.Module):
-    """Mean of the token vectors under the mask, scaled to unit length (Reimers & Gurevych 2019)."""
+class Padded(torch.nn.Module):
+    """The model as transformers runs it, one padded batch; what an export is compared with."""
 
-    def __init__(self, encoder: Any) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.model = model.eval()
 
     def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> torch.Tensor:
-        hidden = self.encoder(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-        ).last_hidden_state
-        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-        mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1e-9)
-        return torch.nn.functional.normalize(mean, dim=1)
+        """int64 [batch, tokens] each; float32 [batch, outputs]."""
+        output = self.model(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+        if hasattr(output, "logits"):
+            logits: torch.Tensor = output.logits
+            return logits
+        return mean_vector(output.last_hidden_state, attention_mask)
 
 
-class Logits(torch.nn.Module):
-    """The raw logit of a sequence classifier with one label."""
-
-    def __init__(self, classifier: Any) -> None:
-        super().__init__()
-        self.classifier = classifier
-
-    def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> torch.Tensor:
-        logits: torch.Tensor = self.classifier(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-        ).logits
-        return logits
-
-
-def export(source: Path, spec: ModelSpec, target: Path) -> None:
-    """The model of a transformers folder as `target/model.onnx` and `target/tokenizer.json`. See `export_module`."""
-    transformers_logging.disable_progress_bar()
-    export_module(_load(source, spec), source / "tokenizer.json", spec, target)
-
-
-def export_module(model: torch.nn.Module, tokenizer: Path, spec: ModelSpec, target: Path) -> None:
-    """Raises ModelError where the exported graph differs from torch by more than MAX_DIFFERENCE."""
-    model.eval()
+def export_module(model: Any, tokenizer: Path, spec: ModelSpec, target: Path) -> None:
+    """The packed graph; raises ModelError where it differs from torch by more than MAX_DIFFERENCE."""
     shutil.copyfile(tokenizer, target / "tokenizer.json")
-    ids = torch.ones((2, 8), dtype=torch.long)
-    # A mask without a zero would be optimised away while tracing, and padding would count as text.
-    mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])
-    shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens", max=spec.max_tokens)}
-    names = ("input_ids", "attention_mask", "token_type_ids")
+    tokens, sequences, longest = (torch.export.Dim(name) for name in ("tokens", "sequences", "longest"))
+    shapes = [{0: tokens}, {0: tokens}, {0: tokens}, {0: sequences, 1: longest}, {0: sequences}, {0: tokens}]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
-            model,
-            (ids, mask, torch.zeros_like(ids)),
+            PackedModel(model),
+            tuple(torch.from_numpy(array) for array in lay_out(EXAMPLE).values()),
             str(target / "model.onnx"),
-            input_names=list(names),
+            input_names=list(INPUTS),
             dynamo=True,
-            external_data=False,
+            external_data=_size(model) > ONE_FILE,  # a file of protobuf holds 2 GiB at most
             verbose=False,
-            dynamic_shapes=dict.fromkeys(names, shape),
+            dynamic_shapes=shapes,
         )
     strip_traces(target / "model.onnx")
-    difference = _largest_difference(model, OnnxModel(target, spec))
+    difference = _largest_difference(Padded(model), OnnxModel(target, spec))
     if difference > MAX_DIFFERENCE:
         raise ModelError(f"{spec.name}: the exported model differs from torch by {difference:.2g}; not accepted")
 
 
+def _size(model: Any) -> int:
+    """Bytes of its parameters and buffers."""
+    return sum(t.numel() * t.element_size() for t in [*model.parameters(), *model.buffers()])
+
+
 def strip_traces(path: Path) -> None:
     """Removes what the exporter notes about its source: stack traces that name folders of this machine."""
-    model = onnx.load(path)
+    model = onnx.load(path, load_external_data=False)
     graph = model.graph
     for noted in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         del noted.metadata_props[:]
@@ -96,15 +82,26 @@ def strip_traces(path: Path) -> None:
     onnx.save(model, path)
 
 
-def _load(source: Path, spec: ModelSpec) -> torch.nn.Module:
+def load_model(source: Path, spec: ModelSpec) -> Any:
+    """The model of a transformers folder. Raises ModelError where its vectors are pooled otherwise than by the mean."""
+    transformers_logging.disable_progress_bar()
     if spec.kind == "embedder":
-        return MeanPooled(AutoModel.from_pretrained(source, local_files_only=True))
-    return Logits(AutoModelForSequenceClassification.from_pretrained(source, num_labels=1, local_files_only=True))
+        _require_mean_pooling(source, spec)
+        return AutoModel.from_pretrained(source, local_files_only=True)
+    return AutoModelForSequenceClassification.from_pretrained(source, num_labels=1, local_files_only=True)
+
+
+def _require_mean_pooling(source: Path, spec: ModelSpec) -> None:
+    """What sentence-transformers saved beside the encoder, where it did."""
+    for path in source.glob("*_Pooling/config.json"):
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        if not (saved.get("pooling_mode_mean_tokens") or saved.get("pooling_mode") == "mean"):
+            raise ModelError(f"{spec.name}: {path} pools otherwise than by the mean, which no export knows: {saved}")
 
 
 @torch.no_grad()
 def _largest_difference(model: torch.nn.Module, exported: OnnxModel) -> float:
-    """Over the sample pairs, one at a time and as one padded batch."""
+    """Over the sample pairs, one at a time and together."""
     tokens = [exported.tokenizer.pair(query, passage) for query, passage in SAMPLES]
     batch = torch.from_numpy(exported.run(tokens))
     single = [

@@ -13,7 +13,7 @@ IGNORED = ["onnx/*", "openvino/*"]
 
 
 def fetch(spec: ModelSpec, target: Path) -> None:
-    """Fills `target` with the pinned commit; the hub's client draws the progress bars.
+    """Makes `target` hold the pinned commit; the hub's client draws the progress bars.
 
     Raises ModelError where the hub is out of reach, ModelMismatch where a file arrived damaged.
     """

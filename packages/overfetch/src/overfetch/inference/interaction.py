@@ -41,10 +41,16 @@ class InteractionCrossEncoder(BertPreTrainedModel):
         return SequenceClassifierOutput(logits=self.read(input_ids, attention_mask, token_type_ids)[0])
 
     def read(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """(logits [batch, 1], each token's best cosine with the passage [batch, tokens]: NaN beside the query's)."""
+        """What `compare` makes of the encoder's last layer."""
         hidden = self.bert(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         ).last_hidden_state.float()
+        return self.compare(hidden, input_ids, attention_mask, token_type_ids)
+
+    def compare(
+        self, hidden: torch.Tensor, input_ids: Any, attention_mask: Any, token_type_ids: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(logits [batch, 1], each token's best cosine with the passage [batch, tokens]: NaN beside the query's)."""
         words = (attention_mask > 0) & (input_ids != CLS) & (input_ids != SEP)
         asking, answering = words & (token_type_ids == 0), words & (token_type_ids == 1)
         unit = torch.nn.functional.normalize(hidden, dim=2)

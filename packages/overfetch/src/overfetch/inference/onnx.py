@@ -1,47 +1,76 @@
 """Prepared models on onnxruntime: the default on a CPU. Imports neither torch nor transformers."""
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from overfetch.errors import ModelError
+from overfetch.inference.caching import Scored, shared_cache
+from overfetch.inference.scoring import shared_scorer
 from overfetch.inference.tokenizing import TextTokenizer, Tokens
 from overfetch.protocols import RerankScores, Vectors
 from overfetch.settings import ModelSpec
 
-TOKEN_BUDGET = 1024
+TOKEN_BUDGET = 256  # longer runs spend more on attention's padding and on the caches than larger products save
+SLICE = 64
+SLOWER = ["SkipLayerNormFusion"]  # its kernel takes five times what addition and normalisation take
 
 
 class OnnxModel:
-    """One session and its tokenizer. Safe to share between threads."""
+    """One session and its tokenizer. Safe to share between threads, each of which does its own run."""
 
-    def __init__(self, folder: Path, spec: ModelSpec, threads: int = 0) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+    def __init__(self, folder: Path, spec: ModelSpec) -> None:
+        # int8 products scale what they read by the whole run: each sequence alone, or its score would hang on others.
+        self.token_budget = TOKEN_BUDGET if spec.precision == "fp32" else 0
         try:
-            path = str(folder / "model.onnx")
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                str(folder / "model.onnx"),
+                session_options(threads=1),
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=SLOWER,
+            )
             self.tokenizer = TextTokenizer(folder / "tokenizer.json", spec.max_tokens)
         except Exception as error:
             raise ModelError(f"{spec.name}: cannot load {folder}: {error}") from error
-        self._inputs = {entry.name for entry in self._session.get_inputs()}
 
     def run(self, batch: Sequence[Tokens]) -> Vectors:
-        """float32 [len(batch), outputs]; shorter sequences are padded and masked."""
-        longest = max(len(tokens.ids) for tokens in batch)
-        arrays = {name: np.zeros((len(batch), longest), dtype=np.int64) for name in self._inputs}
-        for row, tokens in enumerate(batch):
-            filled = slice(0, len(tokens.ids))
-            arrays["input_ids"][row, filled] = tokens.ids
-            arrays["attention_mask"][row, filled] = 1
-            if "token_type_ids" in arrays:
-                arrays["token_type_ids"][row, filled] = tokens.type_ids
-        outputs: Vectors = self._session.run(None, arrays)[0]
+        """float32 [len(batch), outputs]."""
+        outputs: Vectors = self._session.run(None, lay_out(batch))[0]
         return outputs
+
+
+def session_options(threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return options
+
+
+def lay_out(batch: Sequence[Tokens]) -> dict[str, NDArray[Any]]:
+    """The inputs of a packed graph (`overfetch.inference.packing`): sequences end to end, and where each token stands.
+
+    >>> {name: array.tolist() for name, array in lay_out([Tokens([5, 6], [0, 1], 0), Tokens([7], [0], 0)]).items()}
+    ... # doctest: +NORMALIZE_WHITESPACE
+    {'input_ids': [5, 6, 7], 'token_type_ids': [0, 1, 0], 'positions': [0, 1, 0],
+     'slots': [[0, 1], [2, 0]], 'lengths': [2, 1], 'rows': [0, 1, 2]}
+    """
+    lengths = np.array([len(tokens.ids) for tokens in batch])
+    places = np.arange(lengths.max())[None, :]
+    starts = np.cumsum(lengths) - lengths
+    filled = places < lengths[:, None]
+    return {
+        "input_ids": np.concatenate([tokens.ids for tokens in batch]).astype(np.int64),
+        "token_type_ids": np.concatenate([tokens.type_ids for tokens in batch]).astype(np.int64),
+        "positions": np.concatenate([np.arange(length) for length in lengths]),
+        "slots": np.where(filled, starts[:, None] + places, 0),
+        "lengths": lengths.astype(np.int32),
+        "rows": np.flatnonzero(filled),
+    }
 
 
 class OnnxEmbedder:
@@ -49,7 +78,8 @@ class OnnxEmbedder:
 
     def __init__(self, folder: Path, spec: ModelSpec, threads: int = 0) -> None:
         self.spec = spec
-        self._model = OnnxModel(folder, spec, threads)
+        self._model = OnnxModel(folder, spec)
+        self._scorer = shared_scorer(threads)
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         return self._embed([self.spec.query_prefix + text for text in texts])
@@ -61,44 +91,38 @@ class OnnxEmbedder:
         return sum(self._model.tokenizer.text(self.spec.passage_prefix + passage).cut for passage in passages)
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
-        tokens = [self._model.tokenizer.text(text) for text in texts]
+        """A slice at a time, so that whoever asks meanwhile waits for a slice only."""
         vectors = np.zeros((len(texts), self.spec.dimension or 0), dtype=np.float32)
-        for rows in buckets([len(t.ids) for t in tokens], TOKEN_BUDGET):
-            vectors[rows] = self._model.run([tokens[row] for row in rows])
+        for start in range(0, len(texts), SLICE):
+            tokens = [self._model.tokenizer.text(text) for text in texts[start : start + SLICE]]
+            order = sorted(range(len(tokens)), key=lambda i: len(tokens[i].ids))
+            rows = self._scorer.run(self._model, [tokens[i] for i in order])
+            if any(row is None for row in rows):
+                raise ModelError(f"{self.spec.name}: whoever asked has left")
+            vectors[[start + i for i in order]] = rows
         return vectors
 
 
 class OnnxReranker:
-    """A prepared cross-encoder. Pairs run one at a time: on few cores padding costs more than batching saves."""
+    """A prepared cross-encoder; remembers the last `cached` scores."""
 
-    def __init__(self, folder: Path, spec: ModelSpec, threads: int = 0) -> None:
+    def __init__(self, folder: Path, spec: ModelSpec, threads: int = 0, cached: int = 0) -> None:
         self.spec = spec
-        self._model = OnnxModel(folder, spec, threads)
+        self._model = OnnxModel(folder, spec)
+        self._scorer = shared_scorer(threads)
+        self._cache = shared_cache(cached)
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
-        """Scores in the order given, so that a deadline leaves the best first-stage candidates scored."""
-        logits: list[float] = []
-        cut = 0
-        for passage in passages:
-            if deadline is not None and time.monotonic() >= deadline:
-                break
-            tokens = self._model.tokenizer.pair(query, passage)
-            logits.append(float(self._model.run([tokens])[0, 0]))
-            cut += tokens.cut
-        return RerankScores(logits, cut)
+        """Scores in the order given, so that a deadline leaves the best first-stage candidates scored.
 
-
-def buckets(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
-    """Rows of similar length, each bucket within `token_budget` padded tokens or a single row.
-
-    >>> list(buckets([5, 1, 4, 2], 8))
-    [[1, 3], [2], [0]]
-    """
-    bucket: list[int] = []
-    for row in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        if bucket and lengths[row] * (len(bucket) + 1) > token_budget:
-            yield bucket
-            bucket = []
-        bucket.append(row)
-    if bucket:
-        yield bucket
+        Raises Overloaded and ModelError.
+        """
+        scores = self._cache.find(self.spec, query, passages)
+        missing = [place for place, known in enumerate(scores) if known is None]
+        pairs = [self._model.tokenizer.pair(query, passages[place]) for place in missing]
+        for place, pair, row in zip(missing, pairs, self._scorer.run(self._model, pairs, deadline), strict=True):
+            if row is not None:
+                scores[place] = scored = Scored(float(row[0]), pair.cut)
+                self._cache.keep(self.spec, query, passages[place], scored)
+        read = [known for known in takewhile(lambda known: known is not None, scores) if known is not None]
+        return RerankScores([known.logit for known in read], sum(known.cut for known in read))

@@ -14,8 +14,8 @@ from overfetch.errors import ModelError, ModelMismatch, ModelNotPrepared
 from overfetch.inference.checksums import require_sums, sha256
 from overfetch.settings import ModelSpec
 
-MANIFEST = "manifest.json"
-FORMAT = "2"
+MANIFEST, SOURCE = "manifest.json", "source"
+FORMAT = "3"
 
 Report = Callable[[str], None]
 
@@ -63,13 +63,27 @@ def _make(folder: Path, spec: ModelSpec, report: Report) -> None:
 def verify(spec: ModelSpec, cache: Path) -> Mapping[str, str]:
     """sha256 of every prepared file. Raises ModelMismatch naming the first that changed since."""
     folder = prepared_folder(spec, cache)
+    recorded = _recorded(spec, folder)
+    require_sums(spec, folder, recorded)
+    return recorded
+
+
+def require_intact(spec: ModelSpec, folder: Path) -> None:
+    """The files that onnxruntime is about to load are those prepared. Raises ModelMismatch naming the one that is not.
+
+    A second for a gigabyte or two; a flipped bit in a weight changes scores and nothing else tells.
+    """
+    recorded = _recorded(spec, folder)
+    require_sums(spec, folder, {name: s for name, s in recorded.items() if not name.startswith(f"{SOURCE}/")})
+
+
+def _recorded(spec: ModelSpec, folder: Path) -> dict[str, str]:
     try:
         recorded: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
     except (ValueError, LookupError, TypeError) as error:
         raise ModelMismatch(
             f"{spec.name}: {folder / MANIFEST} is damaged; remove {folder} and prepare again"
         ) from error
-    require_sums(spec, folder, recorded)
     return recorded
 
 
@@ -79,22 +93,24 @@ def _folder(spec: ModelSpec, cache: Path) -> Path:
 
 
 def _fill(target: Path, spec: ModelSpec, report: Report) -> None:
+    """Graph and tokenizer; beside them, under SOURCE, the files of the hub, which `torch` and `overfetch tune` read."""
     if spec.package is None:
         from overfetch.inference.fetching import fetch
 
         report(f"fetching {spec.repo} at {spec.revision}")
-        fetch(spec, target)
-        return
-    source = _package_folder(spec.name, spec.package) / spec.folder
-    if not spec.files:
-        raise ModelError(f"{spec.name}: models.toml pins no file of it, so nothing can be verified")
-    report(f"verifying {spec.name}")
-    require_sums(spec, source, spec.files)
+        source = target / SOURCE
+        fetch(spec, source)
+    else:
+        source = _package_folder(spec.name, spec.package) / spec.folder
+        if not spec.files:
+            raise ModelError(f"{spec.name}: models.toml pins no file of it, so nothing can be verified")
+        report(f"verifying {spec.name}")
+        require_sums(spec, source, spec.files)
     if (source / "model.onnx").exists():
         for name in spec.files:
             shutil.copyfile(source / name, target / name)
     else:
-        from overfetch.inference.export import export
+        from overfetch.inference.quantising import export
 
         report(f"exporting {spec.name} to ONNX and checking it against torch (once)")
         export(source, spec, target)

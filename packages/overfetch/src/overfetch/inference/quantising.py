@@ -1,6 +1,9 @@
-"""A trained cross-encoder as the int8 graph that ships. Imports torch: only when exporting."""
+"""Models as graphs in the precision that their pin names. Imports torch: only when exporting."""
 
+import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ import onnx
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from overfetch.inference.export import Logits, export_module
+from overfetch.inference.export import export_module, load_model
 from overfetch.settings import ModelSpec
 
 
@@ -28,10 +31,16 @@ class RowQuantised(torch.nn.Module):
         return self.table[ids].to(torch.float32) * self.scale[ids]
 
 
+def export(source: Path, spec: ModelSpec, target: Path) -> None:
+    """The model of a transformers folder, as pinned. Raises ModelError as `export_module` does."""
+    write = export_int8 if spec.precision == "int8" else export_exact
+    write(load_model(source, spec), source / "tokenizer.json", spec, target)
+
+
 def export_exact(model: Any, tokenizer: Path, spec: ModelSpec, target: Path) -> None:
     """`model.onnx` in float32, `tokenizer.json` and `config.json`. Raises ModelError as `export_module` does."""
     target.mkdir(parents=True, exist_ok=True)
-    export_module(Logits(model), tokenizer, spec, target)
+    export_module(model, tokenizer, spec, target)
     model.config.architectures = [type(model).__name__]
     (target / "config.json").write_text(model.config.to_json_string(), encoding="utf-8")
 
@@ -47,21 +56,32 @@ def export_int8(model: Any, tokenizer: Path, spec: ModelSpec, target: Path) -> N
     export_exact(model, tokenizer, spec, target)
     with tempfile.TemporaryDirectory() as folder:
         graph, quantised = target / "model.onnx", Path(folder, "int8.onnx")
-        quantize_dynamic(
-            graph,
-            quantised,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            reduce_range=True,
-            op_types_to_quantize=["MatMul"],
-            nodes_to_exclude=_feed_forward_ends(graph, model.config),
-        )
+        with _without_advice():
+            quantize_dynamic(
+                graph,
+                quantised,
+                weight_type=QuantType.QInt8,
+                per_channel=True,
+                reduce_range=True,
+                op_types_to_quantize=["MatMul"],
+                nodes_to_exclude=_feed_forward_ends(graph, model.config),
+            )
         graph.write_bytes(quantised.read_bytes())
 
 
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """The quantiser speaks to the root logger, of a step that its graphs here do not need."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 def _feed_forward_ends(graph: Path, config: Any) -> list[str]:
-    """Names of the products by a weight of [intermediate, hidden]."""
+    """The products by a weight of [hidden, intermediate], by the names that the quantiser gives them first."""
     loaded = onnx.load(graph).graph
-    wanted = [config.intermediate_size, config.hidden_size]
+    wanted = [config.hidden_size, config.intermediate_size]
     weights = {entry.name for entry in loaded.initializer if list(entry.dims) == wanted}
-    return [node.name for node in loaded.node if node.op_type == "MatMul" and node.input[1] in weights]
+    return [f"{node.name}_MatMul" for node in loaded.node if node.op_type == "Gemm" and node.input[1] in weights]

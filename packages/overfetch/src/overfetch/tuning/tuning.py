@@ -1,7 +1,6 @@
 """The whole of `overfetch tune`: find candidates, fit, train, compare on the test part, install if better."""
 
 import hashlib
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,9 +15,8 @@ from overfetch.evaluation.collections import JudgedQueries
 from overfetch.evaluation.metrics import Interval, Values, means, measure, paired_difference
 from overfetch.indexing import Progress
 from overfetch.inference.checksums import sha256
-from overfetch.inference.hub import HubReranker
 from overfetch.inference.onnx import OnnxReranker
-from overfetch.inference.quantising import export_int8
+from overfetch.inference.quantising import export_exact, export_int8
 from overfetch.inference.restoring import restore
 from overfetch.inference.tokenizing import TextTokenizer
 from overfetch.protocols import Reranker
@@ -160,26 +158,20 @@ def _ranked(
 def _write(
     model: Trainee, spec: ModelSpec, base: Path, folder: Path, weight: float, collection: str
 ) -> tuple[ModelSpec, Reranker]:
-    """The files to install, in the form that the base has, and the model as it will serve."""
-    trained = model.model.cpu()
-    as_graph = (base / "model.onnx").exists()
-    if as_graph:
-        export_int8(trained, base / "tokenizer.json", spec, folder)
-    else:
-        for path in base.glob("*.json"):
-            shutil.copyfile(path, folder / path.name)
-        trained.save_pretrained(folder)
+    """The files to install, in the precision of the base, and the model as it will serve."""
+    export = export_int8 if spec.precision == "int8" else export_exact
+    export(model.model.cpu(), base / "tokenizer.json", spec, folder)
     tuned = spec.model_copy(
         update={
             "name": f"{spec.name}-tuned",
             "repo": f"{spec.repo}/{collection}",
-            "revision": sha256(folder / ("model.onnx" if as_graph else "model.safetensors"))[:12],
+            "revision": sha256(folder / "model.onnx")[:12],
             "order_weight": weight,
             "package": None,
             "files": {},
         }
     )
-    return tuned, OnnxReranker(folder, tuned) if as_graph else HubReranker(folder, tuned)
+    return tuned, OnnxReranker(folder, tuned)
 
 
 def _require_apart(train: JudgedQueries, test: JudgedQueries) -> None:

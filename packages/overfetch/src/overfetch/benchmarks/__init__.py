@@ -1,0 +1,1 @@
+"""Comparisons in one process, interleaved round by round, so that a noisy machine disturbs all alike."""

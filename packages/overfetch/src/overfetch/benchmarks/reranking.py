@@ -1,0 +1,182 @@
+"""`overfetch bench rerank`: equal weights, side by side, against the machine's own limit."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoConfig
+
+from overfetch.benchmarks.contenders import BASELINE, MAX_TOKENS, OURS, Score, contenders
+from overfetch.benchmarks.limits import flops, measure_gemm
+from overfetch.benchmarks.passages import QUERY, generated_text, log_normal_passages, own_passages
+from overfetch.indexing import Progress
+from overfetch.types import Frozen
+
+KEPT = 5
+REQUESTS_PER_CLIENT = 3
+
+
+class Row(Frozen):
+    """One contender. `speedup` is over the baseline: by requests a second, which for one client is by time."""
+
+    name: str
+    model: str
+    candidates: int
+    clients: int
+    median_ms: float
+    p99_ms: float
+    requests_per_second: float
+    speedup: float
+    max_score_difference: float
+    top5_overlap: float
+    gemm_share: float
+
+
+class Comparison(Frozen):
+    """`token_counts` of the first size's pairs; `padding_waste`: the share of padding in one padded batch of them."""
+
+    threads: int
+    passages: str
+    rounds: int
+    token_counts: tuple[int, ...]
+    padding_waste: float
+    gemm_gflops: float
+    rows: tuple[Row, ...]
+
+
+class Setting(NamedTuple):
+    """What all contenders do in turn: `clients` at once ask for the scores of the same passages."""
+
+    passages: list[str]
+    clients: int
+    operations: float
+
+
+class Spent(NamedTuple):
+    """Seconds of each request, and of all until the last was answered, over all rounds."""
+
+    requests: list[float]
+    whole: list[float]
+    scores: list[list[float]]
+
+
+def compare(
+    model: str,
+    folder: Path,
+    *,
+    threads: int,
+    sizes: Sequence[int],
+    clients: int,
+    rounds: int,
+    passages: str | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Comparison:
+    """Makes the model in `folder` and times every contender on each number of candidates, then `clients` at once."""
+    torch.set_num_threads(threads)
+    scorers = contenders(model, folder, threads)
+    reader = Reader(folder / "source")
+    limit = measure_gemm(reader.config, threads)
+    settings = [reader.setting(own_passages(passages, n) if passages else reader.log_normal(n)) for n in sizes]
+    settings.append(settings[0]._replace(clients=clients))
+    rows: list[Row] = []
+    for done, setting in enumerate(settings):
+        chosen = scorers if setting.clients == 1 else {name: scorers[name] for name in (BASELINE, *OURS)}
+        spent = _interleave(
+            chosen, setting, rounds, lambda r, at=done: progress(at * rounds + r, len(settings) * rounds)
+        )
+        rows += _rows(model, setting, spent, limit)
+    counts = reader.lengths(settings[0].passages)
+    return Comparison(
+        threads=threads,
+        passages=passages or f"log-normal, {np.mean(counts):.0f} tokens a pair on average",
+        rounds=rounds,
+        token_counts=tuple(counts),
+        padding_waste=round(1 - sum(counts) / (len(counts) * max(counts)), 3),
+        gemm_gflops=round(limit / 1e9, 1),
+        rows=tuple(rows),
+    )
+
+
+class Reader:
+    """Counts what a model reads of a passage, and what that costs."""
+
+    def __init__(self, source: Path) -> None:
+        self.config = AutoConfig.from_pretrained(source)
+        self._tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+
+    def setting(self, passages: list[str]) -> Setting:
+        return Setting(passages, 1, flops(self.config, self.lengths(passages)))
+
+    def lengths(self, passages: Sequence[str]) -> list[int]:
+        """Tokens of each pair with QUERY."""
+        return [min(MAX_TOKENS, len(self._tokenizer.encode(QUERY, passage))) for passage in passages]
+
+    def log_normal(self, count: int) -> list[str]:
+        """Passages whose pairs have the mean length wanted."""
+        text = generated_text(self._tokenizer)
+        return log_normal_passages(self._tokenizer, text, count, len(self._tokenizer.encode(QUERY, "")))
+
+
+def _interleave(scorers: dict[str, Score], setting: Setting, rounds: int, progress: Any) -> dict[str, Spent]:
+    """Every contender once a round; a round before the first warms up."""
+    spent = {name: Spent([], [], []) for name in scorers}
+    with ThreadPoolExecutor(setting.clients) as pool:
+        for round_ in range(rounds + 1):
+            for name, score in scorers.items():
+                found = _serve(score, setting, pool)
+                if round_:
+                    kept = spent[name]
+                    spent[name] = Spent(
+                        kept.requests + found.requests, kept.whole + found.whole, kept.scores + found.scores
+                    )
+            progress(round_)
+    return spent
+
+
+def _serve(score: Score, setting: Setting, pool: ThreadPoolExecutor) -> Spent:
+    def request(_: int) -> tuple[float, list[float]]:
+        began = time.perf_counter()
+        scores = score(QUERY, setting.passages)
+        return time.perf_counter() - began, scores
+
+    began = time.perf_counter()
+    if setting.clients == 1:  # in this thread: torch keeps its own threads for each that calls it
+        answers = [request(0)]
+    else:
+        answers = list(pool.map(request, range(setting.clients * REQUESTS_PER_CLIENT)))
+    whole = time.perf_counter() - began
+    return Spent([seconds for seconds, _ in answers], [whole], [scores for _, scores in answers])
+
+
+def _rows(model: str, setting: Setting, spent: dict[str, Spent], limit: float) -> list[Row]:
+    rate = {name: len(s.requests) / len(s.whole) / median(s.whole) for name, s in spent.items()}
+    expected = np.array(spent[BASELINE].scores[0])
+    return [
+        Row(
+            name=name,
+            model=model,
+            candidates=len(setting.passages),
+            clients=setting.clients,
+            median_ms=round(1000 * median(s.requests), 1),
+            p99_ms=round(1000 * float(np.quantile(s.requests, 0.99)), 1),
+            requests_per_second=round(rate[name], 2),
+            speedup=round(rate[name] / rate[BASELINE], 2),
+            max_score_difference=float(np.abs(np.array(s.scores) - expected).max()),
+            top5_overlap=round(float(np.mean([_overlap(expected, np.array(scores)) for scores in s.scores])), 3),
+            gemm_share=round(rate[name] * setting.operations / limit, 3),
+        )
+        for name, s in spent.items()
+    ]
+
+
+def _overlap(expected: Any, found: Any) -> float:
+    first, second = (set(np.argsort(-scores)[:KEPT].tolist()) for scores in (expected, found))
+    return len(first & second) / len(first)

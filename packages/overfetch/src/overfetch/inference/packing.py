@@ -1,0 +1,97 @@
+"""An encoder over sequences laid end to end: nothing is spent on padding. Imports torch: only when exporting.
+
+All layers but attention treat each token alone, so they run once over the tokens of all sequences. Attention folds
+the sequences into rows, padded to the longest, for onnxruntime's fused kernel. Any encoder of transformers that asks
+its attention interface can be packed; whether it was done right, the comparison with torch tells.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from torch.nn.functional import embedding, normalize
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+INPUTS = ("input_ids", "token_type_ids", "positions", "slots", "lengths", "rows")
+
+
+class PackedModel(torch.nn.Module):
+    """A copy of `model`: a sequence classifier with one label, or an encoder whose mean vector is wanted."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).eval()
+        self.model.set_attn_implementation("packed")
+        for module in self.model.base_model.modules():
+            if type(module) is torch.nn.Linear:
+                module.__class__ = FlatLinear
+        self._first_position = _first_position(self.model.base_model)
+
+    def forward(self, input_ids: Any, token_type_ids: Any, positions: Any, slots: Any, lengths: Any, rows: Any) -> Any:
+        """Logits, or unit vectors: float32 [sequences, outputs].
+
+        int64 [tokens] each of ids, types and positions in their own sequence; `slots` [sequences, longest] says which
+        token stands there (any, after the last), `lengths` int32 [sequences], and `rows` [tokens] where each token
+        stands in the flattened slots.
+        """
+        hidden = self.model.base_model(
+            input_ids=input_ids[None],
+            token_type_ids=token_type_ids[None],
+            position_ids=positions[None] + self._first_position,
+            slots=slots,
+            lengths=lengths,
+            rows=rows,
+        ).last_hidden_state[0]
+        mask = (torch.arange(slots.shape[1])[None] < lengths[:, None]).long()
+        return read_out(self.model, embedding(slots, hidden), input_ids[slots], mask, token_type_ids[slots])
+
+
+class FlatLinear(torch.nn.Linear):
+    """[1, tokens, width] as a matrix: one fused product with its bias in the graph."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input.squeeze(0)).unsqueeze(0) if input.ndim == 3 else super().forward(input)
+
+
+def read_out(model: Any, hidden: Any, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> torch.Tensor:
+    """What the model says of the last layer, [sequences, longest, width]."""
+    if hasattr(model, "compare"):
+        logits: torch.Tensor = model.compare(hidden, input_ids, attention_mask, token_type_ids)[0]
+        return logits
+    if hasattr(model, "classifier"):
+        pooler = getattr(model.base_model, "pooler", None)
+        found: torch.Tensor = model.classifier(pooler(hidden) if pooler else hidden)
+        return found
+    return mean_vector(hidden, attention_mask)
+
+
+def mean_vector(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """Mean of the token vectors under the mask, scaled to unit length (Reimers & Gurevych 2019)."""
+    mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+    return normalize((hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1e-9), dim=1)
+
+
+def _first_position(encoder: Any) -> int:
+    """RoBERTa and its kin count positions from after the padding index."""
+    embeddings = encoder.embeddings
+    return embeddings.padding_idx + 1 if hasattr(embeddings, "create_position_ids_from_input_ids") else 0
+
+
+def _attend(
+    _module: Any, query: Any, key: Any, value: Any, _mask: Any, scaling: float, **layout: Any
+) -> tuple[torch.Tensor, None]:
+    """transformers' attention interface, [1, heads, tokens, width]; a placeholder in torch, a fused kernel in ONNX."""
+    _, heads, tokens, width = query.shape
+    folded = [embedding(layout["slots"], x.transpose(1, 2).reshape(tokens, heads * width)) for x in (query, key, value)]
+    attended = torch.onnx.ops.symbolic(
+        "com.microsoft::MultiHeadAttention",
+        [*folded, None, layout["lengths"]],
+        {"num_heads": heads, "scale": float(scaling)},
+        dtype=query.dtype,
+        shape=folded[0].shape,
+        version=1,
+    )
+    return embedding(layout["rows"], attended.reshape(-1, heads * width)).view(1, tokens, heads, width), None
+
+
+ALL_ATTENTION_FUNCTIONS.register("packed", _attend)

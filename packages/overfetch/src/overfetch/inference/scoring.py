@@ -1,0 +1,163 @@
+"""One scorer for all models, sites and requests of a process: a bounded queue, and a worker for each core.
+
+A worker runs a few sequences at a time on one thread: no layer waits for the slowest core, as it does in one run
+spread over all of them. Short sequences of whatever request share a run up to the model's token budget.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import NamedTuple, Protocol
+
+from overfetch.errors import ModelError, Overloaded
+from overfetch.inference.tokenizing import Tokens
+from overfetch.leaving import whether_left
+from overfetch.protocols import Vectors
+
+CAPACITY = 4096  # sequences that may wait: some 200 requests of 20
+
+
+class Runnable(Protocol):
+    """A loaded model."""
+
+    token_budget: int
+    """Tokens that sequences may have together to share a run; 0: each runs alone."""
+
+    def run(self, batch: Sequence[Tokens]) -> Vectors:
+        """float32 [len(batch), outputs]."""
+
+
+class Request:
+    """The sequences of one caller, whose rows arrive in any order."""
+
+    def __init__(self, model: Runnable, deadline: float | None, lock: threading.Lock) -> None:
+        self.model = model
+        self.deadline = deadline
+        self.rows: list[Vectors | None] = []
+        self.missing = 0
+        self.error: Exception | None = None
+        self.is_answered = False
+        self._left = whether_left()
+        self.changed = threading.Condition(lock)
+
+    @property
+    def is_over(self) -> bool:
+        """Nobody waits for the rest."""
+        late = self.deadline is not None and time.monotonic() >= self.deadline
+        return late or self.is_answered or self.error is not None or self._left.is_set()
+
+    def put(self, place: int, row: Vectors | None) -> None:
+        """With the lock held."""
+        self.rows[place] = row
+        self.missing -= 1
+        if not self.missing:
+            self.changed.notify()
+
+
+class Job(NamedTuple):
+    """One sequence, and whose."""
+
+    request: Request
+    place: int
+    tokens: Tokens
+
+
+class Scorer:
+    """Safe to share between threads; its workers start with the first sequence."""
+
+    def __init__(self, workers: int = 0, capacity: int = CAPACITY) -> None:
+        self.workers = workers or os.cpu_count() or 1
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._arrived = threading.Condition(self._lock)
+        self._queue: deque[Job] = deque()
+        self._threads: list[threading.Thread] = []
+        self._closed = False
+
+    def run(self, model: Runnable, sequences: Iterable[Tokens], deadline: float | None = None) -> list[Vectors | None]:
+        """A row for each sequence, in the order given.
+
+        None for those that `deadline` (`time.monotonic()`) cut off, or that waited when the caller left
+        (`overfetch.leaving`). Raises Overloaded where too many sequences wait already, ModelError where the model
+        fails.
+        """
+        request = Request(model, deadline, self._lock)
+        try:
+            for tokens in sequences:
+                self._submit(request, tokens)
+            with self._lock:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                request.changed.wait_for(lambda: not request.missing or request.error, left)
+                rows = list(request.rows)
+        finally:
+            request.is_answered = True
+        if request.error:
+            raise ModelError(f"a model run failed: {request.error}") from request.error
+        return rows
+
+    def close(self) -> None:
+        """Lets the workers go after the sequences that wait."""
+        with self._lock:
+            self._closed = True
+            self._arrived.notify_all()
+
+    def _submit(self, request: Request, tokens: Tokens) -> None:
+        with self._lock:
+            if len(self._queue) >= self._capacity:
+                raise Overloaded(f"{len(self._queue)} sequences wait to be scored already; try again later")
+            self._queue.append(Job(request, len(request.rows), tokens))
+            request.rows.append(None)
+            request.missing += 1
+            if len(self._threads) < self.workers:
+                self._threads.append(threading.Thread(target=self._work, name="overfetch-scorer", daemon=True))
+                self._threads[-1].start()
+            self._arrived.notify()
+
+    def _work(self) -> None:
+        while jobs := self._take():
+            model = jobs[0].request.model
+            try:
+                self._give(jobs, model.run([job.tokens for job in jobs]))
+            except Exception as error:
+                self._fail(jobs, error)
+
+    def _take(self) -> list[Job]:
+        """The next sequence that someone waits for, with those after it that fit into its run; none after `close`."""
+        with self._lock:
+            while True:
+                self._arrived.wait_for(lambda: self._queue or self._closed)
+                if not self._queue:
+                    return []
+                first = self._queue.popleft()
+                if not first.request.is_over:
+                    return [first, *self._fitting(first)]
+                first.request.put(first.place, None)
+
+    def _fitting(self, first: Job) -> Iterator[Job]:
+        model, total = first.request.model, len(first.tokens.ids)
+        while self._queue:
+            after = self._queue[0]
+            total += len(after.tokens.ids)
+            if after.request.model is not model or total > model.token_budget or after.request.is_over:
+                return
+            yield self._queue.popleft()
+
+    def _give(self, jobs: Sequence[Job], rows: Vectors) -> None:
+        with self._lock:
+            for job, row in zip(jobs, rows, strict=True):
+                job.request.put(job.place, row)
+
+    def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
+        with self._lock:
+            for job in jobs:
+                job.request.error = error
+                job.request.changed.notify()
+
+
+@cache
+def shared_scorer(workers: int) -> Scorer:
+    """The one of this process with so many workers; 0: one for each core."""
+    return Scorer(workers)

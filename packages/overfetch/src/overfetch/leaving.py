@@ -1,0 +1,32 @@
+"""Callers who leave: work in a thread whose task was cancelled stops before its next model run."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+NOBODY_LEAVES = threading.Event()
+
+_left: ContextVar[threading.Event] = ContextVar("left", default=NOBODY_LEAVES)
+
+
+def whether_left() -> threading.Event:
+    """Set once the caller of this thread's or task's work has left."""
+    return _left.get()
+
+
+async def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """`work` in a worker thread: the event loop stays free, and cancelling the task reaches the work."""
+    left = threading.Event()
+    token = _left.set(left)
+    try:
+        return await asyncio.to_thread(work, *args, **kwargs)
+    except asyncio.CancelledError:
+        left.set()
+        raise
+    finally:
+        _left.reset(token)

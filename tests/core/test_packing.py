@@ -1,0 +1,116 @@
+"""Packed graphs of every architecture that is pinned agree with torch, whatever shares their run."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    NomicBertConfig,
+    NomicBertModel,
+    XLMRobertaConfig,
+    XLMRobertaForSequenceClassification,
+)
+
+from overfetch.errors import ModelError
+from overfetch.inference.export import Padded, export_module
+from overfetch.inference.interaction import InteractionCrossEncoder
+from overfetch.inference.onnx import OnnxModel, lay_out
+from overfetch.inference.packing import INPUTS
+from overfetch.inference.tokenizing import Tokens
+
+TOLERANCE = 1e-4
+SMALL: dict[str, Any] = {"vocab_size": 128, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+SMALL |= {"intermediate_size": 64, "max_position_embeddings": 60, "initializer_range": 0.5}
+ONE_LABEL = SMALL | {"num_labels": 1}
+
+
+def bert() -> Any:
+    return BertForSequenceClassification(BertConfig(**ONE_LABEL))
+
+
+def interaction() -> Any:
+    """With every part of its head at work."""
+    model = InteractionCrossEncoder(BertConfig(**SMALL))
+    torch.nn.init.normal_(model.token_weight)
+    torch.nn.init.normal_(model.cls_weight)
+    return model
+
+
+def xlm_roberta() -> Any:
+    """The architecture of the bge rerankers: positions begin after the padding index, and there is one type."""
+    return XLMRobertaForSequenceClassification(XLMRobertaConfig(**ONE_LABEL, type_vocab_size=1, pad_token_id=1))
+
+
+def nomic() -> Any:
+    """The architecture of nomic-embed-text-v1.5: rotary positions, gated feed-forward blocks."""
+    return NomicBertModel(NomicBertConfig(**SMALL))
+
+
+def of_one_type(folder: Path, target: Path) -> Path:
+    """The tokenizer as XLM-RoBERTa's: query and passage are of the same type."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    special = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS]:0 $A:0 [SEP]:0 $B:0 [SEP]:0", special_tokens=special
+    )
+    tokenizer.save(str(target / "one-type.json"))
+    return target / "one-type.json"
+
+
+def sequences(one_type: bool) -> list[Tokens]:
+    draw = np.random.default_rng(7)
+    lengths = (17, 3, 48, 9, 9)
+    return [
+        Tokens(draw.integers(5, 99, n).tolist(), [0] * n if one_type else [0, 0, *[1] * (n - 2)], 0) for n in lengths
+    ]
+
+
+@pytest.mark.parametrize("make", [bert, interaction, xlm_roberta, nomic])
+def test_together_and_alone_outputs_are_those_of_torch(
+    make: Any, tiny_reranker: Path, make_spec: Any, tmp_path: Path
+) -> None:
+    torch.manual_seed(3)
+    model = make()
+    tokenizer = of_one_type(tiny_reranker, tmp_path) if make is xlm_roberta else tiny_reranker / "tokenizer.json"
+    export_module(model, tokenizer, make_spec("reranker"), tmp_path)
+    packed, padded = OnnxModel(tmp_path, make_spec("reranker")), Padded(model)
+    batch = sequences(one_type=make is xlm_roberta)
+    with torch.inference_mode():
+        expected = torch.cat(
+            [
+                padded(torch.tensor([t.ids]), torch.ones(1, len(t.ids), dtype=torch.long), torch.tensor([t.type_ids]))
+                for t in batch
+            ]
+        ).numpy()
+    assert np.ptp(expected, axis=0).max() > 100 * TOLERANCE, "random weights must tell sequences apart"
+    assert np.abs(packed.run(batch) - expected).max() < TOLERANCE
+    assert np.abs(np.concatenate([packed.run([tokens]) for tokens in batch]) - expected).max() < TOLERANCE
+
+
+def test_the_model_given_is_left_as_it_was(tiny_reranker: Path, make_spec: Any, tmp_path: Path) -> None:
+    model = bert().eval()
+    before = {type(module) for module in model.modules()}
+    export_module(model, tiny_reranker / "tokenizer.json", make_spec("reranker"), tmp_path)
+    assert {type(module) for module in model.modules()} == before
+    assert model.config._attn_implementation != "packed"
+
+
+def test_no_token_is_padding() -> None:
+    inputs = lay_out(sequences(one_type=False))
+    assert tuple(inputs) == INPUTS
+    assert len(inputs["input_ids"]) == len(inputs["rows"]) == 17 + 3 + 48 + 9 + 9
+    assert inputs["slots"].shape == (5, 48)
+
+
+def test_an_encoder_that_cannot_be_packed_is_refused(tiny_reranker: Path, make_spec: Any, tmp_path: Path) -> None:
+    """Attention of its own would look at all sequences of a run at once: the comparison finds out."""
+    model = bert()
+    model.set_attn_implementation = lambda name: None
+    with pytest.raises(ModelError, match=r"tiny-reranker: the exported model differs from torch by .*; not accepted"):
+        export_module(model, tiny_reranker / "tokenizer.json", make_spec("reranker"), tmp_path)
