@@ -49,7 +49,7 @@ def test_commands_run(arguments: list[str]) -> None:
 def test_commands_that_need_more_are_spelt_right(arguments: list[str]) -> None:
     """They need a network or files of the reader: every option they name exists."""
     words = [word for word in arguments if re.fullmatch(r"[a-z]+", word)]
-    depth = 2 if words[0] == "models" else 1
+    depth = 2 if words[0] in ("models", "bench") else 1
     told = CliRunner().invoke(app, [*words[:depth], "--help"], env={"COLUMNS": "200"})
     assert told.exit_code == 0
     assert all(option in told.output for option in arguments if option.startswith("--"))

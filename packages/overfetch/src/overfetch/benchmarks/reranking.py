@@ -83,7 +83,8 @@ def compare(
     reader = Reader(folder / "source")
     limit = measure_gemm(reader.config, threads)
     settings = [reader.setting(own_passages(passages, n) if passages else reader.log_normal(n)) for n in sizes]
-    settings.append(settings[0]._replace(clients=clients))
+    if clients > 1:
+        settings.append(settings[0]._replace(clients=clients))
     rows: list[Row] = []
     for done, setting in enumerate(settings):
         chosen = scorers if setting.clients == 1 else {name: scorers[name] for name in (BASELINE, *OURS)}

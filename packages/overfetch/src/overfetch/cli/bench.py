@@ -24,7 +24,7 @@ MODELS = ("minilm-l6", "bge-reranker-base")
 def rerank(
     model: Annotated[str, typer.Option(help=f"Architecture, with random weights: {' or '.join(MODELS)}.")] = MODELS[0],
     candidates: Annotated[str, typer.Option(help="Numbers of passages to read, such as 20,100.")] = "20,100",
-    clients: Annotated[int, typer.Option(min=1, help="Clients at once, at the first of those numbers.")] = 16,
+    clients: Annotated[int, typer.Option(min=1, help="Clients at once, at the first number; 1: none.")] = 16,
     passages: Annotated[
         str | None, typer.Option(help="SITE/COLLECTION or a folder in BEIR layout; by default words at random.")
     ] = None,
