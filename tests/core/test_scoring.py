@@ -1,6 +1,7 @@
 """One scorer for a process: every row reaches its caller, and nobody waits for ever."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -176,6 +177,19 @@ async def test_a_cancelled_task_costs_no_more_runs(scorer: Scorer) -> None:
 def test_a_failing_model_fails_its_request_and_no_other(scorer: Scorer) -> None:
     with pytest.raises(ModelError, match="a model run failed: the graph is on fire"):
         scorer.run(Broken(), [sequence(1), sequence(2)])
+    assert firsts(scorer.run(Echo(), [sequence(3)])) == [3]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_process_has_workers_of_its_own(scorer: Scorer) -> None:
+    """As a server does that loads its application before it forks."""
+    assert firsts(scorer.run(Echo(), [sequence(1)])) == [1]
+    child = os.fork()
+    if child == 0:
+        rows = scorer.run(Echo(), [sequence(2)], deadline=time.monotonic() + 10)
+        os._exit(0 if firsts(rows) == [2] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert firsts(scorer.run(Echo(), [sequence(3)])) == [3]
 
 

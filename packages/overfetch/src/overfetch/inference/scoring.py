@@ -7,6 +7,7 @@ spread over all of them. Short sequences of whatever request share a run up to t
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -65,17 +66,25 @@ class Job(NamedTuple):
     tokens: Tokens
 
 
+_scorers: weakref.WeakSet["Scorer"] = weakref.WeakSet()
+
+
 class Scorer:
     """Safe to share between threads; its workers start with the first sequence."""
 
     def __init__(self, workers: int = 0, capacity: int = CAPACITY) -> None:
         self.workers = workers or os.cpu_count() or 1
         self._capacity = capacity
+        self._closed = False
+        self.start_over()
+        _scorers.add(self)
+
+    def start_over(self) -> None:
+        """As in a process just forked, which has neither the workers nor whoever held the lock."""
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
         self._queue: deque[Job] = deque()
         self._threads: list[threading.Thread] = []
-        self._closed = False
 
     def run(self, model: Runnable, sequences: Iterable[Tokens], deadline: float | None = None) -> list[Vectors | None]:
         """A row for each sequence, in the order given.
@@ -161,3 +170,12 @@ class Scorer:
 def shared_scorer(workers: int) -> Scorer:
     """The one of this process with so many workers; 0: one for each core."""
     return Scorer(workers)
+
+
+def _start_over() -> None:
+    for scorer in _scorers:
+        scorer.start_over()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_over)
