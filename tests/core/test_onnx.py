@@ -175,6 +175,18 @@ def test_threads_share_one_model(reranker: OnnxReranker, embedder: OnnxEmbedder)
     assert all(np.abs(found - vectors).max() < TOLERANCE for found in embedded)
 
 
+def test_1200_calls_of_eight_threads_with_differing_limits(exported_reranker: Path, make_spec: Any) -> None:
+    """Where a shared tokenizer's limit is set for each call, some sequences come back cut at another call's."""
+    rerankers = [OnnxReranker(exported_reranker, make_spec("reranker", max_tokens=n)) for n in (12, 24, 36, 48)]
+    calls = [(rerankers[n % 4], QUERY, ["star " * (n % 60), TEXTS[n % 6]]) for n in range(1200)]
+    alone = [reranker.score(query, passages) for reranker, query, passages in calls]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda call: call[0].score(*call[1:]), calls))
+    assert [scores.truncated_tokens for scores in together] == [scores.truncated_tokens for scores in alone]
+    difference = np.abs(np.array([s.logits for s in together]) - np.array([s.logits for s in alone]))
+    assert difference.max() < TOLERANCE
+
+
 @pytest.mark.parametrize("damage", ["missing", "model.onnx", "tokenizer.json"])
 def test_a_damaged_folder_is_a_model_error(
     damage: str, exported_reranker: Path, make_spec: Any, tmp_path: Path
