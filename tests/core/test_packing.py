@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer
-from tokenizers.processors import TemplateProcessing
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -17,6 +15,7 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
+from overfetch.benchmarks.contenders import tokenizer_of_one_type
 from overfetch.errors import ModelError
 from overfetch.inference.export import Padded, export_module
 from overfetch.inference.interaction import InteractionCrossEncoder
@@ -52,17 +51,6 @@ def nomic() -> Any:
     return NomicBertModel(NomicBertConfig(**SMALL))
 
 
-def of_one_type(folder: Path, target: Path) -> Path:
-    """The tokenizer as XLM-RoBERTa's: query and passage are of the same type."""
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    special = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
-    tokenizer.post_processor = TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS]:0 $A:0 [SEP]:0 $B:0 [SEP]:0", special_tokens=special
-    )
-    tokenizer.save(str(target / "one-type.json"))
-    return target / "one-type.json"
-
-
 def sequences(one_type: bool) -> list[Tokens]:
     draw = np.random.default_rng(7)
     lengths = (17, 3, 48, 9, 9)
@@ -77,7 +65,11 @@ def test_together_and_alone_outputs_are_those_of_torch(
 ) -> None:
     torch.manual_seed(3)
     model = make()
-    tokenizer = of_one_type(tiny_reranker, tmp_path) if make is xlm_roberta else tiny_reranker / "tokenizer.json"
+    tokenizer = tiny_reranker / "tokenizer.json"
+    if make is xlm_roberta:
+        one_type = tokenizer_of_one_type(tokenizer)
+        tokenizer = tmp_path / "one-type.json"
+        one_type.save(str(tokenizer))
     export_module(model, tokenizer, make_spec("reranker"), tmp_path)
     packed, padded = OnnxModel(tmp_path, make_spec("reranker")), Padded(model)
     batch = sequences(one_type=make is xlm_roberta)

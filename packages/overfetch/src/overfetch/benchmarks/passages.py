@@ -37,9 +37,9 @@ def log_normal_passages(tokenizer: Tokenizer, text: str, count: int, extra: int 
 
 def own_passages(target: str, count: int) -> list[str]:
     """As they are chunked, drawn with a fixed seed, from SITE/COLLECTION or a folder in BEIR layout."""
-    site, _, name = target.partition("/")
-    found = as_site(Path(target)) if Path(target).is_dir() else load_site(site)
-    collection = found.collection(name) if not Path(target).is_dir() and name else found.collections[0]
+    folder, (site, _, name) = Path(target), target.partition("/")
+    found = as_site(folder) if folder.is_dir() else load_site(site)
+    collection = found.collection(name) if name and not folder.is_dir() else found.collections[0]
     chunks = [chunk.text for document in collection.read() for chunk in collection.chunk(document)]
     if not chunks:
         raise SettingsError(f"{target} has no passage to read")

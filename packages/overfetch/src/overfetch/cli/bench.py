@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from overfetch.benchmarks import MODELS
 from overfetch.cli.console import Json, ending_errors, output, print_json, progress_bar
 from overfetch.errors import SettingsError
 from overfetch.settings import read_environment
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from overfetch.benchmarks.reranking import Comparison
 
 app = typer.Typer(no_args_is_help=True, help="Comparisons on this machine.")
-
-MODELS = ("minilm-l6", "bge-reranker-base")
 
 
 @app.command("rerank")

@@ -28,21 +28,19 @@ class ScoreCache:
         self._enabled = entries > 0
         self._lock = threading.Lock()
 
-    def find(self, spec: ModelSpec, query: str, passages: Sequence[str]) -> list[Scored | None]:
-        if not self._enabled:
-            return [None] * len(passages)
-        keys = [_key(spec, query, passage) for passage in passages]
+    def find(self, keys: Sequence[Key]) -> list[Scored | None]:
         with self._lock:
             return [self._scores.get(key) for key in keys]
 
-    def keep(self, spec: ModelSpec, query: str, passage: str, scored: Scored) -> None:
+    def keep(self, key: Key, scored: Scored) -> None:
         if self._enabled:
             with self._lock:
-                self._scores[_key(spec, query, passage)] = scored
+                self._scores[key] = scored
 
 
-def _key(spec: ModelSpec, query: str, passage: str) -> Key:
-    return spec.identity, spec.max_tokens, _digest(query), _digest(passage)
+def keys_of(spec: ModelSpec, query: str, passages: Sequence[str]) -> list[Key]:
+    asked = _digest(query)
+    return [(spec.identity, spec.max_tokens, asked, _digest(passage)) for passage in passages]
 
 
 def _digest(text: str) -> bytes:

@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from overfetch.errors import ModelError
-from overfetch.inference.caching import Scored, shared_cache
+from overfetch.inference.caching import Scored, keys_of, shared_cache
 from overfetch.inference.scoring import shared_scorer
 from overfetch.inference.tokenizing import TextTokenizer, Tokens
 from overfetch.protocols import RerankScores, Vectors
@@ -117,12 +117,13 @@ class OnnxReranker:
 
         Raises Overloaded and ModelError.
         """
-        scores = self._cache.find(self.spec, query, passages)
+        keys = keys_of(self.spec, query, passages)
+        scores = self._cache.find(keys)
         missing = [place for place, known in enumerate(scores) if known is None]
         pairs = [self._model.tokenizer.pair(query, passages[place]) for place in missing]
         for place, pair, row in zip(missing, pairs, self._scorer.run(self._model, pairs, deadline), strict=True):
             if row is not None:
                 scores[place] = scored = Scored(float(row[0]), pair.cut)
-                self._cache.keep(self.spec, query, passages[place], scored)
+                self._cache.keep(keys[place], scored)
         read = [known for known in takewhile(lambda known: known is not None, scores) if known is not None]
         return RerankScores([known.logit for known in read], sum(known.cut for known in read))
