@@ -22,6 +22,9 @@ class LateInteraction:
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         self._encoder = AutoModel.from_pretrained(folder).eval()
 
+    def warm_up(self) -> None:
+        self.score("warm up", ["warm up"])
+
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         """As if all vectors were stored: `deadline` cuts nothing short."""
         asking = self._token_vectors(query)

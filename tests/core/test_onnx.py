@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from overfetch.errors import ModelError
-from overfetch.inference.onnx import TOKEN_BUDGET, OnnxEmbedder, OnnxModel, OnnxReranker
+from overfetch.inference.onnx import BUDGETS, TOKEN_BUDGET, OnnxEmbedder, OnnxModel, OnnxReranker
 
 TOLERANCE = 1e-4
 TEXTS = [
@@ -33,6 +33,12 @@ def embedder(exported_embedder: Path, make_spec: Any) -> OnnxEmbedder:
 
 @pytest.fixture(scope="module")
 def reranker(exported_reranker: Path, make_spec: Any) -> OnnxReranker:
+    """As torch reads: cut at the limit."""
+    return OnnxReranker(exported_reranker, make_spec("reranker"), threads=1, windows=False)
+
+
+@pytest.fixture(scope="module")
+def reading_windows(exported_reranker: Path, make_spec: Any) -> OnnxReranker:
     return OnnxReranker(exported_reranker, make_spec("reranker"), threads=1)
 
 
@@ -123,6 +129,52 @@ def test_passages_matter_under_an_overlong_query(reranker: OnnxReranker) -> None
     assert scores.truncated_tokens == 2 * (500 - 24)
 
 
+def test_a_passage_beyond_the_limit_counts_as_its_best_piece(
+    reranker: OnnxReranker, reading_windows: OnnxReranker
+) -> None:
+    long = "weather " * 70 + "the tower falls over the hill" + " rain" * 60
+    pieces = reranker._model.tokenizer.split(QUERY, long)
+    assert len(pieces) >= 4
+    scores = reading_windows.score(QUERY, [TEXTS[0], long, TEXTS[1]])
+    alone = reranker.score(QUERY, [TEXTS[0], *pieces, TEXTS[1]])
+    assert alone.truncated_tokens == scores.truncated_tokens == 0, "every token was read"
+    expected = [alone.logits[0], max(alone.logits[1:-1]), alone.logits[-1]]
+    assert scores.logits == pytest.approx(expected, abs=TOLERANCE)
+    assert scores.logits[1] > reranker.score(QUERY, [long]).logits[0] + TOLERANCE, "what is cut may be what answers"
+
+
+def test_a_passage_read_in_part_at_the_deadline_has_no_score(
+    reading_windows: OnnxReranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "rain " * 200
+    run = OnnxModel.run
+    monkeypatch.setattr(reading_windows._model, "token_budget", 0)
+
+    def slow(model: OnnxModel, batch: Any) -> Any:
+        time.sleep(0.1)
+        return run(model, batch)
+
+    monkeypatch.setattr(OnnxModel, "run", slow)
+    scores = reading_windows.score(QUERY, [TEXTS[0], long], deadline=time.monotonic() + 0.25)
+    assert len(scores.logits) == 1
+
+
+def test_warming_up_chooses_a_length_of_runs_and_changes_no_score(exported_reranker: Path, make_spec: Any) -> None:
+    reranker = OnnxReranker(exported_reranker, make_spec("reranker"), threads=1)
+    before = reranker.score(QUERY, TEXTS).logits
+    reranker.warm_up()
+    assert reranker._model.token_budget in BUDGETS
+    assert reranker.score(QUERY, TEXTS).logits == pytest.approx(before, abs=TOLERANCE)
+
+
+def test_warming_up_chooses_the_fastest_run(exported_reranker: Path, make_spec: Any, monkeypatch: Any) -> None:
+    model = OnnxModel(exported_reranker, make_spec("reranker"))
+    costs = {1: 0.004, 2: 0.004, 5: 0.002, 10: 0.02}  # seconds, by sequences in a run of 48 tokens each
+    monkeypatch.setattr(OnnxModel, "run", lambda self, batch: time.sleep(costs[len(batch)]))
+    model.warm_up()
+    assert model.token_budget == 256
+
+
 def test_a_deadline_in_the_past_scores_nothing(reranker: OnnxReranker) -> None:
     assert reranker.score(QUERY, TEXTS, deadline=time.monotonic() - 1).logits == []
 
@@ -141,8 +193,8 @@ def test_scores_are_remembered_by_what_was_read(
     exported_reranker: Path, make_spec: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = make_spec("reranker")
-    first, second = (OnnxReranker(exported_reranker, spec, threads=1, cached=100) for _ in range(2))
-    fresh = OnnxReranker(exported_reranker, spec, threads=1).score(QUERY, [*TEXTS, "star " * 100])
+    first, second = (OnnxReranker(exported_reranker, spec, threads=1, cached=100, windows=False) for _ in range(2))
+    fresh = OnnxReranker(exported_reranker, spec, threads=1, windows=False).score(QUERY, [*TEXTS, "star " * 100])
     runs: list[int] = []
     run = OnnxModel.run
 
@@ -160,6 +212,8 @@ def test_scores_are_remembered_by_what_was_read(
     other.score(QUERY, TEXTS[:1])
     first.score(QUERY.upper() + "!", TEXTS[:1])
     assert sum(runs) == len(TEXTS) + 4, "another revision and another query are read"
+    whole = OnnxReranker(exported_reranker, spec, threads=1, cached=100)
+    assert whole.score(QUERY, ["star " * 100]).truncated_tokens == 0, "what was cut is no score of the whole"
 
 
 def test_no_passages_no_scores(reranker: OnnxReranker) -> None:
@@ -177,7 +231,8 @@ def test_threads_share_one_model(reranker: OnnxReranker, embedder: OnnxEmbedder)
 
 def test_1200_calls_of_eight_threads_with_differing_limits(exported_reranker: Path, make_spec: Any) -> None:
     """Where a shared tokenizer's limit is set for each call, some sequences come back cut at another call's."""
-    rerankers = [OnnxReranker(exported_reranker, make_spec("reranker", max_tokens=n)) for n in (12, 24, 36, 48)]
+    specs = [make_spec("reranker", max_tokens=limit) for limit in (12, 24, 36, 48)]
+    rerankers = [OnnxReranker(exported_reranker, spec, windows=False) for spec in specs]
     calls = [(rerankers[n % 4], QUERY, ["star " * (n % 60), TEXTS[n % 6]]) for n in range(1200)]
     alone = [reranker.score(query, passages) for reranker, query, passages in calls]
     with ThreadPoolExecutor(8) as pool:

@@ -1,6 +1,7 @@
 """Texts to token ids: nothing is cut without being counted, and threads do not disturb each other."""
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,36 @@ def test_two_limits_do_not_disturb_each_other(tiny_reranker: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         lengths = list(pool.map(lambda n: len((short if n % 2 else long).text("star " * 300).ids), range(400)))
     assert lengths == [302, 8] * 200
+
+
+def test_pieces_of_a_long_passage_hold_every_word_and_fit(tokenizer: TextTokenizer) -> None:
+    words = ["star", "tower", "rain", "hill", "weather", "long"]
+    for length in (1, 10, 41, 42, 43, 44, 90, 400):
+        passage = " ".join(words[(number * number) % 6] for number in range(length))
+        pieces = tokenizer.split("the tower", passage)
+        assert all(tokenizer.pair("the tower", piece).cut == 0 for piece in pieces)
+        assert pieces[0].split()[0] == passage.split()[0]
+        assert passage.endswith(pieces[-1]), "evenly spread to the end"
+        rest = passage
+        for piece in pieces:
+            at = rest.find(piece)
+            assert at >= 0, "in order"
+            rest = rest[at:]
+        read = sum(len(piece.split()) for piece in pieces)
+        assert read >= length
+        assert (len(pieces) == 1) == (length <= LIMIT - SPECIAL_TOKENS - 2)
+
+
+def test_neighbouring_pieces_overlap(tokenizer: TextTokenizer) -> None:
+    passage = " ".join(f"rain{number}" for number in range(60))
+    pieces = tokenizer.split("the", passage)
+    for before, after in pairwise(pieces):
+        assert passage.find(after) < passage.find(before) + len(before)
+
+
+def test_readings_say_whose_they_are(tokenizer: TextTokenizer) -> None:
+    long = "star " * 100
+    whose = [index for index, _ in tokenizer.readings("the tower", ["rain", long, "hill"], windows=True)]
+    assert whose == [0] + [1] * len(tokenizer.split("the tower", long)) + [2]
+    cut = list(tokenizer.readings("the tower", ["rain", long, "hill"], windows=False))
+    assert cut == list(enumerate(tokenizer.pairs("the tower", ["rain", long, "hill"])))

@@ -48,10 +48,10 @@ class Engine:
         self.store.close()
 
     def warm_up(self) -> None:
-        """Loads the models and runs them once, so that the first request is not the slow one."""
-        self.embedder.embed_queries(["warm up"])
+        """Loads the models and runs them, so that the first request is not the slow one."""
+        self.embedder.warm_up()
         for reranker in {*map(self.reranker_of, (c.name for c in self.site.collections))}:
-            reranker.score("warm up", ["warm up"])
+            reranker.warm_up()
 
     def reranker_of(self, collection: str) -> Reranker:
         """The one tuned for that collection, else the profile's."""

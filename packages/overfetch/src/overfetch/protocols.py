@@ -49,6 +49,9 @@ class Embedder(Protocol):
 
     spec: ModelSpec
 
+    def warm_up(self) -> None:
+        """Loads and runs the model, so that the first request is not the slow one."""
+
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """float32 [len(texts), dimension], unit length."""
 
@@ -63,6 +66,9 @@ class Reranker(Protocol):
     """A cross-encoder: reads query and passage jointly."""
 
     spec: ModelSpec
+
+    def warm_up(self) -> None:
+        """Loads and runs the model, so that the first request is not the slow one."""
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         """Scores in the order given until `deadline` (`time.monotonic()` seconds) passes."""

@@ -48,6 +48,9 @@ class FakeEmbedder:
         self.spec = fake_spec("embedder", name, revision)
         self.embedded_passages = 0
 
+    def warm_up(self) -> None:
+        """Nothing is slow the first time."""
+
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         vectors = np.full((len(texts), DIMENSION), 1e-3, dtype=np.float32)
         for row, text in enumerate(texts):
@@ -71,6 +74,9 @@ class FakeReranker:
         self.spec = fake_spec("reranker", "fake-reranker")
         self.failure = failure
         self.seconds = seconds
+
+    def warm_up(self) -> None:
+        """Nothing is slow the first time."""
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         if self.failure is not None:

@@ -122,7 +122,8 @@ def load_reranker(spec: ModelSpec, environment: Environment, report: Report) -> 
 def _on_onnx(folder: Path, spec: ModelSpec, environment: Environment) -> Reranker:
     from overfetch.inference.onnx import OnnxReranker
 
-    return OnnxReranker(folder, spec, environment.threads, environment.cached_scores)
+    windows = environment.long_passages == "windows"
+    return OnnxReranker(folder, spec, environment.threads, environment.cached_scores, windows=windows)
 
 
 def ready_folder(spec: ModelSpec, environment: Environment, report: Report) -> Path:
@@ -152,6 +153,9 @@ class Lazy(Generic[Model]):
 class LazyEmbedder(Lazy[Embedder]):
     """An Embedder that loads on first use."""
 
+    def warm_up(self) -> None:
+        self.model.warm_up()
+
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         return self.model.embed_queries(texts)
 
@@ -164,6 +168,9 @@ class LazyEmbedder(Lazy[Embedder]):
 
 class LazyReranker(Lazy[Reranker]):
     """A Reranker that loads on first use."""
+
+    def warm_up(self) -> None:
+        self.model.warm_up()
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         return self.model.score(query, passages, deadline)

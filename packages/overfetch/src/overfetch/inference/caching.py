@@ -10,7 +10,7 @@ from cachetools import LRUCache
 
 from overfetch.settings import ModelSpec
 
-Key = tuple[str, int, bytes, bytes]
+Key = tuple[str, int, bool, bytes, bytes]
 
 
 class Scored(NamedTuple):
@@ -38,9 +38,9 @@ class ScoreCache:
                 self._scores[key] = scored
 
 
-def keys_of(spec: ModelSpec, query: str, passages: Sequence[str]) -> list[Key]:
+def keys_of(spec: ModelSpec, query: str, passages: Sequence[str], windows: bool) -> list[Key]:
     asked = _digest(query)
-    return [(spec.identity, spec.max_tokens, asked, _digest(passage)) for passage in passages]
+    return [(spec.identity, spec.max_tokens, windows, asked, _digest(passage)) for passage in passages]
 
 
 def _digest(text: str) -> bytes:

@@ -26,6 +26,9 @@ class HubEmbedder:
         # Embedding and counting switch the tokenizer's truncation on and off: one thread at a time.
         self._embedding = threading.Lock()
 
+    def warm_up(self) -> None:
+        self.embed_queries(["warm up"])
+
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         with self._embedding:
             vectors: Vectors = self._model.encode_query(list(texts), normalize_embeddings=True)
@@ -52,6 +55,9 @@ class HubReranker:
         )
         # Scoring and counting switch the tokenizer's truncation on and off: one thread at a time.
         self._scoring = threading.Lock()
+
+    def warm_up(self) -> None:
+        self.score("warm up", ["warm up"])
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         """Small runs in the order given, so that a deadline leaves the best first-stage candidates scored."""

@@ -1,7 +1,8 @@
 """Prepared models on onnxruntime: the default on a CPU. Imports neither torch nor transformers."""
 
-from collections.abc import Sequence
-from itertools import takewhile
+import time
+from collections.abc import Iterator, Sequence
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from overfetch.inference.tokenizing import TextTokenizer, Tokens
 from overfetch.protocols import RerankScores, Vectors
 from overfetch.settings import ModelSpec
 
-TOKEN_BUDGET = 256  # longer runs spend more on attention's padding and on the caches than larger products save
+TOKEN_BUDGET = 256  # until `warm_up` has measured
+BUDGETS = (0, 128, 256, 512)  # beyond, attention's padding and full caches cost more than larger products save
+SAMPLE_TOKENS, SAMPLE_ROUNDS, WORTH_IT = 64, 3, 0.97
 SLICE = 64
 SLOWER = ["SkipLayerNormFusion"]  # its kernel takes five times what addition and normalisation take
 
@@ -26,7 +29,8 @@ class OnnxModel:
 
     def __init__(self, folder: Path, spec: ModelSpec) -> None:
         # int8 products scale what they read by the whole run: each sequence alone, or its score would hang on others.
-        self.token_budget = TOKEN_BUDGET if spec.precision == "fp32" else 0
+        self._budgets = BUDGETS if spec.precision == "fp32" else (0,)
+        self.token_budget = TOKEN_BUDGET if TOKEN_BUDGET in self._budgets else 0
         try:
             self._session = onnxruntime.InferenceSession(
                 str(folder / "model.onnx"),
@@ -42,6 +46,20 @@ class OnnxModel:
         """float32 [len(batch), outputs]."""
         outputs: Vectors = self._session.run(None, lay_out(batch))[0]
         return outputs
+
+    def warm_up(self) -> None:
+        """Measures how long runs should be: what is best for one model and processor is not for another."""
+        length = min(SAMPLE_TOKENS, self.tokenizer.max_tokens)
+        sample = [Tokens([1] * length, [0] * length, 0)]
+        runs = {budget: sample * max(1, budget // length) for budget in self._budgets}
+        seconds = dict.fromkeys(runs, float("inf"))  # for a sequence
+        for _ in range(SAMPLE_ROUNDS):
+            for budget, run in runs.items():
+                began = time.perf_counter()
+                self.run(run)
+                seconds[budget] = min(seconds[budget], (time.perf_counter() - began) / len(run))
+        # The shortest of those that are as good: the shorter the runs, the less a deadline or the last of them waits.
+        self.token_budget = next(b for b, spent in seconds.items() if spent * WORTH_IT <= min(seconds.values()))
 
 
 def session_options(threads: int) -> Any:
@@ -81,6 +99,9 @@ class OnnxEmbedder:
         self._model = OnnxModel(folder, spec)
         self._scorer = shared_scorer(threads)
 
+    def warm_up(self) -> None:
+        self._model.warm_up()
+
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         return self._embed([self.spec.query_prefix + text for text in texts])
 
@@ -91,39 +112,66 @@ class OnnxEmbedder:
         return sum(self._model.tokenizer.text(self.spec.passage_prefix + passage).cut for passage in passages)
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
-        """A slice at a time, so that whoever asks meanwhile waits for a slice only."""
+        """A slice at a time, so that whoever asks meanwhile waits for a slice only; its longest first."""
         vectors = np.zeros((len(texts), self.spec.dimension or 0), dtype=np.float32)
         for start in range(0, len(texts), SLICE):
-            tokens = [self._model.tokenizer.text(text) for text in texts[start : start + SLICE]]
-            order = sorted(range(len(tokens)), key=lambda i: len(tokens[i].ids))
-            rows = self._scorer.run(self._model, [tokens[i] for i in order])
+            order = sorted(range(start, min(start + SLICE, len(texts))), key=lambda i: -len(texts[i]))
+            rows = self._scorer.run(self._model, (self._model.tokenizer.text(texts[i]) for i in order))
             if any(row is None for row in rows):
                 raise ModelError(f"{self.spec.name}: whoever asked has left")
-            vectors[[start + i for i in order]] = rows
+            vectors[order] = rows
         return vectors
 
 
 class OnnxReranker:
-    """A prepared cross-encoder; remembers the last `cached` scores."""
+    """A prepared cross-encoder; remembers the last `cached` scores.
 
-    def __init__(self, folder: Path, spec: ModelSpec, threads: int = 0, cached: int = 0) -> None:
+    With `windows` it reads a passage beyond its limit in overlapping pieces, of which the best counts (MaxP, Dai &
+    Callan 2019); without, it cuts the passage and counts what it cut.
+    """
+
+    def __init__(
+        self, folder: Path, spec: ModelSpec, threads: int = 0, cached: int = 0, *, windows: bool = True
+    ) -> None:
         self.spec = spec
+        self.windows = windows
         self._model = OnnxModel(folder, spec)
         self._scorer = shared_scorer(threads)
         self._cache = shared_cache(cached)
+
+    def warm_up(self) -> None:
+        self._model.warm_up()
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         """Scores in the order given, so that a deadline leaves the best first-stage candidates scored.
 
         Raises Overloaded and ModelError.
         """
-        keys = keys_of(self.spec, query, passages)
+        keys = keys_of(self.spec, query, passages, self.windows)
         scores = self._cache.find(keys)
         missing = [place for place, known in enumerate(scores) if known is None]
-        pairs = [self._model.tokenizer.pair(query, passages[place]) for place in missing]
-        for place, pair, row in zip(missing, pairs, self._scorer.run(self._model, pairs, deadline), strict=True):
-            if row is not None:
-                scores[place] = scored = Scored(float(row[0]), pair.cut)
-                self._cache.keep(keys[place], scored)
+        if deadline is None:  # the longest first, so that none is waited for at the end
+            missing.sort(key=lambda place: -len(passages[place]))
+        for place, scored in self._read(query, passages, missing, deadline):
+            scores[place] = scored
+            self._cache.keep(keys[place], scored)
         read = [known for known in takewhile(lambda known: known is not None, scores) if known is not None]
         return RerankScores([known.logit for known in read], sum(known.cut for known in read))
+
+    def _read(
+        self, query: str, passages: Sequence[str], places: Sequence[int], deadline: float | None
+    ) -> Iterator[tuple[int, Scored]]:
+        """The places that were read whole in time."""
+        owners: list[tuple[int, int]] = []
+
+        def tokenised() -> Iterator[Tokens]:
+            """One after the other, while the first are read already."""
+            for index, tokens in self._model.tokenizer.readings(query, [passages[p] for p in places], self.windows):
+                owners.append((places[index], tokens.cut))
+                yield tokens
+
+        rows = self._scorer.run(self._model, tokenised(), deadline)
+        for place, pieces in groupby(zip(owners, rows, strict=True), key=lambda piece: piece[0][0]):
+            logits, cuts = zip(*((row, cut) for (_, cut), row in pieces), strict=True)
+            if all(row is not None for row in logits):
+                yield place, Scored(max(float(row[0]) for row in logits), max(cuts))

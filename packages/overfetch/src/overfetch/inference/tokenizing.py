@@ -5,10 +5,15 @@ A fast tokenizer whose truncation settings change between calls is not safe to s
 cutting is done here.
 """
 
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from tokenizers import Encoding, Tokenizer
+
+OVERLAP = 64  # tokens that neighbouring windows share: two or three sentences
+SPARE = 4  # a window that starts inside a word may have more tokens than the passage had there
 
 
 class Tokens(NamedTuple):
@@ -33,9 +38,34 @@ class TextTokenizer:
 
     def pair(self, query: str, passage: str) -> Tokens:
         """Query and passage in one sequence; the passage is cut, and a query only beyond half the limit."""
+        return next(self.pairs(query, [passage]))
+
+    def pairs(self, query: str, passages: Iterable[str]) -> Iterator[Tokens]:
+        """`pair` with each of the passages, read when asked for."""
         shortened, cut = self.shorten_query(query)
-        tokens = self._fit(self._tokenizer.encode(shortened, passage))
-        return tokens._replace(cut=tokens.cut + cut)
+        for passage in passages:
+            tokens = self._fit(self._tokenizer.encode(shortened, passage))
+            yield tokens._replace(cut=tokens.cut + cut)
+
+    def readings(self, query: str, passages: Sequence[str], windows: bool) -> Iterator[tuple[int, Tokens]]:
+        """Which passage, and a sequence to read of it: `pair`, or with `windows` several where that would cut it."""
+        for index, (passage, tokens) in enumerate(zip(passages, self.pairs(query, passages), strict=True)):
+            pieces = self.pairs(query, self.split(query, passage)) if windows and tokens.cut else [tokens]
+            yield from ((index, piece) for piece in pieces)
+
+    def split(self, query: str, passage: str) -> list[str]:
+        """The passage whole where it fits beside the query, else overlapping pieces that do, evenly spread."""
+        encoding = self._tokenizer.encode(passage, add_special_tokens=False)
+        special = self._tokenizer.num_special_tokens_to_add(is_pair=True)
+        asked = len(self._tokenizer.encode(self.shorten_query(query)[0], add_special_tokens=False).ids)
+        total, room = len(encoding.ids), self.max_tokens - special - asked
+        if total <= room:
+            return [passage]
+        room = max(1, room - SPARE)
+        overlap = min(OVERLAP, room // 4)
+        last = math.ceil((total - overlap) / (room - overlap)) - 1
+        starts = [round(number * (total - room) / last) for number in range(last + 1)]
+        return [passage[encoding.offsets[s][0] : encoding.offsets[s + room - 1][1]] for s in starts]
 
     def shorten_query(self, query: str) -> tuple[str, int]:
         """At most half the limit, so that a passage always has room; and how many tokens that cut."""
