@@ -122,7 +122,7 @@ class TestBadInput:
             read_tuned(tmp_path)
 
 
-def test_a_model_restored_from_its_int8_graph_scores_as_the_graph_does() -> None:
+def test_a_model_restored_from_its_compact_graph_scores_as_the_graph_does() -> None:
     from overfetch.inference.restoring import restore
     from overfetch.inference.tokenizing import TextTokenizer
     from overfetch.tuning.training import Trainee
@@ -133,5 +133,4 @@ def test_a_model_restored_from_its_int8_graph_scores_as_the_graph_does() -> None
     passages = ["The tower falls.", "Pin the model to a commit, so that results can be repeated.", "Rain. " * 50]
     served = OnnxReranker(base, spec).score("how do I pin a model", passages).logits
     restored = trainee.logits([("how do I pin a model", passage) for passage in passages]).tolist()
-    assert np.argsort(restored).tolist() == np.argsort(served).tolist()
-    assert np.abs(np.subtract(restored, served)).max() < 1.5
+    assert restored == pytest.approx(served, abs=1e-3)

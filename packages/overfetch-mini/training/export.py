@@ -15,7 +15,7 @@ from typing import Any
 from train import BASE, load, parse_layers
 
 from overfetch.inference.checksums import sha256
-from overfetch.inference.quantising import export_exact, export_int8
+from overfetch.inference.quantising import export_compact, export_exact
 from overfetch.settings import read_models
 
 PACKAGE = Path(__file__).parent.parent / "src/overfetch_mini"
@@ -40,7 +40,7 @@ def main() -> None:
     model, tokenizer = average(options.run, options.layers, options.share), BASE / "tokenizer.json"
     target = PACKAGE / spec.folder
     export_exact(model, tokenizer, spec, options.exact)
-    export_int8(model, tokenizer, spec, target)
+    export_compact(model, tokenizer, spec, target)
     for path in sorted(target.iterdir()):
         print(f'"{path.name}" = "{sha256(path)}"  # {path.stat().st_size / 1e6:.1f} MB')
 

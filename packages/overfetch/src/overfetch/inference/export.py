@@ -7,12 +7,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import onnx
 import torch
 from transformers import AutoModel, AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
 from overfetch.errors import ModelError
+from overfetch.inference.graphs import attend_unmasked_alone, strip_traces
 from overfetch.inference.onnx import OnnxModel, lay_out
 from overfetch.inference.packing import INPUTS, PackedModel, mean_vector
 from overfetch.inference.tokenizing import Tokens
@@ -62,6 +62,7 @@ def export_module(model: Any, tokenizer: Path, spec: ModelSpec, target: Path) ->
             dynamic_shapes=shapes,
         )
     strip_traces(target / "model.onnx")
+    attend_unmasked_alone(target / "model.onnx")
     difference = _largest_difference(Padded(model), OnnxModel(target, spec))
     if difference > MAX_DIFFERENCE:
         raise ModelError(f"{spec.name}: the exported model differs from torch by {difference:.2g}; not accepted")
@@ -70,16 +71,6 @@ def export_module(model: Any, tokenizer: Path, spec: ModelSpec, target: Path) ->
 def _size(model: Any) -> int:
     """Bytes of its parameters and buffers."""
     return sum(t.numel() * t.element_size() for t in [*model.parameters(), *model.buffers()])
-
-
-def strip_traces(path: Path) -> None:
-    """Removes what the exporter notes about its source: stack traces that name folders of this machine."""
-    model = onnx.load(path, load_external_data=False)
-    graph = model.graph
-    for noted in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        del noted.metadata_props[:]
-        noted.doc_string = ""
-    onnx.save(model, path)
 
 
 def load_model(source: Path, spec: ModelSpec) -> Any:

@@ -12,6 +12,7 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from overfetch.inference.export import export_module, load_model
+from overfetch.inference.graphs import keep_in_int8, replace
 from overfetch.settings import ModelSpec
 
 
@@ -51,8 +52,7 @@ def export_int8(model: Any, tokenizer: Path, spec: ModelSpec, target: Path) -> N
     Seven bits of the eight, since eight overflow on processors without VNNI. The products that end each feed-forward
     block stay in float32: what they read spreads too far for one scale, and made much of the error.
     """
-    embeddings = model.get_input_embeddings()
-    model.set_input_embeddings(RowQuantised(embeddings.weight.data))
+    _round_embeddings(model)
     export_exact(model, tokenizer, spec, target)
     with tempfile.TemporaryDirectory() as folder:
         graph, quantised = target / "model.onnx", Path(folder, "int8.onnx")
@@ -66,7 +66,21 @@ def export_int8(model: Any, tokenizer: Path, spec: ModelSpec, target: Path) -> N
                 op_types_to_quantize=["MatMul"],
                 nodes_to_exclude=_feed_forward_ends(graph, model.config),
             )
-        graph.write_bytes(quantised.read_bytes())
+        replace(onnx.load(quantised), graph)
+
+
+def export_compact(model: Any, tokenizer: Path, spec: ModelSpec, target: Path) -> None:
+    """The same files with exact products of rounded weights; changes `model` as `export_int8` does.
+
+    A quarter of the bytes, and less is lost than by int8 products, which round what they read too.
+    """
+    _round_embeddings(model)
+    export_exact(model, tokenizer, spec, target)
+    keep_in_int8(target / "model.onnx")
+
+
+def _round_embeddings(model: Any) -> None:
+    model.set_input_embeddings(RowQuantised(model.get_input_embeddings().weight.data))
 
 
 @contextmanager

@@ -12,17 +12,18 @@ from onnx import numpy_helper
 from transformers import AutoModelForSequenceClassification, BertConfig
 
 from overfetch.errors import ModelError
+from overfetch.inference.graphs import QUANTIZED, SCALE
 from overfetch.inference.interaction import InteractionCrossEncoder
 from overfetch.inference.preparing import SOURCE
 from overfetch.settings import ModelSpec
 
-MODEL, TRANSPOSED = "model.", "_Transposed"  # what the export puts before a parameter's name, and after a matrix's
+MODEL = "model."  # what the export puts before a parameter's name
 
 Arrays = dict[str, NDArray[Any]]
 
 
 def restore(folder: Path, spec: ModelSpec) -> Any:
-    """The classifier of a prepared folder: as the hub has it, or out of a graph of `export_int8`.
+    """The classifier of a prepared folder: as the hub has it, or out of a graph of `export_compact`.
 
     Raises ModelError where the graph is none of ours.
     """
@@ -39,26 +40,16 @@ def restore(folder: Path, spec: ModelSpec) -> Any:
 
 
 def _weights(graph: Any) -> dict[str, torch.Tensor]:
-    """Parameters by their names in torch: small ones as they are, matrices and the embedding table dequantised."""
+    """Parameters by their names in torch; matrices and the embedding table dequantised."""
     arrays: Arrays = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
-    found = {"bert.embeddings.word_embeddings.weight": _embedding_table(arrays)}
-    for name in arrays:
-        parameter, mark, kind = name.removeprefix(MODEL).partition(TRANSPOSED)
-        if mark and kind in ("", "_quantized"):
-            found[parameter] = _matrix(arrays, name).T
-        elif name.startswith(MODEL) and not mark:
-            found[parameter] = arrays[name]
+    found: Arrays = {"bert.embeddings.word_embeddings.weight": _embedding_table(arrays)}
+    for name, values in arrays.items():
+        parameter, matrix, _ = name.removeprefix(MODEL).partition(QUANTIZED)
+        if matrix:
+            found[parameter] = values.astype(np.float32) * arrays[f"{MODEL}{parameter}{SCALE}"]
+        elif name.startswith(MODEL) and not name.endswith(SCALE):
+            found[parameter] = values
     return {name: torch.tensor(values) for name, values in found.items()}
-
-
-def _matrix(arrays: Arrays, name: str) -> NDArray[Any]:
-    """The matrix of that name, times its scales where it is int8."""
-    exact, mark, _ = name.partition("_quantized")
-    if not mark:
-        return arrays[name]
-    zero = arrays[f"{exact}_zero_point"].astype(np.float32)
-    dequantised: NDArray[np.float32] = (arrays[name].astype(np.float32) - zero) * arrays[f"{exact}_scale"]
-    return dequantised
 
 
 def _embedding_table(arrays: Arrays) -> NDArray[np.float32]:

@@ -1,0 +1,93 @@
+"""What is done to an exported graph: no traces of this machine, no masks where nothing is masked, small files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+INT8 = 127
+QUANTIZED, SCALE = "_quantized", "_scale"
+
+
+def strip_traces(path: Path) -> None:
+    """Removes what the exporter notes about its source: stack traces that name folders of this machine."""
+    model = onnx.load(path, load_external_data=False)
+    graph = model.graph
+    for noted in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del noted.metadata_props[:]
+        noted.doc_string = ""
+    onnx.save(model, path)
+
+
+def attend_unmasked_alone(path: Path) -> None:
+    """A sequence that runs alone has no padding to mask, and without a mask onnxruntime's kernel is the one that never
+    holds a matrix of tokens by tokens: of 8,192 tokens that would be 256 MiB for each head.
+    """
+    model = onnx.load(path, load_external_data=False)
+    graph = model.graph
+    graph.initializer.append(helper.make_tensor("one", TensorProto.INT64, [], [1]))
+    nodes = [
+        helper.make_node("Size", ["lengths"], ["sequences"]),
+        helper.make_node("Equal", ["sequences", "one"], ["alone"]),
+    ]
+    for node in graph.node:
+        nodes.append(_chosen(node) if node.op_type == "MultiHeadAttention" else node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.save(model, path)
+
+
+def _chosen(node: Any) -> Any:
+    branches = {"then_branch": _branch(node, node.input[:3]), "else_branch": _branch(node, node.input)}
+    return helper.make_node("If", ["alone"], list(node.output), name=f"{node.name}_chosen", **branches)
+
+
+def _branch(node: Any, inputs: Any) -> Any:
+    own = onnx.NodeProto()
+    own.CopyFrom(node)
+    del own.input[:]
+    own.input.extend(inputs)
+    own.output[0] += f"_of_{len(inputs)}"
+    return helper.make_graph(
+        [own], own.output[0], [], [helper.make_tensor_value_info(own.output[0], TensorProto.FLOAT, None)]
+    )
+
+
+def keep_in_int8(path: Path) -> None:
+    """The matrices of the linear layers as int8 with a scale for each output, a quarter of their bytes.
+
+    onnxruntime makes them float32 again when it loads the file: products are exact, only the weights are rounded.
+    """
+    model = onnx.load(path)
+    graph = model.graph
+    tensors = {entry.name: entry for entry in graph.initializer}
+    products = {node.input[1]: node for node in graph.node if node.op_type == "Gemm" and node.input[1] in tensors}
+    restored = []
+    for name, product in products.items():
+        is_transposed = any(a.name == "transB" and a.i for a in product.attribute)
+        rounded, scale = _round(numpy_helper.to_array(tensors[name]), axis=1 if is_transposed else 0)
+        graph.initializer.remove(tensors[name])
+        graph.initializer.append(numpy_helper.from_array(rounded, name + QUANTIZED))
+        graph.initializer.append(numpy_helper.from_array(scale, name + SCALE))
+        restored.append(helper.make_node("Cast", [name + QUANTIZED], [f"{name}_cast"], to=TensorProto.FLOAT))
+        restored.append(helper.make_node("Mul", [f"{name}_cast", name + SCALE], [name]))
+    nodes = [*restored, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    replace(model, path)
+
+
+def _round(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """int8, and what to multiply it by; one scale for all along the axis."""
+    scale = np.maximum(np.abs(weight).max(axis=axis, keepdims=True), 1e-8).astype(np.float32) / INT8
+    return np.round(weight / scale).astype(np.int8), scale
+
+
+def replace(model: Any, path: Path) -> None:
+    """One file in the place of a graph that may have kept its weights in others, which nothing refers to any more."""
+    onnx.save(model, path)
+    for stale in path.parent.glob(f"{path.name}.*"):
+        stale.unlink()
