@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from overfetch.errors import ModelError
+from overfetch.inference.caching import ScoreCache
 from overfetch.inference.onnx import BUDGETS, TOKEN_BUDGET, OnnxEmbedder, OnnxModel, OnnxReranker
 
 TOLERANCE = 1e-4
@@ -192,8 +193,8 @@ def test_int8_scores_do_not_hang_on_what_else_is_read(exported_int8: Path, make_
 def test_scores_are_remembered_by_what_was_read(
     exported_reranker: Path, make_spec: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = make_spec("reranker")
-    first, second = (OnnxReranker(exported_reranker, spec, threads=1, cached=100, windows=False) for _ in range(2))
+    spec, cache = make_spec("reranker"), ScoreCache(100)
+    first, second = (OnnxReranker(exported_reranker, spec, threads=1, cache=cache, windows=False) for _ in range(2))
     fresh = OnnxReranker(exported_reranker, spec, threads=1, windows=False).score(QUERY, [*TEXTS, "star " * 100])
     runs: list[int] = []
     run = OnnxModel.run
@@ -208,11 +209,11 @@ def test_scores_are_remembered_by_what_was_read(
     assert sum(runs) == len(TEXTS) + 1, "the second engine of a process reads nothing twice"
     assert first.score(QUERY, [TEXTS[0], "a new star"]).logits[0] == fresh.logits[0]
     assert sum(runs) == len(TEXTS) + 2
-    other = OnnxReranker(exported_reranker, make_spec("reranker", revision="another"), threads=1, cached=100)
+    other = OnnxReranker(exported_reranker, make_spec("reranker", revision="another"), threads=1, cache=cache)
     other.score(QUERY, TEXTS[:1])
     first.score(QUERY.upper() + "!", TEXTS[:1])
     assert sum(runs) == len(TEXTS) + 4, "another revision and another query are read"
-    whole = OnnxReranker(exported_reranker, spec, threads=1, cached=100)
+    whole = OnnxReranker(exported_reranker, spec, threads=1, cache=cache)
     assert whole.score(QUERY, ["star " * 100]).truncated_tokens == 0, "what was cut is no score of the whole"
 
 

@@ -103,6 +103,7 @@ class Environment(BaseSettings):
     threads: int = Field(default=0, ge=0)
     backend: Literal["auto", "onnx", "torch"] = "auto"
     cached_scores: int = Field(default=20_000, ge=0)
+    scores_file: Path | None = None
     long_passages: Literal["windows", "cut"] = "windows"
     lm: str | None = None
     lm_api_base: str | None = None

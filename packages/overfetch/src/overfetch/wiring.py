@@ -9,6 +9,7 @@ from overfetch.answering import LanguageModel
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
 from overfetch.evaluation.collections import as_site
+from overfetch.inference.caching import shared_cache
 from overfetch.inference.preparing import SOURCE, Report, prepare, prepared_folder, require_intact
 from overfetch.protocols import Embedder, Reranker, RerankScores, Store, Vectors
 from overfetch.settings import Environment, ModelSpec, Profile, find_profile, read_environment
@@ -122,8 +123,8 @@ def load_reranker(spec: ModelSpec, environment: Environment, report: Report) -> 
 def _on_onnx(folder: Path, spec: ModelSpec, environment: Environment) -> Reranker:
     from overfetch.inference.onnx import OnnxReranker
 
-    windows = environment.long_passages == "windows"
-    return OnnxReranker(folder, spec, environment.threads, environment.cached_scores, windows=windows)
+    remembered = shared_cache(environment.cached_scores, environment.scores_file)
+    return OnnxReranker(folder, spec, environment.threads, remembered, windows=environment.long_passages == "windows")
 
 
 def ready_folder(spec: ModelSpec, environment: Environment, report: Report) -> Path:

@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 
 from overfetch.errors import SettingsError
 from overfetch.evaluation.collections import as_site
+from overfetch.indexing import to_passages
 from overfetch.sites import load_site
 
 MEAN_TOKENS, SPREAD, SEED = 137, 0.6, 7  # of the logarithm; twenty such pairs are 2,742 tokens, the longest about 335
@@ -36,14 +37,14 @@ def log_normal_passages(tokenizer: Tokenizer, text: str, count: int, extra: int 
 
 
 def own_passages(target: str, count: int) -> list[str]:
-    """As they are chunked, drawn with a fixed seed, from SITE/COLLECTION or a folder in BEIR layout."""
+    """As rerankers read them, drawn with a fixed seed, from SITE/COLLECTION or a folder in BEIR layout."""
     folder, (site, _, name) = Path(target), target.partition("/")
     found = as_site(folder) if folder.is_dir() else load_site(site)
     collection = found.collection(name) if name and not folder.is_dir() else found.collections[0]
-    chunks = [chunk.text for document in collection.read() for chunk in collection.chunk(document)]
-    if not chunks:
+    readings = [passage.reading for document in collection.read() for passage in to_passages(collection, document)]
+    if not readings:
         raise SettingsError(f"{target} has no passage to read")
-    return random.Random(SEED).choices(chunks, k=count)
+    return random.Random(SEED).choices(readings, k=count)
 
 
 def generated_text(tokenizer: Tokenizer) -> str:

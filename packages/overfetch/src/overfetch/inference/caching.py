@@ -1,14 +1,28 @@
-"""Scores that were computed before, in memory: a reworded page costs one run, a repeated question none."""
+"""Scores that were computed before: a reworded page costs one run, a repeated question none.
 
+In memory, and where a file is named also there, for all processes that name it.
+"""
+
+import logging
+import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import cache
 from hashlib import blake2b
+from pathlib import Path
 from typing import NamedTuple
 
 from cachetools import LRUCache
 
 from overfetch.settings import ModelSpec
+
+log = logging.getLogger(__name__)
+
+FILE_ENTRIES = 1_000_000  # some 60 MB; the oldest go first
+PATIENCE_S = 1.0  # for another process that writes
+MAKE = "CREATE TABLE IF NOT EXISTS scores (key BLOB UNIQUE, logit REAL, cut INTEGER)"
+BOUND = "DELETE FROM scores WHERE rowid <= (SELECT max(rowid) FROM scores) - ?"
 
 Key = tuple[str, int, bool, bytes, bytes]
 
@@ -20,22 +34,71 @@ class Scored(NamedTuple):
     cut: int
 
 
+Scores = Mapping[Key, Scored]
+
+
 class ScoreCache:
     """The scores used last, by model, its limit, and what query and passage say. Safe to share between threads."""
 
-    def __init__(self, entries: int) -> None:
+    def __init__(self, entries: int, file: "ScoreFile | None" = None) -> None:
         self._scores: LRUCache[Key, Scored] = LRUCache(max(1, entries))
         self._enabled = entries > 0
+        self._file = file
         self._lock = threading.Lock()
 
     def find(self, keys: Sequence[Key]) -> list[Scored | None]:
         with self._lock:
-            return [self._scores.get(key) for key in keys]
+            known = {key: self._scores.get(key) for key in keys}
+        missing = [key for key, scored in known.items() if scored is None]
+        if self._file is not None and missing:
+            known |= self._file.find(missing)
+        return [known[key] for key in keys]
 
-    def keep(self, key: Key, scored: Scored) -> None:
+    def keep(self, scores: Scores) -> None:
         if self._enabled:
             with self._lock:
-                self._scores[key] = scored
+                self._scores.update(scores)
+        if self._file is not None and scores:
+            self._file.keep(scores)
+
+
+class ScoreFile:
+    """Scores in a file of SQLite; a file that fails costs runs, never an answer.
+
+    Each call opens it anew, a tenth of a millisecond: nothing is shared between threads or with forked processes.
+    """
+
+    def __init__(self, path: Path, entries: int = FILE_ENTRIES) -> None:
+        self.path = path
+        self._entries = entries
+
+    def find(self, keys: Sequence[Key]) -> Scores:
+        by_digest = {_digest(repr(key)): key for key in keys}
+        places = ",".join("?" * len(by_digest))
+        query = f"SELECT key, logit, cut FROM scores WHERE key IN ({places})"
+        try:
+            with closing(self._open()) as file:
+                found = file.execute(query, list(by_digest)).fetchall()
+        except (sqlite3.Error, OSError) as error:
+            log.warning("no remembered scores from %s: %s", self.path, error)
+            return {}
+        return {by_digest[digest]: Scored(logit, cut) for digest, logit, cut in found}
+
+    def keep(self, scores: Scores) -> None:
+        rows = [(_digest(repr(key)), scored.logit, scored.cut) for key, scored in scores.items()]
+        try:
+            with closing(self._open()) as file, file:
+                file.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?)", rows)
+                file.execute(BOUND, [self._entries])
+        except (sqlite3.Error, OSError) as error:
+            log.warning("scores are not remembered in %s: %s", self.path, error)
+
+    def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = sqlite3.connect(self.path, timeout=PATIENCE_S)
+        file.execute("PRAGMA journal_mode=WAL")
+        file.execute(MAKE)
+        return file
 
 
 def keys_of(spec: ModelSpec, query: str, passages: Sequence[str], windows: bool) -> list[Key]:
@@ -48,6 +111,6 @@ def _digest(text: str) -> bytes:
 
 
 @cache
-def shared_cache(entries: int) -> ScoreCache:
-    """The one of this process with room for so many scores."""
-    return ScoreCache(entries)
+def shared_cache(entries: int, file: Path | None) -> ScoreCache:
+    """The one of this process with room for so many scores, and that file."""
+    return ScoreCache(entries, None if file is None else ScoreFile(file))

@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from overfetch.errors import ModelError
-from overfetch.inference.caching import Scored, keys_of, shared_cache
+from overfetch.inference.caching import ScoreCache, Scored, keys_of
 from overfetch.inference.scoring import shared_scorer
 from overfetch.inference.tokenizing import TextTokenizer, Tokens
 from overfetch.protocols import RerankScores, Vectors
@@ -124,20 +124,20 @@ class OnnxEmbedder:
 
 
 class OnnxReranker:
-    """A prepared cross-encoder; remembers the last `cached` scores.
+    """A prepared cross-encoder; remembers scores in `cache`.
 
     With `windows` it reads a passage beyond its limit in overlapping pieces, of which the best counts (MaxP, Dai &
     Callan 2019); without, it cuts the passage and counts what it cut.
     """
 
     def __init__(
-        self, folder: Path, spec: ModelSpec, threads: int = 0, cached: int = 0, *, windows: bool = True
+        self, folder: Path, spec: ModelSpec, threads: int = 0, cache: ScoreCache | None = None, *, windows: bool = True
     ) -> None:
         self.spec = spec
         self.windows = windows
         self._model = OnnxModel(folder, spec)
         self._scorer = shared_scorer(threads)
-        self._cache = shared_cache(cached)
+        self._cache = cache or ScoreCache(0)
 
     def warm_up(self) -> None:
         self._model.warm_up()
@@ -152,9 +152,10 @@ class OnnxReranker:
         missing = [place for place, known in enumerate(scores) if known is None]
         if deadline is None:  # the longest first, so that none is waited for at the end
             missing.sort(key=lambda place: -len(passages[place]))
-        for place, scored in self._read(query, passages, missing, deadline):
+        found = dict(self._read(query, passages, missing, deadline))
+        for place, scored in found.items():
             scores[place] = scored
-            self._cache.keep(keys[place], scored)
+        self._cache.keep({keys[place]: scored for place, scored in found.items()})
         read = [known for known in takewhile(lambda known: known is not None, scores) if known is not None]
         return RerankScores([known.logit for known in read], sum(known.cut for known in read))
 
