@@ -7,7 +7,17 @@ from statistics import fmean, stdev
 import pytest
 
 from overfetch.errors import CollectionMissing, ModelError
-from overfetch.filters import AnyOf, Condition, DateRange, FullText, NumberRange, Schema, parse_condition, parse_date
+from overfetch.filters import (
+    AnyOf,
+    Condition,
+    DateRange,
+    FullText,
+    NumberRange,
+    Schema,
+    comparable,
+    parse_condition,
+    parse_date,
+)
 from overfetch.indexing import encode
 from overfetch.protocols import EncodedQuery, Store
 from overfetch.provenance import Provenance
@@ -37,6 +47,10 @@ def passage(name: str, text: str, **metadata: MetadataValue) -> Passage:
     return Passage.of(document, 0, Chunk(breadcrumb=f"Guide > {name}", text=text))
 
 
+def filterable(passages: Sequence[Passage], schema: Schema) -> list[Passage]:
+    return [p.model_copy(update={"filters": comparable(p.metadata, schema)}) for p in passages]
+
+
 def provenance(source: str = "corpus.jsonl") -> Provenance:
     return Provenance.of(FakeEmbedder().spec, "contract/1", source)
 
@@ -52,7 +66,7 @@ def write(
     source: str = "corpus.jsonl",
 ) -> None:
     with store.write(collection, provenance(source), schema, rebuild=rebuild) as writer:
-        writer.upsert(encode(passages, FakeEmbedder()))
+        writer.upsert(encode(filterable(passages, schema), FakeEmbedder()))
         writer.delete([p.id for p in delete])
 
 
@@ -280,7 +294,7 @@ class TestSearch:
         assert [c.score for c in found] == pytest.approx([1 / 60, 1 / 61, 1 / 62], abs=1e-6)
 
     def test_a_filter_holds_in_both_lists(self, store: Store, collection: str, encode_query: EncodeQuery) -> None:
-        write(store, collection, CORPUS)
+        write(store, collection, CORPUS, schema=SCHEMA)
         only = [AnyOf(field="kind", values=("event",))]
         for settings in (EVERYTHING, DENSE):
             assert names_of(store.search(collection, encode_query("bitcoin halving"), only, settings)) == ["merge"]

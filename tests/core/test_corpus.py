@@ -9,6 +9,7 @@ import pytest
 from overfetch.corpus import FieldMap, read_documents
 from overfetch.engine import Engine
 from overfetch.errors import CorpusError
+from overfetch.filters import Schema
 from overfetch.protocols import Vectors
 from overfetch.sites import load_site
 from overfetch.stores.edge import EdgeStore
@@ -19,6 +20,7 @@ FIELDS = FieldMap(
     id=("_id", "id"),
     metadata={"kind": ("kind",), "tags": ("tags",), "updated": ("updated", "date"), "number": ("number",)},
 )
+UPDATED: Schema = {"updated": "date"}
 PAGE = "---\ntitle: Ruff\nkind: tool\n---\n\n# Ruff\n\nA linter.\n"
 RECORD = {"_id": "a", "title": "A", "text": "alpha"}
 
@@ -33,9 +35,9 @@ def write_lines(path: Path, *records: object) -> Path:
     return write(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
-def refusal(source: Path, fields: FieldMap = FIELDS, dates: frozenset[str] = frozenset({"updated"})) -> str:
+def refusal(source: Path, fields: FieldMap = FIELDS, filters: Schema = UPDATED) -> str:
     with pytest.raises(CorpusError) as refused:
-        read_documents([source], fields, dates=dates)
+        read_documents([source], fields, filters=filters)
     message = str(refused.value)
     assert message.startswith(str(source)), "the message names the file first"
     assert "\n" not in message
@@ -205,6 +207,27 @@ def test_required_metadata_must_be_there(tmp_path: Path) -> None:
     fields = FIELDS.model_copy(update={"required": ("updated",)})
     source = write_lines(tmp_path / "a.jsonl", {**RECORD, "updated": "2026-01-31"}, {**RECORD, "_id": "b"})
     assert refusal(source, fields) == ":2: no updated: this collection needs it for every document"
+
+
+@pytest.mark.parametrize(
+    ("number", "problem"),
+    [
+        ("NaN", "field 'number' is nan: no store keeps what is not a finite number"),
+        ("-Infinity", "field 'number' is -inf: no store keeps what is not a finite number"),
+        ('"cheap"', "field 'number': 'cheap' is no finite number"),
+        ("true", "field 'number': True is no finite number"),
+    ],
+)
+def test_a_number_that_no_filter_can_compare(tmp_path: Path, number: str, problem: str) -> None:
+    source = write(tmp_path / "a.jsonl", f'{{"_id": "a", "title": "A", "text": "t", "number": {number}}}\n')
+    assert refusal(source, filters={"number": "number"}) == f":1: {problem}"
+
+
+def test_numbers_of_csv_files_can_be_filtered_and_large_ones_keep_every_digit(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.csv", "_id,title,text,number\na,A,alpha,12.5\n")
+    assert read_documents([source], FIELDS, filters={"number": "number"})[0].metadata["number"] == "12.5"
+    source = write_lines(tmp_path / "a.jsonl", {**RECORD, "number": 2**255 + 1})
+    assert read_documents([source], FIELDS)[0].metadata["number"] == str(2**255 + 1)
 
 
 def test_a_catalyst_needs_its_date(tmp_path: Path) -> None:

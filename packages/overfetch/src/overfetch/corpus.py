@@ -6,7 +6,8 @@ The whole source is read and checked before anything is written, so a broken lin
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ import frontmatter
 import yaml
 
 from overfetch.errors import CorpusError, SettingsError
-from overfetch.filters import parse_date
+from overfetch.filters import Schema, comparable
 from overfetch.types import Document, Frozen, MetadataValue
 
 Record = Mapping[str, Any]
 Located = tuple[str, Record]
 PATH = "path below the source"
+NO_FILTERS: Schema = {}
 
 Adapt = Callable[[Record], Record]
 
@@ -44,10 +46,10 @@ def read_documents(
     sources: Sequence[Path],
     fields: FieldMap,
     *,
-    dates: Set[str] = frozenset(),
+    filters: Schema = NO_FILTERS,
     adapt: Adapt | None = None,
 ) -> list[Document]:
-    """Every document of all `sources`; `adapt` may reshape a record first, `dates` names the metadata that are dates.
+    """Every document of all `sources`; `adapt` may reshape a record first, `filters` says what may be filtered on.
 
     Raises CorpusError naming file and line on the first broken record, a duplicate id, or an empty source.
     """
@@ -55,7 +57,7 @@ def read_documents(
     places: dict[str, str] = {}
     for place, record in chain.from_iterable(map(_records, sources)):
         document = _document(place, _adapted(place, record, adapt), fields)
-        _check_metadata(place, document, fields.required, dates)
+        _check_metadata(place, document, fields.required, filters)
         if document.id in documents:
             raise CorpusError(f"{place}: duplicate document id {document.id!r}, first seen at {places[document.id]}")
         documents[document.id], places[document.id] = document, place
@@ -158,15 +160,17 @@ def _document(place: str, record: Record, fields: FieldMap) -> Document:
     )
 
 
-def _check_metadata(place: str, document: Document, required: Iterable[str], dates: Set[str]) -> None:
+def _check_metadata(place: str, document: Document, required: Iterable[str], filters: Schema) -> None:
     for name in required:
         if name not in document.metadata:
             raise CorpusError(f"{place}: no {name}: this collection needs it for every document")
-    for name in dates & document.metadata.keys():
-        try:
-            parse_date(str(document.metadata[name]))
-        except SettingsError as error:
-            raise CorpusError(f"{place}: field {name!r}: {error}") from error
+    for name, value in document.metadata.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise CorpusError(f"{place}: field {name!r} is {value}: no store keeps what is not a finite number")
+    try:
+        comparable(document.metadata, filters)
+    except SettingsError as error:
+        raise CorpusError(f"{place}: {error}") from error
 
 
 def _first(record: Record, names: Iterable[str]) -> Any:
@@ -189,6 +193,9 @@ def _required(place: str, record: Record, target: str, names: Sequence[str]) -> 
 
 
 def _plain(value: Any) -> MetadataValue:
+    """Integers beyond 64 bits become text: one store refuses them, another rounds them."""
     if isinstance(value, list):
         return [str(item) for item in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)

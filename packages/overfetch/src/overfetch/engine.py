@@ -8,7 +8,7 @@ from typing import Any, Self
 from overfetch import indexing
 from overfetch.answering import LanguageModel, answer
 from overfetch.errors import CollectionMissing, SettingsError
-from overfetch.filters import Condition, DateRange, parse_condition, parse_date
+from overfetch.filters import Condition, DateRange, parse_condition, parse_date, require_filterable
 from overfetch.indexing import IndexReport, Progress
 from overfetch.leaving import in_thread
 from overfetch.pipeline import retrieve
@@ -148,7 +148,8 @@ class Engine:
 
 
 def _typed(collection: Collection, where: Sequence[str | Condition]) -> list[Condition]:
-    return [parse_condition(c, collection.filters) if isinstance(c, str) else c for c in where]
+    schema = collection.filters
+    return [parse_condition(c, schema) if isinstance(c, str) else require_filterable(c, schema) for c in where]
 
 
 def _bounds(collection: Collection, as_of: str | None, near: str | None) -> Iterator[Condition]:

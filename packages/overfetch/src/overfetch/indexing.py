@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from overfetch.chunking import require_chunks
-from overfetch.errors import CollectionMissing, SettingsError
+from overfetch.errors import CollectionMissing, CorpusError, SettingsError
+from overfetch.filters import Schema, comparable
 from overfetch.protocols import Embedder, EncodedPassage, Store
 from overfetch.provenance import SAMPLE, WRITE_FIELDS, Provenance, require_match
 from overfetch.sites import Collection
@@ -101,8 +102,16 @@ def index(
 
 
 def to_passages(collection: Collection, document: Document) -> list[Passage]:
+    """Raises CorpusError where a chunk's metadata cannot be filtered as the collection says."""
     chunks = require_chunks(document, collection.chunk(document))
-    return [Passage.of(document, position, chunk) for position, chunk in enumerate(chunks)]
+    return [_filterable(Passage.of(document, n, chunk), collection.filters) for n, chunk in enumerate(chunks)]
+
+
+def _filterable(passage: Passage, schema: Schema) -> Passage:
+    try:
+        return passage.model_copy(update={"filters": comparable(passage.metadata, schema)})
+    except SettingsError as error:
+        raise CorpusError(f"document {passage.document_id!r}: {error}") from error
 
 
 def encode(passages: Sequence[Passage], embedder: Embedder) -> list[EncodedPassage]:

@@ -10,7 +10,7 @@ from overfetch.errors import ProvenanceMismatch
 from overfetch.settings import ModelSpec
 from overfetch.types import Frozen
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SPARSE_TOKENIZER = "qdrant-edge-bm25/english/k=1.2,b=0.75,avg_len=256"
 
 SAMPLE = "sample"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -13,6 +14,8 @@ from overfetch.settings import RetrievalSettings
 from overfetch.types import Chunk, Document, Frozen
 
 ENTRY_POINT_GROUP = "overfetch.sites"
+
+FilterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 
 
 class Part(Frozen):
@@ -38,7 +41,7 @@ class Collection(Frozen):
     answering: str
     fields: FieldMap
     retrieval: RetrievalSettings = RetrievalSettings()
-    filters: dict[str, FieldKind] = Field(default_factory=dict)
+    filters: dict[FilterName, FieldKind] = Field(default_factory=dict)
     date: str | None = None
     near_days: int = Field(default=45, gt=0)
     known_at: str | None = None
@@ -54,8 +57,7 @@ class Collection(Frozen):
 
     def read(self, *sources: Path) -> list[Document]:
         """The documents of all sources, by default of the sample corpus. Raises CorpusError."""
-        dates = {field for field, kind in self.filters.items() if kind == "date"}
-        return read_documents(sources or [self.sample], self.fields, dates=dates, adapt=self.adapt)
+        return read_documents(sources or [self.sample], self.fields, filters=self.filters, adapt=self.adapt)
 
 
 class Site(Frozen):

@@ -1,25 +1,27 @@
 """Fakes for tests of sites and services: no model, no server, no files, the same results every time."""
 
 import contextlib
+import operator
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from statistics import fmean, stdev
-from typing import Any
 
 import numpy as np
 
 from overfetch.engine import Engine
 from overfetch.errors import CollectionMissing
-from overfetch.filters import AnyOf, Condition, DateRange, FullText, NumberRange, Schema, parse_date
+from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FullText, NumberRange, Schema, store_date
 from overfetch.protocols import EncodedPassage, EncodedQuery, RerankScores, SparseVector, Vectors
 from overfetch.provenance import WRITE_FIELDS, Provenance, require_match
 from overfetch.settings import ModelSpec, RetrievalSettings
 from overfetch.sites import Site
-from overfetch.types import Candidate, Passage
+from overfetch.types import Candidate, Comparable, Passage
 
 DIMENSION = 64
+LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 def fake_spec(kind: str, name: str = "fake", revision: str = "0") -> ModelSpec:
@@ -187,23 +189,27 @@ def _overlap(query: SparseVector, passage: SparseVector) -> float:
 
 
 def _matches(passage: Passage, conditions: Sequence[Condition]) -> bool:
-    return all(_holds(condition, passage.metadata.get(condition.field)) for condition in conditions)
+    return all(_holds(condition, passage.filters.get(condition.field, [])) for condition in conditions)
 
 
-def _holds(condition: Condition, value: Any) -> bool:
-    if value is None:
-        return False
-    values = value if isinstance(value, list) else [value]
+def _holds(condition: Condition, values: Comparable) -> bool:
     match condition:
         case AnyOf():
-            return bool({v for v in values if isinstance(v, str)} & set(condition.values))
+            return not set(condition.values).isdisjoint(values)
         case FullText():
-            wanted = set(words_of(condition.words))
-            return bool(wanted) and wanted <= set(words_of(str(value)))
+            return set(condition.terms) <= set(values)
         case NumberRange():
-            low, high = condition.at_least, condition.at_most
-            return any((low is None or float(v) >= low) and (high is None or float(v) <= high) for v in values)
+            return any(_within(condition, float(value)) for value in values)
         case DateRange():
-            dates = [parse_date(str(v)) for v in values]
-            start, end = condition.start, condition.end
-            return any((start is None or d >= start) and (end is None or d <= end) for d in dates)
+            start, end = store_date(condition.start or EARLIEST), store_date(condition.end or LATEST)
+            return any(start <= str(value) <= end for value in values)
+
+
+def _within(condition: NumberRange, number: float) -> bool:
+    bounds: list[tuple[Callable[[float, float], bool], float | None]] = [
+        (operator.ge, condition.at_least),
+        (operator.le, condition.at_most),
+        (operator.gt, condition.above),
+        (operator.lt, condition.below),
+    ]
+    return all(bound is None or compare(number, bound) for compare, bound in bounds)

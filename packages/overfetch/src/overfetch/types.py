@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 from uuid import UUID, uuid5
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 MetadataValue = str | int | float | bool | list[str] | None
 Metadata = Mapping[str, MetadataValue]
+Comparable = Sequence[str | float]
 RerankStatus = Literal["full", "partial", "skipped", "off", "failed"]
 AnswerMode = Literal["lm", "extractive"]
 
@@ -40,7 +41,11 @@ class Chunk(Frozen):
 
 
 class Passage(Frozen):
-    """One retrievable text. `id` is uuid5 of document id and position: stable over runs and stores."""
+    """One retrievable text. `id` is uuid5 of document id and position: stable over runs and stores.
+
+    `filters` is what stores compare, made of the metadata when the passage is indexed; a passage read from a store
+    comes without.
+    """
 
     id: str
     document_id: str
@@ -49,6 +54,7 @@ class Passage(Frozen):
     text: str
     position: int
     metadata: Metadata
+    filters: Mapping[str, Comparable] = Field(default_factory=dict, exclude=True, repr=False)
 
     @classmethod
     def of(cls, document: Document, position: int, chunk: Chunk) -> "Passage":
@@ -72,7 +78,8 @@ class Passage(Frozen):
     @property
     def content_hash(self) -> str:
         """sha256 over everything that is stored: any change means an upsert."""
-        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+        stored = {**self.model_dump(), "filters": self.filters}
+        return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
 
 
 class Candidate(Frozen):

@@ -241,9 +241,10 @@ def _start_generation(building: Path, last: Path | None, provenance: Provenance,
     (building / PROVENANCE).write_text(provenance.model_dump_json(indent=1), encoding="utf-8")
     if last is not None:
         _copy(last, building)
-        return EdgeShard.load(str(building / SHARD))
-    shard = EdgeShard.create(str(building / SHARD), requests.shard_config(provenance.dimension))
-    for operation in requests.payload_indexes(schema):
+        shard = EdgeShard.load(str(building / SHARD))
+    else:
+        shard = EdgeShard.create(str(building / SHARD), requests.shard_config(provenance.dimension))
+    for operation in requests.payload_indexes(schema):  # does nothing where the index is there
         shard.update(operation)
     return shard
 

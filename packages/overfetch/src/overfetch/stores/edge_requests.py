@@ -1,7 +1,6 @@
 """Overfetch's terms as Qdrant Edge requests."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 from qdrant_edge import (
@@ -13,7 +12,7 @@ from qdrant_edge import (
     Filter,
     Fusion,
     MatchAny,
-    MatchText,
+    MatchValue,
     Modifier,
     PayloadSchemaType,
     Point,
@@ -26,7 +25,7 @@ from qdrant_edge import (
     UpdateOperation,
 )
 
-from overfetch.filters import AnyOf, Condition, DateRange, FieldKind, NumberRange, Schema
+from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FieldKind, NumberRange, Schema, store_date
 from overfetch.protocols import EncodedPassage, EncodedQuery
 from overfetch.protocols import SparseVector as Terms
 from overfetch.settings import RetrievalSettings
@@ -36,7 +35,7 @@ INDEX_TYPES: dict[FieldKind, PayloadSchemaType] = {
     "keyword": PayloadSchemaType.Keyword,
     "number": PayloadSchemaType.Float,
     "date": PayloadSchemaType.Datetime,
-    "text": PayloadSchemaType.Text,
+    "text": PayloadSchemaType.Keyword,  # the words, one by one
 }
 
 
@@ -68,7 +67,7 @@ def delete(passage_ids: Sequence[str]) -> UpdateOperation:
 
 def search(query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings) -> QueryRequest:
     """Dense and BM25 lists fused inside the engine, or one of them alone."""
-    only = Filter(must=[_condition(c) for c in conditions]) if conditions else None
+    only = Filter(must=[part for c in conditions for part in _parts(c)]) if conditions else None
     dense = Query.Nearest(query.dense.tolist(), using=DENSE)
     sparse = Query.Nearest(_terms(query.sparse), using=SPARSE)
     if settings.first_stage != "hybrid":
@@ -87,16 +86,15 @@ def _terms(terms: Terms) -> SparseVector:
     return SparseVector(terms.indices, terms.values)
 
 
-def _condition(condition: Condition) -> FieldCondition:
+def _parts(condition: Condition) -> list[FieldCondition]:
+    """All of them must hold."""
     key = field_key(condition.field)
     if isinstance(condition, AnyOf):
-        return FieldCondition(key=key, match=MatchAny(list(condition.values)))
+        return [FieldCondition(key=key, match=MatchAny(list(condition.values)))]
     if isinstance(condition, NumberRange):
-        return FieldCondition(key=key, range=RangeFloat(gte=condition.at_least, lte=condition.at_most))
+        bounds = RangeFloat(gt=condition.above, gte=condition.at_least, lt=condition.below, lte=condition.at_most)
+        return [FieldCondition(key=key, range=bounds)]
     if isinstance(condition, DateRange):
-        return FieldCondition(key=key, range=RangeDateTime(gte=_iso(condition.start), lte=_iso(condition.end)))
-    return FieldCondition(key=key, match=MatchText(condition.words))
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+        end = store_date(condition.end) if condition.end else None
+        return [FieldCondition(key=key, range=RangeDateTime(gte=store_date(condition.start or EARLIEST), lte=end))]
+    return [FieldCondition(key=key, match=MatchValue(word)) for word in condition.terms]

@@ -18,7 +18,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from overfetch.errors import CollectionMissing, SettingsError, StoreError, StoreUnavailable
-from overfetch.filters import AnyOf, Condition, DateRange, FieldKind, NumberRange, Schema
+from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FieldKind, NumberRange, Schema
 from overfetch.protocols import EncodedPassage, EncodedQuery
 from overfetch.provenance import WRITE_FIELDS, Provenance, require_match
 from overfetch.settings import RetrievalSettings
@@ -36,7 +36,7 @@ INDEX_TYPES: dict[FieldKind, models.PayloadSchemaType] = {
     "keyword": models.PayloadSchemaType.KEYWORD,
     "number": models.PayloadSchemaType.FLOAT,
     "date": models.PayloadSchemaType.DATETIME,
-    "text": models.PayloadSchemaType.TEXT,
+    "text": models.PayloadSchemaType.KEYWORD,  # the words, one by one
 }
 
 
@@ -264,7 +264,7 @@ def _search_request(
     query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
 ) -> dict[str, Any]:
     """Dense and BM25 lists fused inside the engine, or one of them alone."""
-    only = models.Filter(must=[_condition(c) for c in conditions]) if conditions else None
+    only = models.Filter(must=[part for c in conditions for part in _parts(c)]) if conditions else None
     dense = query.dense.tolist()
     terms = models.SparseVector(indices=query.sparse.indices, values=query.sparse.values)
     if settings.first_stage != "hybrid":
@@ -279,12 +279,16 @@ def _search_request(
     return {"prefetch": lists, "query": rrf if settings.fusion == "rrf" else dbsf, "limit": settings.top_k}
 
 
-def _condition(condition: Condition) -> models.FieldCondition:
+def _parts(condition: Condition) -> list[models.Condition]:
+    """All of them must hold."""
     key = field_key(condition.field)
     if isinstance(condition, AnyOf):
-        return models.FieldCondition(key=key, match=models.MatchAny(any=list(condition.values)))
+        return [models.FieldCondition(key=key, match=models.MatchAny(any=list(condition.values)))]
     if isinstance(condition, NumberRange):
-        return models.FieldCondition(key=key, range=models.Range(gte=condition.at_least, lte=condition.at_most))
+        bounds = models.Range(gt=condition.above, gte=condition.at_least, lt=condition.below, lte=condition.at_most)
+        return [models.FieldCondition(key=key, range=bounds)]
     if isinstance(condition, DateRange):
-        return models.FieldCondition(key=key, range=models.DatetimeRange(gte=condition.start, lte=condition.end))
-    return models.FieldCondition(key=key, match=models.MatchText(text=condition.words))
+        # Always with a bound: without any, a range of dates is read as one of numbers.
+        dates = models.DatetimeRange(gte=condition.start or EARLIEST, lte=condition.end)
+        return [models.FieldCondition(key=key, range=dates)]
+    return [models.FieldCondition(key=key, match=models.MatchValue(value=word)) for word in condition.terms]
