@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from overfetch.protocols import EncodedQuery, Store
+from overfetch.settings import ServerSettings
 from overfetch.sparse import embed_sparse_query
 from overfetch.stores.edge import EdgeStore
 from overfetch.stores.payloads import slug
-from overfetch.stores.server import ServerStore, connect
+from overfetch.stores.server import ServerStore
 from overfetch.testing import FakeEmbedder, FakeStore
 
 SERVER_URL = "OVERFETCH_TEST_QDRANT_URL"
@@ -53,7 +54,7 @@ def reference() -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def exact_hybrid() -> Iterator[Store]:
     """A reference that weighs terms by inverse document frequency, as the real engines do."""
-    store = connect(":memory:", None)
+    store = ServerStore(":memory:", ServerSettings())
     yield store
     store.close()
 
@@ -77,7 +78,7 @@ def _open_store(kind: str, folder: Path) -> Store:
         return EdgeStore(folder)
     if kind == "fake":
         return FakeStore()
-    return connect(":memory:" if kind == "memory" else _server_url(), None)
+    return ServerStore(":memory:" if kind == "memory" else _server_url(), ServerSettings())
 
 
 def _server_url() -> str:

@@ -11,9 +11,10 @@ from overfetch.engine import Engine
 from overfetch.errors import ProvenanceMismatch, SettingsError
 from overfetch.protocols import Store
 from overfetch.provenance import FIRST_STAGE_FIELDS, WRITE_FIELDS, Provenance, require_match
+from overfetch.settings import ServerSettings
 from overfetch.sites import Collection, Site
 from overfetch.stores.edge import EdgeStore
-from overfetch.stores.server import connect
+from overfetch.stores.server import ServerStore
 from overfetch.testing import FakeEmbedder, FakeReranker
 from overfetch.types import Chunk, Document
 
@@ -43,7 +44,9 @@ def corpus(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["edge", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    opened = EdgeStore(tmp_path / "collections") if request.param == "edge" else connect(":memory:", None)
+    opened = (
+        EdgeStore(tmp_path / "collections") if request.param == "edge" else ServerStore(":memory:", ServerSettings())
+    )
     yield opened
     opened.close()
 

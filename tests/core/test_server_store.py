@@ -16,9 +16,9 @@ from overfetch.filters import Schema
 from overfetch.indexing import encode
 from overfetch.protocols import EncodedQuery
 from overfetch.provenance import Provenance
-from overfetch.settings import Environment, RetrievalSettings
+from overfetch.settings import Environment, RetrievalSettings, ServerSettings
 from overfetch.sparse import embed_sparse_query
-from overfetch.stores.server import ServerStore, connect
+from overfetch.stores.server import ServerStore
 from overfetch.testing import FakeEmbedder
 from overfetch.types import Chunk, Document, Passage
 from overfetch.wiring import open_store
@@ -30,7 +30,7 @@ SECONDS = 5.0
 
 @pytest.fixture
 def store() -> Iterator[ServerStore]:
-    opened = connect(":memory:", None)
+    opened = ServerStore(":memory:", ServerSettings())
     yield opened
     opened.close()
 
@@ -142,7 +142,7 @@ class TestUnreachable:
     @pytest.mark.parametrize("scheme", ["http", "grpc"])
     def test_nobody_listens(self, scheme: str) -> None:
         address = f"{scheme}://127.0.0.1:{closed_port()}"
-        store = connect(address, None)
+        store = ServerStore(address, ServerSettings(retries=0))
         began = time.monotonic()
         assert_unavailable(lambda: store.provenance(NAME), address)
         assert_unavailable(lambda: store.hashes(NAME), address)
@@ -153,12 +153,12 @@ class TestUnreachable:
         store.close()
 
     def test_nothing_is_asked_before_the_first_use(self) -> None:
-        connect(f"http://127.0.0.1:{closed_port()}", None).close()
+        ServerStore(f"http://127.0.0.1:{closed_port()}", ServerSettings()).close()
 
     @pytest.mark.parametrize("address", ["grpc://host:port", "grpc://host:6334:1", "http://host:port"])
     def test_a_bad_port_is_a_bad_setting(self, address: str) -> None:
         with pytest.raises(SettingsError, match=f"bad address '{address}'"):
-            connect(address, None)
+            ServerStore(address, ServerSettings())
 
     def test_the_setting_picks_this_store(self) -> None:
         address = f"http://127.0.0.1:{closed_port()}"
@@ -170,7 +170,7 @@ class TestUnreachable:
 class TestAnswersOfServers:
     def test_a_refusal_is_one_line(self, answering: HTTPServer) -> None:
         address = answer_with(answering, 403, "forbidden:\nbad key")
-        store = connect(address, None)
+        store = ServerStore(address, ServerSettings())
         with pytest.raises(StoreError, match=r"refused work on 'site/notes': .*403 \(Forbidden\)") as raised:
             store.count(NAME)
         assert not isinstance(raised.value, StoreUnavailable)
@@ -180,7 +180,7 @@ class TestAnswersOfServers:
     @pytest.mark.parametrize("body", ["<html>\n<title>It works!</title>\n</html>", "{}", '{"result": {"aliases": 1}}'])
     def test_a_server_of_another_kind_is_one_line_too(self, answering: HTTPServer, body: str) -> None:
         address = answer_with(answering, 200, body)
-        store = connect(address, None)
+        store = ServerStore(address, ServerSettings())
         assert_unavailable(lambda: store.count(NAME), address)
         store.close()
 
@@ -188,18 +188,19 @@ class TestAnswersOfServers:
 class TestWarnings:
     def test_none_of_the_client_leaks(self, caplog: pytest.LogCaptureFixture) -> None:
         with warnings.catch_warnings(record=True, action="always") as leaked, caplog.at_level(logging.WARNING):
-            memory = connect(":memory:", None)
+            memory = ServerStore(":memory:", ServerSettings())
             write(memory, "first")  # the client warns of payload indexes that have no effect in memory
-            for address in ("http://127.0.0.1:1", "https://127.0.0.1:1", "grpc://127.0.0.1:1"):
-                connect(address, "secret").close()
+            for address in [f"{scheme}://127.0.0.1:1" for scheme in ("http", "https", "grpc", "grpcs")]:
+                ServerStore(address, ServerSettings(api_key="secret")).close()
             memory.close()
         assert [str(warning.message) for warning in leaked] == []
         assert [record.getMessage() for record in caplog.records] == [
-            "the API key travels unencrypted to http://127.0.0.1:1; https:// protects it"
+            "the API key travels unencrypted to http://127.0.0.1:1; https:// protects it",
+            "the API key travels unencrypted to grpc://127.0.0.1:1; grpcs:// protects it",
         ]
 
     def test_the_key_is_never_said(self, caplog: pytest.LogCaptureFixture) -> None:
-        store = connect(f"http://127.0.0.1:{closed_port()}", "secret-key")
+        store = ServerStore(f"http://127.0.0.1:{closed_port()}", ServerSettings(api_key="secret-key"))
         with pytest.raises(StoreUnavailable) as raised:
             store.count(NAME)
         assert "secret-key" not in str(raised.value) + caplog.text

@@ -125,7 +125,7 @@ def test_keys_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVERFETCH_QDRANT_API_KEY", "secret-1")
     monkeypatch.setenv("OVERFETCH_LM_API_KEY", "secret-2")
     environment = read_environment()
-    assert environment.qdrant_api_key == "secret-1"
+    assert environment.server.api_key == "secret-1"
     assert "secret" not in f"{environment!r} {environment}"
 
 

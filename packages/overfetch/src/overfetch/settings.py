@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from overfetch.errors import SettingsError
 from overfetch.types import Frozen
 
+SERVER_SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
+TLS_SCHEMES = ("https://", "grpcs://")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -87,6 +89,43 @@ class Profile(Frozen):
     reranker: ModelSpec
 
 
+class ServerSettings(BaseSettings):
+    """How to reach a Qdrant server, and how new collections are laid out there: `OVERFETCH_QDRANT_*`.
+
+    `tls_ca` is a PEM file of the authorities that vouch for the server, instead of the system's. `retries` follow a
+    busy answer or a broken connection, at growing intervals. Uploads go in requests of `upload_batch` passages, from
+    `upload_threads` threads. The rest holds for collections made from then on (`--rebuild`), but for `oversampling`:
+    quantised vectors fetch that many times the candidates, and the original vectors order them.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="OVERFETCH_QDRANT_", frozen=True, env_ignore_empty=True)
+
+    api_key: str | None = Field(default=None, repr=False)
+    tls_ca: Path | None = None
+    timeout_s: int = Field(default=10, gt=0)
+    retries: int = Field(default=4, ge=0)
+    upload_batch: int = Field(default=64, gt=0)
+    upload_threads: int = Field(default=4, gt=0)
+    shards: int | None = Field(default=None, gt=0)
+    replicas: int | None = Field(default=None, gt=0)
+    write_consistency: int | None = Field(default=None, gt=0)
+    quantisation: Literal["int8", "binary"] | None = None
+    oversampling: float = Field(default=2.0, ge=1, allow_inf_nan=False)
+    on_disk_vectors: bool | None = None
+    on_disk_payload: bool | None = None
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if (self.write_consistency or 1) > (self.replicas or 1):
+            raise ValueError(
+                f"OVERFETCH_QDRANT_WRITE_CONSISTENCY ({self.write_consistency}) cannot exceed "
+                f"OVERFETCH_QDRANT_REPLICAS ({self.replicas or 1})"
+            )
+        if "oversampling" in self.model_fields_set and self.quantisation is None:
+            raise ValueError("OVERFETCH_QDRANT_OVERSAMPLING needs OVERFETCH_QDRANT_QUANTISATION: int8 or binary")
+        return self
+
+
 class Environment(BaseSettings):
     """Settings from `OVERFETCH_*` environment variables.
 
@@ -97,7 +136,7 @@ class Environment(BaseSettings):
 
     profile: str = "mini"
     qdrant: str = ""
-    qdrant_api_key: str | None = Field(default=None, repr=False)
+    server: ServerSettings = Field(default_factory=ServerSettings)
     cache: Path = Field(default_factory=lambda: user_cache_path("overfetch"))
     tuned: Path = Field(default_factory=lambda: user_data_path("overfetch") / "tuned")
     threads: int = Field(default=0, ge=0)
@@ -109,6 +148,23 @@ class Environment(BaseSettings):
     lm_api_base: str | None = None
     lm_api_key: str | None = Field(default=None, repr=False)
     lm_timeout_s: float = Field(default=60.0, gt=0)
+
+    @model_validator(mode="after")
+    def _server_settings_have_a_server(self) -> Self:
+        """An API key alone may stay in the environment: nothing is lost by it."""
+        given = sorted(self.server.model_fields_set - {"api_key"})
+        if given and not self.qdrant.startswith(SERVER_SCHEMES):
+            names = ", ".join(f"OVERFETCH_QDRANT_{name.upper()}" for name in given)
+            raise ValueError(
+                f"{names}: only a server has this, and OVERFETCH_QDRANT is {self.store_address!r}; "
+                f"set it to {' or '.join(f'{scheme}...' for scheme in SERVER_SCHEMES)}"
+            )
+        if self.server.tls_ca is not None and not self.qdrant.startswith(TLS_SCHEMES):
+            raise ValueError(
+                f"OVERFETCH_QDRANT_TLS_CA needs TLS, and OVERFETCH_QDRANT is {self.qdrant!r}; "
+                f"write {' or '.join(f'{scheme}...' for scheme in TLS_SCHEMES)}"
+            )
+        return self
 
     @property
     def runs_on_torch(self) -> bool:
@@ -125,7 +181,8 @@ def read_environment() -> Environment:
     try:
         return Environment()
     except ValidationError as error:
-        raise SettingsError(explain(error, prefix="OVERFETCH_")) from error
+        prefix = "OVERFETCH_QDRANT_" if error.title == ServerSettings.__name__ else "OVERFETCH_"
+        raise SettingsError(explain(error, prefix=prefix)) from error
 
 
 @cache

@@ -12,13 +12,11 @@ from overfetch.evaluation.collections import as_site
 from overfetch.inference.caching import shared_cache
 from overfetch.inference.preparing import SOURCE, Report, prepare, prepared_folder, require_intact
 from overfetch.protocols import Embedder, Reranker, RerankScores, Store, Vectors
-from overfetch.settings import Environment, ModelSpec, Profile, find_profile, read_environment
+from overfetch.settings import SERVER_SCHEMES, Environment, ModelSpec, Profile, find_profile, read_environment
 from overfetch.sites import Site, load_site
 from overfetch.tuning.installing import read_tuned, tuned_folder
 
 Model = TypeVar("Model")
-
-SERVER_SCHEMES = ("http://", "https://", "grpc://")
 
 
 def open_site(
@@ -92,10 +90,10 @@ def open_store(environment: Environment) -> Store:
 
         return EdgeStore(Path(address.removeprefix("file:")).expanduser())
     if address == ":memory:" or address.startswith(SERVER_SCHEMES):
-        from overfetch.stores.server import connect
+        from overfetch.stores.server import ServerStore
 
-        return connect(address, environment.qdrant_api_key)
-    raise SettingsError(f"OVERFETCH_QDRANT is {address!r}; allowed: file:PATH, :memory:, http(s)://..., grpc://...")
+        return ServerStore(address, environment.server)
+    raise SettingsError(f"OVERFETCH_QDRANT is {address!r}; allowed: file:PATH, :memory:, http(s)://..., grpc(s)://...")
 
 
 def load_embedder(spec: ModelSpec, environment: Environment, report: Report) -> Embedder:

@@ -5,143 +5,118 @@ Compatible changes are upserted in place. Provenance is the collection's own met
 """
 
 import contextlib
-import json
-import logging
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
-import grpc
-import httpx
-from qdrant_client import QdrantClient, models
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from qdrant_client import models
 
-from overfetch.errors import CollectionMissing, SettingsError, StoreError, StoreUnavailable
-from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FieldKind, NumberRange, Schema
+from overfetch.errors import CollectionMissing, StoreError, StoreUnavailable
+from overfetch.filters import Condition, Schema
 from overfetch.protocols import EncodedPassage, EncodedQuery
 from overfetch.provenance import WRITE_FIELDS, Provenance, require_match
-from overfetch.settings import RetrievalSettings
-from overfetch.stores.payloads import CONTENT_HASH, DENSE, SPARSE, field_key, from_payload, slug, to_payload
+from overfetch.settings import RetrievalSettings, ServerSettings
+from overfetch.stores import server_requests as requests
+from overfetch.stores.payloads import CONTENT_HASH, from_payload, slug
+from overfetch.stores.server_connection import MEMORY, Connection
 from overfetch.types import Candidate
 
-log = logging.getLogger(__name__)
-
-MEMORY = ":memory:"
-PROVENANCE = "overfetch"
-UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 SCROLL_PAGE = 1024
+# A change of the cluster's layout waits for its nodes to agree.
+LAYOUT_TIMEOUT_S = 60
 
-INDEX_TYPES: dict[FieldKind, models.PayloadSchemaType] = {
-    "keyword": models.PayloadSchemaType.KEYWORD,
-    "number": models.PayloadSchemaType.FLOAT,
-    "date": models.PayloadSchemaType.DATETIME,
-    "text": models.PayloadSchemaType.KEYWORD,  # the words, one by one
-}
-
-
-def connect(address: str, api_key: str | None) -> "ServerStore":
-    """A client for `:memory:`, `http(s)://HOST:PORT` or `grpc://HOST:PORT`; it connects on first use."""
-    if address == MEMORY:
-        return ServerStore(QdrantClient(MEMORY), address)
-    try:
-        return ServerStore(_remote_client(address, api_key), address)
-    except ValueError as error:
-        raise SettingsError(f"bad address {address!r} of a Qdrant server ({error}); write http://HOST:PORT") from error
-
-
-def _remote_client(address: str, api_key: str | None) -> QdrantClient:
-    if address.startswith("grpc://"):
-        host, _, port = address.removeprefix("grpc://").rstrip("/").partition(":")
-        grpc_port = int(port or 6334)
-        # The compatibility check is a request of its own, over HTTP, in a thread that only warns.
-        return QdrantClient(
-            host=host, grpc_port=grpc_port, prefer_grpc=True, api_key=api_key, check_compatibility=False
-        )
-    if api_key is not None and address.startswith("http://"):
-        log.warning("the API key travels unencrypted to %s; https:// protects it", address)
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # said above, as a log record
-        return QdrantClient(address, api_key=api_key, check_compatibility=False)
+Read = TypeVar("Read")
 
 
 class ServerStore:
-    """Collections of one Qdrant server."""
+    """Collections of one Qdrant server. Safe to share between threads, but for `:memory:`."""
 
-    def __init__(self, client: QdrantClient, address: str) -> None:
-        self.client = client
-        self.address = address
+    def __init__(self, address: str, settings: ServerSettings) -> None:
+        """`:memory:`, `http(s)://HOST:PORT` or `grpc(s)://HOST:PORT`. Raises SettingsError."""
+        self.settings = settings
+        self.connection = Connection(address, settings)
+        self.client = self.connection.client
+        self._call, self._call_once = self.connection.call, self.connection.call_once
 
     def provenance(self, collection: str) -> Provenance:
-        with self._translated(collection):
-            metadata = self.client.get_collection(self._published(collection)).config.metadata or {}
-        if PROVENANCE not in metadata:
+        info = self._read(collection, lambda name: self._call(collection, self.client.get_collection, name))
+        metadata = info.config.metadata or {}
+        if requests.PROVENANCE not in metadata:
             raise self._foreign(collection)
-        return Provenance.model_validate(metadata[PROVENANCE])
+        return Provenance.model_validate(metadata[requests.PROVENANCE])
 
     def hashes(self, collection: str) -> dict[str, str]:
-        with self._translated(collection):
-            try:
-                return _read_hashes(self.client, self._published(collection))
-            except CollectionMissing:
-                return {}
+        try:
+            return self._read(collection, lambda name: self._read_hashes(collection, name))
+        except CollectionMissing:
+            return {}
 
     def count(self, collection: str) -> int:
-        with self._translated(collection):
-            return int(self.client.count(self._published(collection), exact=True).count)
+        counted = self._read(collection, lambda name: self._call(collection, self.client.count, name, exact=True))
+        return int(counted.count)
 
     def search(
         self, collection: str, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
     ) -> list[Candidate]:
-        with self._translated(collection):
-            request = _search_request(query, conditions, settings)
-            found = self.client.query_points(self._published(collection), with_payload=True, **request).points
-        return [Candidate(passage=from_payload(str(p.id), p.payload or {}), score=p.score) for p in found]
+        request = requests.search(query, conditions, settings, self.settings)
+        found = self._read(
+            collection,
+            lambda name: self._call(collection, self.client.query_points, name, with_payload=True, **request),
+        )
+        return [Candidate(passage=from_payload(str(p.id), p.payload or {}), score=p.score) for p in found.points]
 
     @contextlib.contextmanager
     def write(
         self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False
     ) -> Iterator["ServerWriter"]:
-        with self._translated(collection):
-            published = self._find_published(collection)
+        published = self._find_published(collection)
         if published is not None:
             stored = self.provenance(collection)  # what Overfetch did not make is not Overfetch's to replace
             if not rebuild:
                 require_match(collection, stored, provenance, WRITE_FIELDS)
         if published is None or rebuild:
             with self._building(collection, published, provenance, schema) as name:
-                yield self._writer(collection, name)
+                yield ServerWriter(self, collection, name)
             return
-        yield self._writer(collection, published)
-        with self._translated(collection):
-            self.client.update_collection(published, metadata=_metadata(provenance))
+        self._index_payload(collection, published, schema)
+        yield ServerWriter(self, collection, published)
+        self._call(collection, self.client.update_collection, published, metadata=requests.metadata(provenance))
 
     @contextlib.contextmanager
     def _building(
         self, collection: str, published: str | None, provenance: Provenance, schema: Schema
     ) -> Iterator[str]:
         """A new collection that takes over the alias on a clean exit, and is removed otherwise."""
-        with self._translated(collection):
-            name = _next_name(self.client, collection)
-            _create(self.client, name, provenance)
+        name = self._next_name(collection)
+        layout = requests.collection(provenance, self.settings)
+        # Not twice: whoever finds the name taken learns so that another process writes this collection too.
+        self._call_once(collection, self.client.create_collection, name, timeout=LAYOUT_TIMEOUT_S, **layout)
         try:
-            with self._translated(collection):
-                _index_payload(self.client, name, {} if self.address == MEMORY else schema)
+            self._index_payload(collection, name, schema)
             yield name
-            with self._translated(collection):
-                _move_alias(self.client, slug(collection), published, name)
+            moves = requests.move_alias(slug(collection), published, name)
+            self._call(collection, self.client.update_collection_aliases, moves, timeout=LAYOUT_TIMEOUT_S)
         except BaseException:
-            with contextlib.suppress(StoreError), self._translated(collection):
-                self.client.delete_collection(name)
+            with contextlib.suppress(StoreError):
+                self._drop(collection, name)
             raise
         if published is not None:
-            with self._translated(collection):
-                self.client.delete_collection(published)
-
-    def _writer(self, collection: str, name: str) -> "ServerWriter":
-        return ServerWriter(self.client, name, lambda: self._translated(collection))
+            self._drop(collection, published)
 
     def close(self) -> None:
-        self.client.close()
+        self.connection.close()
+
+    def _read(self, collection: str, read: Callable[[str], Read]) -> Read:
+        """Reads the published collection; again if a writer replaced and removed it meanwhile."""
+        while True:
+            name = self._published(collection)
+            try:
+                return read(name)
+            except StoreUnavailable:
+                raise
+            except StoreError:
+                if self._find_published(collection) == name:
+                    raise
 
     def _published(self, collection: str) -> str:
         published = self._find_published(collection)
@@ -150,145 +125,74 @@ class ServerStore:
         return published
 
     def _find_published(self, collection: str) -> str | None:
-        aliases = self.client.get_aliases().aliases
+        aliases = self._call(collection, self.client.get_aliases).aliases
         published = next((a.collection_name for a in aliases if a.alias_name == slug(collection)), None)
-        if published is None and self.client.collection_exists(slug(collection)):
+        if published is None and self._call(collection, self.client.collection_exists, slug(collection)):
             raise self._foreign(collection)
         return published
 
     def _foreign(self, collection: str) -> StoreError:
-        return StoreError(f"{self.address}: collection {slug(collection)!r} was not made by Overfetch")
+        return StoreError(f"{self.connection.address}: collection {slug(collection)!r} was not made by Overfetch")
 
-    @contextlib.contextmanager
-    def _translated(self, collection: str) -> Iterator[None]:
-        try:
-            yield
-        except (ResponseHandlingException, httpx.TransportError, ConnectionError) as error:
-            raise self._unavailable(str(error)) from error
-        except (json.JSONDecodeError, AssertionError) as error:  # the client asserts that there is a result
-            raise self._unavailable(f"what answers is no Qdrant ({error})") from error
-        except UnexpectedResponse as error:
-            raise self._refused(collection, str(error)) from error
-        except grpc.RpcError as error:
-            if error.code() in UNREACHABLE:
-                raise self._unavailable(error.details()) from error
-            raise self._refused(collection, error.details()) from error
+    def _next_name(self, collection: str) -> str:
+        """`SLUG--NUMBER`, one above the highest number in use."""
+        prefix = f"{slug(collection)}--"
+        names = [c.name for c in self._call(collection, self.client.get_collections).collections]
+        numbers = [n.removeprefix(prefix) for n in names if n.startswith(prefix)]
+        return f"{prefix}{max((int(n) for n in numbers if n.isdigit()), default=0) + 1:06d}"
 
-    def _unavailable(self, reason: str) -> StoreUnavailable:
-        return StoreUnavailable(f"Qdrant at {self.address} does not answer: {_one_line(reason)}")
+    def _index_payload(self, collection: str, name: str, schema: Schema) -> None:
+        """Does nothing where an index is there; in memory there are none, and the client warns of it."""
+        for index in requests.payload_indexes({} if self.connection.address == MEMORY else schema):
+            self._call(collection, self.client.create_payload_index, name, wait=True, **index)
 
-    def _refused(self, collection: str, reason: str) -> StoreError:
-        return StoreError(f"Qdrant at {self.address} refused work on {collection!r}: {_one_line(reason)}")
+    def _drop(self, collection: str, name: str) -> None:
+        self._call(collection, self.client.delete_collection, name, timeout=LAYOUT_TIMEOUT_S)
+
+    def _read_hashes(self, collection: str, name: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        offset: Any = None
+        while True:
+            records, offset = self._call(
+                collection,
+                self.client.scroll,
+                name,
+                limit=SCROLL_PAGE,
+                offset=offset,
+                with_payload=[CONTENT_HASH],
+            )
+            found |= {str(record.id): (record.payload or {})[CONTENT_HASH] for record in records}
+            if offset is None:
+                return found
 
 
 class ServerWriter:
-    """Upserts into one server collection; every call is idempotent."""
+    """Writes to one server collection. What it did is there when the call returns; twice is as good as once."""
 
-    def __init__(self, client: QdrantClient, name: str, translated: Callable[[], AbstractContextManager[None]]) -> None:
-        self.client = client
+    def __init__(self, store: ServerStore, collection: str, name: str) -> None:
+        self.store = store
+        self.collection = collection
         self.name = name
-        self._translated = translated
 
     def hashes(self) -> dict[str, str]:
-        with self._translated():
-            return _read_hashes(self.client, self.name)
+        return self.store._read_hashes(self.collection, self.name)
 
     def upsert(self, passages: Sequence[EncodedPassage]) -> None:
-        if passages:
-            with self._translated():
-                self.client.upsert(self.name, [_point(p) for p in passages], wait=True)
+        """In requests of bounded size, several at once; the first that fails is raised when all have ended."""
+        settings = self.store.settings
+        starts = range(0, len(passages), settings.upload_batch)
+        batches = [passages[start : start + settings.upload_batch] for start in starts]
+        threads = 1 if self.store.connection.address == MEMORY else settings.upload_threads
+        with ThreadPoolExecutor(threads, thread_name_prefix="overfetch-upload") as pool:
+            list(pool.map(self._upload, batches))
 
     def delete(self, passage_ids: Sequence[str]) -> None:
-        if passage_ids:
-            with self._translated():
-                self.client.delete(self.name, models.PointIdsList(points=list(passage_ids)), wait=True)
+        for start in range(0, len(passage_ids), SCROLL_PAGE):
+            batch = models.PointIdsList(points=list(passage_ids[start : start + SCROLL_PAGE]))
+            self._do(self.store.client.delete, batch)
 
+    def _upload(self, batch: Sequence[EncodedPassage]) -> None:
+        self._do(self.store.client.upsert, requests.points(batch))
 
-def _point(encoded: EncodedPassage) -> models.PointStruct:
-    terms = models.SparseVector(indices=encoded.sparse.indices, values=encoded.sparse.values)
-    vectors: dict[str, Any] = {DENSE: encoded.dense.tolist(), SPARSE: terms}
-    return models.PointStruct(id=encoded.passage.id, vector=vectors, payload=to_payload(encoded.passage))
-
-
-def _read_hashes(client: QdrantClient, name: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    offset: Any = None
-    while True:
-        records, offset = client.scroll(name, limit=SCROLL_PAGE, offset=offset, with_payload=[CONTENT_HASH])
-        found |= {str(record.id): (record.payload or {})[CONTENT_HASH] for record in records}
-        if offset is None:
-            return found
-
-
-def _next_name(client: QdrantClient, collection: str) -> str:
-    """`SLUG--NUMBER`, one above the highest number in use."""
-    prefix = f"{slug(collection)}--"
-    names = [c.name for c in client.get_collections().collections]
-    numbers = [int(n.removeprefix(prefix)) for n in names if n.startswith(prefix) and n.removeprefix(prefix).isdigit()]
-    return f"{prefix}{max(numbers, default=0) + 1:06d}"
-
-
-def _create(client: QdrantClient, name: str, provenance: Provenance) -> None:
-    client.create_collection(
-        name,
-        vectors_config={DENSE: models.VectorParams(size=provenance.dimension, distance=models.Distance.COSINE)},
-        sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-        metadata=_metadata(provenance),
-    )
-
-
-def _index_payload(client: QdrantClient, name: str, schema: Schema) -> None:
-    for field, kind in schema.items():
-        client.create_payload_index(name, field_key(field), INDEX_TYPES[kind])
-
-
-def _metadata(provenance: Provenance) -> dict[str, Any]:
-    return {PROVENANCE: provenance.model_dump()}
-
-
-def _one_line(text: str | None) -> str:
-    return " ".join((text or "").split())
-
-
-def _move_alias(client: QdrantClient, alias: str, old: str | None, new: str) -> None:
-    """One request, so that a search sees the old or the new collection."""
-    actions: list[models.AliasOperations] = []
-    if old is not None:
-        actions.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)))
-    create = models.CreateAlias(collection_name=new, alias_name=alias)
-    actions.append(models.CreateAliasOperation(create_alias=create))
-    client.update_collection_aliases(actions)
-
-
-def _search_request(
-    query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
-) -> dict[str, Any]:
-    """Dense and BM25 lists fused inside the engine, or one of them alone."""
-    only = models.Filter(must=[part for c in conditions for part in _parts(c)]) if conditions else None
-    dense = query.dense.tolist()
-    terms = models.SparseVector(indices=query.sparse.indices, values=query.sparse.values)
-    if settings.first_stage != "hybrid":
-        using, vector = (DENSE, dense) if settings.first_stage == "dense" else (SPARSE, terms)
-        return {"query": vector, "using": using, "query_filter": only, "limit": settings.top_k}
-    depth = settings.top_k * settings.prefetch
-    lists = [models.Prefetch(query=dense, using=DENSE, limit=depth, filter=only)]
-    if query.sparse.indices:
-        lists.append(models.Prefetch(query=terms, using=SPARSE, limit=depth, filter=only))
-    rrf = models.RrfQuery(rrf=models.Rrf(k=settings.rrf_k))
-    dbsf = models.FusionQuery(fusion=models.Fusion.DBSF)
-    return {"prefetch": lists, "query": rrf if settings.fusion == "rrf" else dbsf, "limit": settings.top_k}
-
-
-def _parts(condition: Condition) -> list[models.Condition]:
-    """All of them must hold."""
-    key = field_key(condition.field)
-    if isinstance(condition, AnyOf):
-        return [models.FieldCondition(key=key, match=models.MatchAny(any=list(condition.values)))]
-    if isinstance(condition, NumberRange):
-        bounds = models.Range(gt=condition.above, gte=condition.at_least, lt=condition.below, lte=condition.at_most)
-        return [models.FieldCondition(key=key, range=bounds)]
-    if isinstance(condition, DateRange):
-        # Always with a bound: without any, a range of dates is read as one of numbers.
-        dates = models.DatetimeRange(gte=condition.start or EARLIEST, lte=condition.end)
-        return [models.FieldCondition(key=key, range=dates)]
-    return [models.FieldCondition(key=key, match=models.MatchValue(value=word)) for word in condition.terms]
+    def _do(self, operation: Callable[..., object], what: object) -> None:
+        self.store.connection.call(self.collection, operation, self.name, what, wait=True)

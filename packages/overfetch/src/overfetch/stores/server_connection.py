@@ -1,0 +1,223 @@
+"""The way to a Qdrant server: address, TLS, retries, and errors in Overfetch's terms."""
+
+import contextlib
+import json
+import logging
+import ssl
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+import grpc
+import httpx
+from qdrant_client import QdrantClient
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+from tenacity.nap import sleep_using_event
+
+from overfetch.errors import SettingsError, StoreError, StoreUnavailable
+from overfetch.leaving import whether_left
+from overfetch.settings import ServerSettings
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MEMORY = ":memory:"
+GRPC, GRPCS = "grpc://", "grpcs://"
+GRPC_PORT = 6334
+UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+BUSY = (429, 503)
+BROKEN_ON_THE_WAY = (502, 504)
+FIRST_WAIT_S, LONGEST_WAIT_S, LONGEST_OBEYED_S = 0.1, 5.0, 30.0
+
+
+class Connection:
+    """Calls of one client, retried with jittered back-off. Safe to share between threads, but for `:memory:`.
+
+    Timeouts are not retried: they say that the server is too busy already.
+    """
+
+    def __init__(self, address: str, settings: ServerSettings) -> None:
+        """Connects on first use. Raises SettingsError."""
+        self.address = address
+        self._retries = settings.retries
+        try:
+            self.client = _open_client(address, settings)
+        except ValueError as error:
+            raise SettingsError(
+                f"bad address {address!r} of a Qdrant server ({error}); write http://HOST:PORT"
+            ) from error
+
+    def call(self, collection: str, operation: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """For what may be done twice: asked again where the server was busy or the connection broke."""
+        return self._retrying(collection, may_repeat, operation, *args, **kwargs)
+
+    def call_once(self, collection: str, operation: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """For what must not be done twice: asked again only where the server did not take the request."""
+        return self._retrying(collection, was_not_taken, operation, *args, **kwargs)
+
+    def _retrying(
+        self,
+        collection: str,
+        again: Callable[[BaseException], bool],
+        operation: Callable[P, R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        left = whether_left()
+        retrying = Retrying(
+            retry=retry_if_exception(again),
+            stop=stop_after_attempt(1 + self._retries) | stop_when_event_set(left),
+            wait=_seconds_to_wait,
+            sleep=sleep_using_event(left),
+            before_sleep=self._say,
+            reraise=True,
+        )
+        with self.translated(collection):
+            return retrying(operation, *args, **kwargs)
+
+    def _say(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("Qdrant at %s: %s; trying again in %.1f s", self.address, _reason(error), state.upcoming_sleep)
+
+    @contextlib.contextmanager
+    def translated(self, collection: str) -> Iterator[None]:
+        """The client's errors as StoreUnavailable or StoreError."""
+        try:
+            yield
+        except (QdrantException, ResponseHandlingException, httpx.TransportError, ConnectionError) as error:
+            raise self._unavailable(_reason(error)) from error
+        except (json.JSONDecodeError, AssertionError) as error:  # the client asserts that there is a result
+            raise self._unavailable(f"what answers is no Qdrant ({error})") from error
+        except UnexpectedResponse as error:
+            raise self._refused(collection, str(error)) from error
+        except grpc.RpcError as error:
+            if error.code() in UNREACHABLE:
+                raise self._unavailable(_reason(error)) from error
+            raise self._refused(collection, error.details()) from error
+
+    def close(self) -> None:
+        self.client.close()
+
+    def _unavailable(self, reason: str) -> StoreUnavailable:
+        return StoreUnavailable(f"Qdrant at {self.address} does not answer: {_one_line(reason)}")
+
+    def _refused(self, collection: str, reason: str) -> StoreError:
+        return StoreError(f"Qdrant at {self.address} refused work on {collection!r}: {_one_line(reason)}")
+
+
+def _open_client(address: str, settings: ServerSettings) -> QdrantClient:
+    if address == MEMORY:
+        return QdrantClient(MEMORY)
+    if settings.api_key is not None and address.startswith(("http://", GRPC)):
+        scheme = address.partition(":")[0]
+        log.warning("the API key travels unencrypted to %s; %ss:// protects it", address, scheme)
+    # The compatibility check is a request of its own, over HTTP, in a thread that only warns.
+    options: dict[str, Any] = {
+        "api_key": settings.api_key,
+        "timeout": settings.timeout_s,
+        "check_compatibility": False,
+    }
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # said above, as a log record
+        if address.startswith((GRPC, GRPCS)):
+            return _open_grpc(address, settings, options)
+        if settings.tls_ca is not None:
+            options["verify"] = ssl.create_default_context(cadata=_read_certificates(settings).decode())
+        return QdrantClient(address, **options)
+
+
+def _open_grpc(address: str, settings: ServerSettings, options: dict[str, Any]) -> QdrantClient:
+    parts = urlsplit(address)
+    host = parts.hostname
+    if not host:
+        raise ValueError("no host")
+    if settings.tls_ca is not None:
+        options["grpc_options"] = {"root_certificates": _read_certificates(settings)}
+    client = QdrantClient(
+        host=f"[{host}]" if ":" in host else host,
+        grpc_port=parts.port or GRPC_PORT,
+        prefer_grpc=True,
+        https=parts.scheme == "grpcs",
+        **options,
+    )
+    # Made on first use otherwise, by as many threads as come at once.
+    _ = client.grpc_collections, client.grpc_points
+    return client
+
+
+def _read_certificates(settings: ServerSettings) -> bytes:
+    assert settings.tls_ca is not None
+    try:
+        certificates = settings.tls_ca.read_bytes()
+        ssl.create_default_context(cadata=certificates.decode("ascii"))
+    except (OSError, ValueError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"OVERFETCH_QDRANT_TLS_CA: {settings.tls_ca} holds no PEM certificates ({error})"
+        ) from error
+    return certificates
+
+
+def was_not_taken(error: BaseException) -> bool:
+    """Whether the server said that it is too busy, or was never reached."""
+    if isinstance(error, ResourceExhaustedResponse | UnexpectedResponse):
+        return _status(error) in BUSY and (_wanted_wait(error) or 0.0) <= LONGEST_OBEYED_S
+    if isinstance(error, ResponseHandlingException):
+        return isinstance(error.source, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    return isinstance(error, grpc.RpcError) and error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def may_repeat(error: BaseException) -> bool:
+    """Whether the server was not reached or too busy, or the connection broke with the request on its way."""
+    if isinstance(error, UnexpectedResponse) and error.status_code in BROKEN_ON_THE_WAY:
+        return True
+    if isinstance(error, ResponseHandlingException) and isinstance(
+        error.source, httpx.NetworkError | httpx.RemoteProtocolError
+    ):
+        return True
+    return was_not_taken(error) or (isinstance(error, grpc.RpcError) and error.code() is grpc.StatusCode.UNAVAILABLE)
+
+
+def _status(error: ResourceExhaustedResponse | UnexpectedResponse) -> int | None:
+    return error.status_code if isinstance(error, UnexpectedResponse) else BUSY[0]
+
+
+def _wanted_wait(error: BaseException | None) -> float | None:
+    """Seconds that the server asked to wait."""
+    if isinstance(error, ResourceExhaustedResponse):
+        return float(error.retry_after_s)
+    if isinstance(error, UnexpectedResponse) and error.headers.get("Retry-After", "").isdigit():
+        return float(error.headers["Retry-After"])
+    return None
+
+
+BACK_OFF = wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S)
+
+
+def _seconds_to_wait(state: RetryCallState) -> float:
+    """What the server asked for, and jitter on top, so that its clients do not all come back at once."""
+    wanted = _wanted_wait(state.outcome.exception() if state.outcome else None)
+    return (wanted or 0.0) + BACK_OFF(state)
+
+
+def _reason(error: BaseException | None) -> str:
+    if isinstance(error, grpc.RpcError):
+        return str(error.details())
+    source = error.source if isinstance(error, ResponseHandlingException) else error
+    if isinstance(source, httpx.TimeoutException):
+        return f"no answer in time ({type(source).__name__}); OVERFETCH_QDRANT_TIMEOUT_S allows more"
+    return _one_line(str(error)) or type(source).__name__
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split())
