@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from qdrant_double import QdrantDouble, serve_rest
+from qdrant_double_grpc import serve_grpc
 
 from overfetch.protocols import EncodedQuery, Store
 from overfetch.settings import ServerSettings
@@ -15,8 +17,10 @@ from overfetch.stores.payloads import slug
 from overfetch.stores.server import ServerStore
 from overfetch.testing import FakeEmbedder, FakeStore
 
+# The server adapter over real HTTP and gRPC, against qdrant-client's own request and response models.
+SERVED = {"rest": serve_rest, "grpc": serve_grpc}
 SERVER_URL = "OVERFETCH_TEST_QDRANT_URL"
-STORES = ("edge", "memory", "fake", "server")
+STORES = ("edge", "memory", "fake", "rest", "grpc", "server")
 SITE = f"contract-{uuid.uuid4().hex[:8]}"
 
 
@@ -66,6 +70,12 @@ def encode_query() -> Callable[[str], EncodedQuery]:
 
 
 def _opened(kind: str, folder: Path) -> Iterator[Store]:
+    if kind in SERVED:
+        with SERVED[kind](QdrantDouble()) as address:
+            store: Store = ServerStore(address, ServerSettings())
+            yield store
+            store.close()
+        return
     store = _open_store(kind, folder)
     yield store
     if kind == "server" and isinstance(store, ServerStore):

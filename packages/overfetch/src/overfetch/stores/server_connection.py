@@ -36,9 +36,11 @@ R = TypeVar("R")
 MEMORY = ":memory:"
 GRPC, GRPCS = "grpc://", "grpcs://"
 GRPC_PORT = 6334
-UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
 BUSY = (429, 503)
+LONGEST_SAID = 200
 BROKEN_ON_THE_WAY = (502, 504)
+TOO_LATE = "no answer in time; OVERFETCH_QDRANT_TIMEOUT_S allows more"
 FIRST_WAIT_S, LONGEST_WAIT_S, LONGEST_OBEYED_S = 0.1, 5.0, 30.0
 
 
@@ -100,21 +102,19 @@ class Connection:
             raise self._unavailable(_reason(error)) from error
         except (json.JSONDecodeError, AssertionError) as error:  # the client asserts that there is a result
             raise self._unavailable(f"what answers is no Qdrant ({error})") from error
-        except UnexpectedResponse as error:
-            raise self._refused(collection, str(error)) from error
-        except grpc.RpcError as error:
-            if error.code() in UNREACHABLE:
+        except (UnexpectedResponse, grpc.RpcError) as error:
+            if _is_away(error):
                 raise self._unavailable(_reason(error)) from error
-            raise self._refused(collection, error.details()) from error
+            raise self._refused(collection, _reason(error)) from error
 
     def close(self) -> None:
         self.client.close()
 
     def _unavailable(self, reason: str) -> StoreUnavailable:
-        return StoreUnavailable(f"Qdrant at {self.address} does not answer: {_one_line(reason)}")
+        return StoreUnavailable(f"Qdrant at {self.address} does not answer: {reason}")
 
     def _refused(self, collection: str, reason: str) -> StoreError:
-        return StoreError(f"Qdrant at {self.address} refused work on {collection!r}: {_one_line(reason)}")
+        return StoreError(f"Qdrant at {self.address} refused work on {collection!r}: {reason}")
 
 
 def _open_client(address: str, settings: ServerSettings) -> QdrantClient:
@@ -160,7 +160,7 @@ def _read_certificates(settings: ServerSettings) -> bytes:
     assert settings.tls_ca is not None
     try:
         certificates = settings.tls_ca.read_bytes()
-        ssl.create_default_context(cadata=certificates.decode("ascii"))
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=certificates.decode("ascii"))
     except (OSError, ValueError, ssl.SSLError) as error:
         raise SettingsError(
             f"OVERFETCH_QDRANT_TLS_CA: {settings.tls_ca} holds no PEM certificates ({error})"
@@ -188,6 +188,12 @@ def may_repeat(error: BaseException) -> bool:
     return was_not_taken(error) or (isinstance(error, grpc.RpcError) and error.code() is grpc.StatusCode.UNAVAILABLE)
 
 
+def _is_away(error: UnexpectedResponse | grpc.RpcError) -> bool:
+    if isinstance(error, UnexpectedResponse):
+        return error.status_code in (*BUSY, *BROKEN_ON_THE_WAY)
+    return error.code() in AWAY
+
+
 def _status(error: ResourceExhaustedResponse | UnexpectedResponse) -> int | None:
     return error.status_code if isinstance(error, UnexpectedResponse) else BUSY[0]
 
@@ -212,11 +218,22 @@ def _seconds_to_wait(state: RetryCallState) -> float:
 
 def _reason(error: BaseException | None) -> str:
     if isinstance(error, grpc.RpcError):
-        return str(error.details())
+        late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        return TOO_LATE if late else _one_line(error.details())
+    if isinstance(error, UnexpectedResponse):
+        return _one_line(f"{error.status_code} ({error.reason_phrase}) {_said(error.content)}")
     source = error.source if isinstance(error, ResponseHandlingException) else error
     if isinstance(source, httpx.TimeoutException):
-        return f"no answer in time ({type(source).__name__}); OVERFETCH_QDRANT_TIMEOUT_S allows more"
+        return TOO_LATE
     return _one_line(str(error)) or type(source).__name__
+
+
+def _said(content: bytes) -> str:
+    """The error text of Qdrant's JSON, or the beginning of what came instead."""
+    try:
+        return str(json.loads(content)["status"]["error"])
+    except (ValueError, LookupError, TypeError):
+        return content[:LONGEST_SAID].decode(errors="replace")
 
 
 def _one_line(text: str | None) -> str:
