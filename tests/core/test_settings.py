@@ -12,12 +12,13 @@ from overfetch.settings import (
     Environment,
     ModelSpec,
     RetrievalSettings,
+    ServerSettings,
     explain,
     find_profile,
     read_environment,
     read_models,
 )
-from overfetch.wiring import open_site, open_store
+from overfetch.wiring import open_site, open_store, open_test_collection
 
 # Commits checked by hand in public code, apart from models.toml on purpose.
 COMMITS = {
@@ -127,6 +128,70 @@ def test_keys_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = read_environment()
     assert environment.server.api_key == "secret-1"
     assert "secret" not in f"{environment!r} {environment}"
+
+
+SERVER = "http://db:6333"
+NEEDS_SERVER = "only a server has this, and OVERFETCH_QDRANT is"
+
+
+class TestServerSettings:
+    @staticmethod
+    def read(monkeypatch: pytest.MonkeyPatch, address: str, **values: str) -> Environment:
+        for name, value in {"": address, **{f"_{name}": value for name, value in values.items()}}.items():
+            monkeypatch.setenv(f"OVERFETCH_QDRANT{name}", value)
+        return read_environment()
+
+    def test_every_variable_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        values = {
+            **{"API_KEY": "k", "TLS_CA": "/etc/ca.pem", "TIMEOUT_S": "30", "RETRIES": "0", "UPLOAD_BATCH": "16"},
+            **{"UPLOAD_THREADS": "8", "SHARDS": "6", "REPLICAS": "3", "WRITE_CONSISTENCY": "2"},
+            **{"QUANTISATION": "binary", "OVERSAMPLING": "3", "ON_DISK_VECTORS": "true", "ON_DISK_PAYLOAD": "false"},
+        }
+        assert {name.lower() for name in values} == set(ServerSettings.model_fields)
+        read = self.read(monkeypatch, "https://db:6333", **values).server.model_dump(mode="json")
+        assert {name: str(value).lower() for name, value in read.items()} == {
+            name.lower(): value if name != "OVERSAMPLING" else "3.0" for name, value in values.items()
+        }
+
+    @pytest.mark.parametrize(
+        ("address", "values", "named"),
+        [
+            (SERVER, {"SHARDS": "0"}, "OVERFETCH_QDRANT_SHARDS: Input should be greater than 0 (given '0')"),
+            (SERVER, {"RETRIES": "-1"}, "OVERFETCH_QDRANT_RETRIES: Input should be greater than or equal to 0"),
+            (SERVER, {"TIMEOUT_S": "soon"}, "OVERFETCH_QDRANT_TIMEOUT_S: Input should be a valid integer"),
+            (SERVER, {"QUANTISATION": "int4"}, "OVERFETCH_QDRANT_QUANTISATION: Input should be 'int8' or 'binary'"),
+            (SERVER, {"OVERSAMPLING": "2"}, "OVERFETCH_QDRANT_OVERSAMPLING needs OVERFETCH_QDRANT_QUANTISATION"),
+            (
+                SERVER,
+                {"REPLICAS": "2", "WRITE_CONSISTENCY": "3"},
+                "OVERFETCH_QDRANT_WRITE_CONSISTENCY (3) cannot exceed OVERFETCH_QDRANT_REPLICAS (2)",
+            ),
+            (SERVER, {"WRITE_CONSISTENCY": "2"}, "(2) cannot exceed OVERFETCH_QDRANT_REPLICAS (1)"),
+            (SERVER, {"TLS_CA": "ca.pem"}, f"OVERFETCH_QDRANT_TLS_CA needs TLS, and OVERFETCH_QDRANT is '{SERVER}'"),
+            ("grpc://db", {"TLS_CA": "ca.pem"}, "OVERFETCH_QDRANT_TLS_CA needs TLS"),
+            ("file:/data", {"REPLICAS": "2"}, f"OVERFETCH_QDRANT_REPLICAS: {NEEDS_SERVER} 'file:/data'; set it to"),
+            (":memory:", {"TIMEOUT_S": "5"}, f"OVERFETCH_QDRANT_TIMEOUT_S: {NEEDS_SERVER} ':memory:'"),
+            ("", {"SHARDS": "2", "RETRIES": "9"}, "OVERFETCH_QDRANT_RETRIES, OVERFETCH_QDRANT_SHARDS: only a server"),
+        ],
+    )
+    def test_nonsense_names_the_variable(
+        self, monkeypatch: pytest.MonkeyPatch, address: str, values: dict[str, str], named: str
+    ) -> None:
+        with pytest.raises(SettingsError, match=re.escape(named)) as refused:
+            self.read(monkeypatch, address, **values)
+        assert "\n" not in str(refused.value)
+
+    def test_a_key_alone_may_stay_where_no_server_is_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.read(monkeypatch, "file:/data", API_KEY="k").store_address == "file:/data"
+
+    def test_an_evaluation_of_a_folder_needs_no_server(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        self.read(monkeypatch, SERVER, SHARDS="2")
+        (tmp_path / "qrels").mkdir()
+        (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\ta\t1\n", encoding="utf-8")
+        (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "alpha"}\n', encoding="utf-8")
+        (tmp_path / "corpus.jsonl").write_text('{"_id": "a", "title": "A", "text": "alpha"}\n', encoding="utf-8")
+        with open_test_collection(tmp_path) as engine:
+            assert type(engine.store).__name__ == "EdgeStore"
 
 
 @pytest.mark.parametrize("address", ["qdrant.db:6333", "/var/qdrant", "ftp://db", "memory"])
