@@ -20,6 +20,7 @@ from overfetch.testing import FakeEmbedder, FakeStore
 # The server adapter over real HTTP and gRPC, against qdrant-client's own request and response models.
 SERVED = {"rest": serve_rest, "grpc": serve_grpc}
 SERVER_URL = "OVERFETCH_TEST_QDRANT_URL"
+SERVER_KEY = "OVERFETCH_TEST_QDRANT_API_KEY"
 STORES = ("edge", "memory", "fake", "rest", "grpc", "server")
 SITE = f"contract-{uuid.uuid4().hex[:8]}"
 
@@ -88,7 +89,8 @@ def _open_store(kind: str, folder: Path) -> Store:
         return EdgeStore(folder)
     if kind == "fake":
         return FakeStore()
-    return ServerStore(":memory:" if kind == "memory" else _server_url(), ServerSettings())
+    key = os.environ.get(SERVER_KEY) if kind == "server" else None
+    return ServerStore(":memory:" if kind == "memory" else _server_url(), ServerSettings(api_key=key))
 
 
 def _server_url() -> str:

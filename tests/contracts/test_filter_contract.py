@@ -238,7 +238,6 @@ COLLECTION = Collection(
     filters=SCHEMA,
     answering="nowhere:none",
 )
-SITE = Site(name="contract", title="Contract", collections=(COLLECTION,), ask="filtered")
 
 
 def passages_of(documents: list[Document]) -> list[Passage]:
@@ -279,13 +278,15 @@ class TestEveryStoreFiltersAlike:
         stored = {c.passage.document_id: c.passage.metadata for c in found}
         assert stored == {d.id: d.metadata for d in documents}
 
-    def test_a_field_declared_later_is_filtered_after_the_next_run(self, store: Store, tmp_path: Path) -> None:
+    def test_a_field_declared_later_is_filtered_after_the_next_run(
+        self, store: Store, site: str, tmp_path: Path
+    ) -> None:
         source = tmp_path / "notes.jsonl"
         source.write_text('{"_id": "a", "title": "A", "text": "apple", "year": 2026}\n', encoding="utf-8")
         before = COLLECTION.model_copy(update={"fields": FieldMap(metadata={"year": ("year",)}), "filters": {}})
         after = before.model_copy(update={"filters": {"year": "number"}})
-        assert open_engine(store, before).index("filtered", source).added == 1
-        engine = open_engine(store, after)
+        assert open_engine(store, before, site).index("filtered", source).added == 1
+        engine = open_engine(store, after, site)
         assert engine.index("filtered", source).changed == 1
         assert engine.index("filtered", source).kept == 1
         assert [h.passage.document_id for h in engine.search("filtered", "apple", where=["year>2025"]).hits] == ["a"]
@@ -348,6 +349,6 @@ class TestIndexes:
         store.close()
 
 
-def open_engine(store: Store, collection: Collection) -> Engine:
-    site = Site(name="contract", title="Contract", collections=(collection,), ask="filtered")
-    return Engine(site, embedder=FakeEmbedder(), reranker=FakeReranker(), store=store)
+def open_engine(store: Store, collection: Collection, site: str = "contract") -> Engine:
+    made = Site(name=site, title="Contract", collections=(collection,), ask="filtered")
+    return Engine(made, embedder=FakeEmbedder(), reranker=FakeReranker(), store=store)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
+from qdrant_client import models
 from qdrant_double import Fault, QdrantDouble, serve_rest
 from qdrant_double_grpc import serve_grpc
 
@@ -369,6 +370,28 @@ def double_created(double: QdrantDouble) -> str:
     return str(asked(double, "PUT", f"/collections/{SERVER_NAME}")["metadata"]["overfetch"]["created"])
 
 
+class TestSwap:
+    def test_a_rebuild_waits_until_the_server_has_its_indexes(
+        self, double: QdrantDouble, open_store: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("overfetch.stores.server.INDEX_POLL_S", 0.0)
+        double.statuses.extend([models.CollectionStatus.YELLOW] * 3)
+        store = open_store()
+        write(store, "zero")
+        looked = [r.path for r in double.received if r.path in (f"/collections/{SERVER_NAME}", "/collections/aliases")]
+        assert looked == [f"/collections/{SERVER_NAME}"] * 5 + ["/collections/aliases"]  # created, and asked four times
+
+    def test_what_the_server_cannot_index_is_not_published(self, double: QdrantDouble, open_store: Open) -> None:
+        store = open_store()
+        write(store, "zero")
+        # The first to look reads the provenance of what is published.
+        double.statuses.extend([models.CollectionStatus.GREEN, models.CollectionStatus.RED])
+        with pytest.raises(StoreError, match="cannot index 'site--notes--000002'"):
+            write(store, "one", rebuild=True)
+        assert search(store, "zero") == ["zero"]
+        assert [c.name for c in double.engine.get_collections().collections] == [SERVER_NAME]
+
+
 class TestUploads:
     def test_requests_are_bounded_and_several_run_at_once(
         self, double: QdrantDouble, opening: Callable[..., ServerStore]
@@ -415,6 +438,25 @@ class TestManyCallers:
         with ThreadPoolExecutor(threads) as pool:
             found = list(pool.map(work, range(threads)))
         assert found == [[[WORDS[(number + n) % len(WORDS)]] for n in range(10)] for number in range(threads)]
+
+    def test_searches_during_rebuilds_see_one_generation_and_never_an_error(self, open_store: Open) -> None:
+        store, writing, done = open_store(), open_store(), threading.Event()
+        write(writing, *(f"{word} 0" for word in WORDS))
+
+        def work() -> list[set[str]]:
+            found = []
+            while not done.is_set():
+                found.append({text.split()[1] for text in search(store, "apple bridge")})
+            return found
+
+        with ThreadPoolExecutor(4) as pool:
+            searching = [pool.submit(work) for _ in range(4)]
+            for number in range(1, 13):
+                write(writing, *(f"{word} {number}" for word in WORDS), rebuild=True)
+            done.set()
+            found = [numbers for future in searching for numbers in future.result()]
+        assert {len(numbers) for numbers in found} == {1}
+        assert len({number for numbers in found for number in numbers}) > 3
 
     async def test_the_event_loop_runs_on_while_the_server_thinks(self, double: QdrantDouble, open_store: Open) -> None:
         store = open_store()

@@ -5,7 +5,7 @@ protobuf messages and converters), every response is made of its response models
 real server makes of a valid request: index, shards, quantisation and disk are accepted and without effect here.
 
 As a server in strict mode does, it refuses filters on fields that have no payload index, and requests that are
-larger than a server takes. `faults` are used up by the requests that come next.
+larger than a server takes. `faults` and `statuses` (of collections) are used up by the requests that come next.
 """
 
 import json
@@ -63,6 +63,7 @@ class QdrantDouble:
         self.lock = threading.Lock()
         self.received: list[Received] = []
         self.faults: deque[Fault] = deque()
+        self.statuses: deque[models.CollectionStatus] = deque()
         self.indexes: dict[str, dict[str, Any]] = {}
         self.at_once = self.most_at_once = 0
 
@@ -103,7 +104,8 @@ class QdrantDouble:
 
     def _collection(self, method: str, name: str, model: Any) -> Any:
         if method == "GET":
-            return self.engine.get_collection(name)
+            info = self.engine.get_collection(name)
+            return info.model_copy(update={"status": self.statuses.popleft()}) if self.statuses else info
         if method == "DELETE":
             self.indexes.pop(name, None)
             return self.engine.delete_collection(name)
@@ -135,7 +137,9 @@ class QdrantDouble:
                 for prefetch in model.prefetch or []:
                     self._require_indexes(name, prefetch.filter)
                 self._require_indexes(name, model.filter)
-                fields = {name: getattr(model, name) for name in ("query", "using", "prefetch", "limit")}
+                fields = {
+                    name: getattr(model, name) for name in ("query", "using", "prefetch", "limit", "with_payload")
+                }
                 return self.engine.query_points(name, query_filter=model.filter, **fields)
         raise Refused(404, f"no such endpoint: {what}")
 

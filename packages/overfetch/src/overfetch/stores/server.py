@@ -5,6 +5,7 @@ Compatible changes are upserted in place. Provenance is the collection's own met
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ from overfetch.types import Candidate
 SCROLL_PAGE = 1024
 # A change of the cluster's layout waits for its nodes to agree.
 LAYOUT_TIMEOUT_S = 60
+INDEX_POLL_S = 0.5
 
 Read = TypeVar("Read")
 
@@ -61,7 +63,7 @@ class ServerStore:
         request = requests.search(query, conditions, settings, self.settings)
         found = self._read(
             collection,
-            lambda name: self._call(collection, self.client.query_points, name, with_payload=True, **request),
+            lambda name: self._call(collection, self.client.query_points, name, **request),
         )
         return [Candidate(passage=from_payload(str(p.id), p.payload or {}), score=p.score) for p in found.points]
 
@@ -94,6 +96,7 @@ class ServerStore:
         try:
             self._index_payload(collection, name, schema)
             yield name
+            self._await_indexes(collection, name)
             moves = requests.move_alias(slug(collection), published, name)
             self._call(collection, self.client.update_collection_aliases, moves, timeout=LAYOUT_TIMEOUT_S)
         except BaseException:
@@ -145,6 +148,15 @@ class ServerStore:
         """Does nothing where an index is there; in memory there are none, and the client warns of it."""
         for index in requests.payload_indexes({} if self.connection.address == MEMORY else schema):
             self._call(collection, self.client.create_payload_index, name, wait=True, **index)
+
+    def _await_indexes(self, collection: str, name: str) -> None:
+        """Until the server has built them: searches of a half-indexed collection read every vector."""
+        while (
+            info := self._call(collection, self.client.get_collection, name)
+        ).status is models.CollectionStatus.YELLOW:
+            time.sleep(INDEX_POLL_S)
+        if info.status is models.CollectionStatus.RED:
+            raise StoreError(f"{self.connection.address} cannot index {name!r}: {info.optimizer_status}")
 
     def _drop(self, collection: str, name: str) -> None:
         self._call(collection, self.client.delete_collection, name, timeout=LAYOUT_TIMEOUT_S)

@@ -10,9 +10,11 @@ from overfetch.protocols import EncodedPassage, EncodedQuery
 from overfetch.protocols import SparseVector as Terms
 from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings, ServerSettings
-from overfetch.stores.payloads import DENSE, SPARSE, field_key, to_payload
+from overfetch.stores.payloads import CONTENT_HASH, DENSE, FILTERS, SPARSE, field_key, to_payload
 
 PROVENANCE = "overfetch"
+# What filters compare is for the server alone.
+SHOWN = models.PayloadSelectorExclude(exclude=[FILTERS, CONTENT_HASH])
 
 INDEX_TYPES: dict[FieldKind, models.PayloadSchemaType] = {
     "keyword": models.PayloadSchemaType.KEYWORD,
@@ -78,22 +80,26 @@ def search(
     query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings, server: ServerSettings
 ) -> dict[str, Any]:
     """Dense and BM25 lists fused inside the engine, or one of them alone."""
+    return {"limit": settings.top_k, "with_payload": SHOWN, **_query(query, conditions, settings, server)}
+
+
+def _query(
+    query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings, server: ServerSettings
+) -> dict[str, Any]:
     only = models.Filter(must=[part for c in conditions for part in _parts(c)]) if conditions else None
     dense = query.dense.tolist()
     terms, params = _terms(query.sparse), _search_params(server)
     if settings.first_stage == "dense":
-        return {
-            **{"query": dense, "using": DENSE, "query_filter": only, "limit": settings.top_k, "search_params": params}
-        }
+        return {"query": dense, "using": DENSE, "query_filter": only, "search_params": params}
     if settings.first_stage == "bm25":
-        return {"query": terms, "using": SPARSE, "query_filter": only, "limit": settings.top_k}
+        return {"query": terms, "using": SPARSE, "query_filter": only}
     depth = settings.top_k * settings.prefetch
     lists = [models.Prefetch(query=dense, using=DENSE, limit=depth, filter=only, params=params)]
     if query.sparse.indices:
         lists.append(models.Prefetch(query=terms, using=SPARSE, limit=depth, filter=only))
     rrf = models.RrfQuery(rrf=models.Rrf(k=settings.rrf_k))
     dbsf = models.FusionQuery(fusion=models.Fusion.DBSF)
-    return {"prefetch": lists, "query": rrf if settings.fusion == "rrf" else dbsf, "limit": settings.top_k}
+    return {"prefetch": lists, "query": rrf if settings.fusion == "rrf" else dbsf}
 
 
 def _search_params(server: ServerSettings) -> models.SearchParams | None:
