@@ -230,13 +230,12 @@ class TestRetries:
         store = open_store(retries=1000)
         write(store, "zero")
         double.faults.extend([Fault(503)] * 1000)
-        with open_engine(store) as engine:
-            task = asyncio.create_task(engine.search_async("notes", "zero"))
-            while len(double.faults) == 1000:
-                await asyncio.sleep(0.01)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+        task = asyncio.create_task(open_engine(store).search_async("notes", "zero"))
+        while len(double.faults) == 1000:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
         await asyncio.get_running_loop().shutdown_default_executor()  # waits for the thread
         assert len(double.faults) > 980
 

@@ -46,7 +46,7 @@ def to_number(value: MetadataValue) -> float:
             raise ValueError(value)
     except (ValueError, OverflowError) as error:
         raise SettingsError(f"{value!r} is no finite number") from error
-    return number + 0.0  # never -0.0, which some indexes sort below 0
+    return number + 0.0  # never -0.0: an index on bytes would tell it from 0
 
 
 def _as_utc(moment: datetime) -> datetime:

@@ -151,11 +151,11 @@ class ServerStore:
 
     def _await_indexes(self, collection: str, name: str) -> None:
         """Until the server has built them: searches of a half-indexed collection read every vector."""
-        while (
-            info := self._call(collection, self.client.get_collection, name)
-        ).status is models.CollectionStatus.YELLOW:
+        status, info = models.CollectionStatus, self._call(collection, self.client.get_collection, name)
+        while info.status is status.YELLOW:
             time.sleep(INDEX_POLL_S)
-        if info.status is models.CollectionStatus.RED:
+            info = self._call(collection, self.client.get_collection, name)
+        if info.status is status.RED:
             raise StoreError(f"{self.connection.address} cannot index {name!r}: {info.optimizer_status}")
 
     def _drop(self, collection: str, name: str) -> None:
