@@ -95,6 +95,43 @@ def tiny_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _save_unigram_tokenizer(folder: Path) -> None:
+    """Pairs as XLM-RoBERTa writes them: <s> query </s></s> passage </s>."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    letters = [("▁", -4.0), *((chr(code), -5.0) for code in range(ord("a"), ord("z") + 1))]
+    words = [(f"▁{word}", -2.0) for word in WORDS]
+    special = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    tokenizer = Tokenizer(models.Unigram([*special, *words, *letters], unk_id=3))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    names = {"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "cls_token": "<s>", "pad_token": "<pad>"}
+    options: dict[str, Any] = {**names, "unk_token": "<unk>", "model_max_length": 512}
+    options["model_input_names"] = ["input_ids", "attention_mask"]
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **options)  # type: ignore[no-untyped-call]
+    fast.save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_xlm_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """bge-reranker: an XLM-RoBERTa sequence classifier with one label, here 2 layers x 32."""
+    import torch
+    from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("xlm-roberta")
+    torch.manual_seed(3)
+    shape: dict[str, Any] = {"num_labels": 1, "initializer_range": 0.5, "max_position_embeddings": MAX_TOKENS + 2}
+    shape |= {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 32, "intermediate_size": 64}
+    config = XLMRobertaConfig(vocab_size=64, **shape)
+    XLMRobertaForSequenceClassification(config).save_pretrained(folder)
+    _save_unigram_tokenizer(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def exported_embedder(tiny_embedder: Path, make_spec: MakeSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The encoder as `overfetch models prepare` exports it."""

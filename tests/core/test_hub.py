@@ -1,5 +1,6 @@
-"""The hub backends over the architectures of the pinned models, with random weights made here."""
+"""The backends on torch over the architectures of the pinned models, with random weights made here."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from overfetch.inference.hub import RUN, HubEmbedder, HubReranker
+from overfetch.inference.classifier import TransformersReranker
+from overfetch.inference.devices import best_place
+from overfetch.inference.hub import HubEmbedder, HubReranker
 from overfetch.settings import ModelSpec
 
-MAX_TOKENS = 40
+MAX_TOKENS = 48
 TOLERANCE = 1e-4
 QUERY = "which tower falls"
 PASSAGES = [
@@ -25,81 +28,24 @@ PASSAGES = [
 ]
 
 
-def save_unigram_tokenizer(folder: Path) -> None:
-    """Pairs as XLM-RoBERTa writes them: <s> query </s></s> passage </s>."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    letters = [("▁", -4.0), *((chr(code), -5.0) for code in range(ord("a"), ord("z") + 1))]
-    words = [(f"▁{word}", -2.0) for text in PASSAGES for word in text.split()]
-    special = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    tokenizer = Tokenizer(models.Unigram([*special, *dict.fromkeys(words), *letters], unk_id=3))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    names = {"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "cls_token": "<s>", "pad_token": "<pad>"}
-    options: dict[str, Any] = {**names, "unk_token": "<unk>", "model_max_length": 512}
-    options["model_input_names"] = ["input_ids", "attention_mask"]
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **options)  # type: ignore[no-untyped-call]
-    fast.save_pretrained(folder)
-
-
 @pytest.fixture(scope="module")
-def reranker_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """bge-reranker: an XLM-RoBERTa sequence classifier with one label, here 2 layers x 32."""
-    import torch
-    from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification
-
-    folder = tmp_path_factory.mktemp("xlm-roberta")
-    torch.manual_seed(3)
-    shape: dict[str, Any] = {"num_labels": 1, "initializer_range": 0.5, "max_position_embeddings": MAX_TOKENS + 2}
-    shape |= {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 32, "intermediate_size": 64}
-    config = XLMRobertaConfig(vocab_size=64, **shape)
-    XLMRobertaForSequenceClassification(config).save_pretrained(folder)
-    save_unigram_tokenizer(folder)
-    return folder
+def spec(make_spec: Any) -> ModelSpec:
+    found: ModelSpec = make_spec("reranker", max_tokens=MAX_TOKENS)
+    return found
 
 
-@pytest.fixture(scope="module")
-def reranker_spec(make_spec: Any) -> ModelSpec:
-    spec: ModelSpec = make_spec("reranker", max_tokens=MAX_TOKENS)
-    return spec
+@pytest.fixture(scope="module", params=[HubReranker, TransformersReranker])
+def reranker(request: pytest.FixtureRequest, tiny_xlm_reranker: Path, spec: ModelSpec) -> Any:
+    return request.param(tiny_xlm_reranker, spec)
 
 
-@pytest.fixture(scope="module")
-def reranker(reranker_folder: Path, reranker_spec: ModelSpec) -> HubReranker:
-    return HubReranker(reranker_folder, reranker_spec)
-
-
-def reference_logits(folder: Path, query: str, passages: list[str]) -> list[float]:
-    """transformers alone, one pair at a time, so without any padding."""
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    logits = []
-    for passage in passages:
-        with torch.no_grad():
-            encoded = tokenizer(query, passage, return_tensors="pt", truncation=True, max_length=MAX_TOKENS)
-            logits.append(float(model(**encoded).logits[0, 0]))
-    return logits
-
-
-def test_logits_are_raw_and_those_of_transformers(reranker: HubReranker, reranker_folder: Path) -> None:
-    expected = reference_logits(reranker_folder, QUERY, PASSAGES)
-    assert reranker.score(QUERY, PASSAGES).logits == pytest.approx(expected, abs=TOLERANCE)
-    assert not all(0 < logit < 1 for logit in expected), "otherwise a sigmoid would not show"
-    assert len({round(logit, 2) for logit in expected}) == len(PASSAGES)
-
-
-def test_the_order_of_scores_is_the_order_of_passages(reranker: HubReranker) -> None:
+def test_the_order_of_scores_is_the_order_of_passages(reranker: Any) -> None:
     forward, backward = reranker.score(QUERY, PASSAGES), reranker.score(QUERY, PASSAGES[::-1])
     assert forward.logits == pytest.approx(backward.logits[::-1], abs=TOLERANCE)
 
 
-def test_cut_tokens_are_counted(reranker: HubReranker) -> None:
+def test_cut_tokens_are_counted(tiny_xlm_reranker: Path, spec: ModelSpec) -> None:
+    reranker = HubReranker(tiny_xlm_reranker, spec, windows=False)
     assert reranker.score(QUERY, PASSAGES).truncated_tokens == 0
     special, query, passage = 4, 2, 100
     long = " ".join(["rain"] * passage)
@@ -107,16 +53,46 @@ def test_cut_tokens_are_counted(reranker: HubReranker) -> None:
     assert scores.truncated_tokens == 2 * (special + query + passage - MAX_TOKENS)
 
 
-def test_a_deadline_stops_between_runs(reranker: HubReranker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deadline_stops_between_runs(reranker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = best_place().run
     whole = reranker.score(QUERY, PASSAGES, deadline=time.monotonic() + 600).logits
-    assert len(whole) == len(PASSAGES) > RUN
+    assert len(whole) == len(PASSAGES) > run
     assert reranker.score(QUERY, PASSAGES, deadline=time.monotonic() - 1).logits == []
     ticks = iter([0.0, 9.0])
-    monkeypatch.setattr("overfetch.inference.hub.time.monotonic", lambda: next(ticks))
-    assert reranker.score(QUERY, PASSAGES, deadline=1.0).logits == pytest.approx(whole[:RUN], abs=TOLERANCE)
+    monkeypatch.setattr("overfetch.inference.runs.time.monotonic", lambda: next(ticks))
+    assert reranker.score(QUERY, PASSAGES, deadline=1.0).logits == pytest.approx(whole[:run], abs=TOLERANCE)
 
 
-def test_threads_neither_disturb_scores_nor_counts(reranker: HubReranker) -> None:
+def test_a_passage_read_in_part_has_no_score(reranker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second passage has windows in both runs: the deadline leaves the first alone."""
+    passages = ["a star", "rain over the hill " * 60]
+    ticks = iter([0.0, 9.0])
+    monkeypatch.setattr("overfetch.inference.runs.time.monotonic", lambda: next(ticks))
+    assert len(reranker.score(QUERY, passages, deadline=1.0).logits) == 1
+
+
+def test_a_caller_who_left_is_not_read_for(reranker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = threading.Event()
+    left.set()
+    monkeypatch.setattr("overfetch.inference.runs.whether_left", lambda: left)
+    assert reranker.score(QUERY, PASSAGES).logits == []
+
+
+def test_long_runs_hold_fewer_pairs(reranker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[int] = []
+    read = reranker.read
+
+    def counted(pieces: Any) -> Any:
+        runs.append(len(pieces))
+        return read(pieces)
+
+    monkeypatch.setattr(reranker, "read", counted)
+    monkeypatch.setattr("overfetch.inference.runs.TOKENS", 2 * MAX_TOKENS)
+    reranker.score(QUERY, ["rain " * 200])
+    assert max(runs) == 2
+
+
+def test_threads_neither_disturb_scores_nor_counts(reranker: Any) -> None:
     """Counting tokenises without a limit, scoring with one: on a shared tokenizer one thread's setting cuts another."""
     texts = [*PASSAGES, "rain " * 100]
     alone = reranker.score(QUERY, texts)
@@ -176,19 +152,6 @@ def test_the_limit_of_the_pin_holds(embedder_folder: Path, make_spec: Any) -> No
     short = HubEmbedder(embedder_folder, make_spec("embedder", max_tokens=8))
     assert np.abs(short.embed_passages(["star " * 6]) - short.embed_passages(["star " * 40])).max() < TOLERANCE
     assert np.abs(short.embed_passages(["star " * 5]) - short.embed_passages(["star " * 40])).max() > TOLERANCE
-
-
-def test_both_backends_score_alike(tiny_reranker: Path, exported_reranker: Path, make_spec: Any) -> None:
-    from overfetch.inference.onnx import OnnxReranker
-
-    spec = make_spec("reranker")
-    hub = HubReranker(tiny_reranker, spec)
-    onnx = OnnxReranker(exported_reranker, spec, threads=1, windows=False)
-    passages = [*PASSAGES, "rain " * 100]
-    expected = onnx.score(QUERY, passages)
-    found = hub.score(QUERY, passages)
-    assert found.logits == pytest.approx(expected.logits, abs=TOLERANCE)
-    assert found.truncated_tokens == expected.truncated_tokens
 
 
 def test_nomic_embed_is_read_without_remote_code(make_spec: Any, tiny_embedder: Path, tmp_path: Path) -> None:

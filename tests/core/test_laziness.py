@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "transformers", "sentence_transformers", "dspy", "litellm", "qdrant_client", "onnxruntime")
+HEAVY = (
+    "torch",
+    "transformers",
+    "sentence_transformers",
+    "dspy",
+    "litellm",
+    "qdrant_client",
+    "onnxruntime",
+    "llama_index",
+)
 PROGRAM = """
 import runpy, sys
 sys.argv = ["overfetch", *sys.argv[1:]]

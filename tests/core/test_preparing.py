@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from overfetch.errors import ModelError, ModelMismatch, ModelNotPrepared
+from overfetch.errors import ModelError, ModelMismatch, ModelNotPrepared, SettingsError
 from overfetch.inference import preparing
 from overfetch.inference.checksums import sha256
+from overfetch.inference.classifier import TransformersReranker
 from overfetch.inference.hub import HubReranker
 from overfetch.inference.onnx import OnnxReranker
 from overfetch.inference.preparing import MANIFEST, SOURCE, prepare, prepared_folder, verify
@@ -265,7 +267,10 @@ def test_both_backends_read_what_was_prepared(hub: FakeHub, make_spec: Any, cach
     assert onnx == pytest.approx(torch, abs=1e-4)
 
 
-@pytest.mark.parametrize(("backend", "kind"), [("onnx", OnnxReranker), ("torch", HubReranker), ("auto", OnnxReranker)])
+@pytest.mark.parametrize(
+    ("backend", "kind"),
+    [("onnx", OnnxReranker), ("torch", HubReranker), ("transformers", TransformersReranker), ("auto", OnnxReranker)],
+)
 def test_the_backend_is_a_setting(
     backend: str, kind: type, hub: FakeHub, make_spec: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,6 +279,23 @@ def test_the_backend_is_a_setting(
     prepare(spec, cache)
     environment = Environment.model_validate({"cache": cache, "backend": backend})
     assert isinstance(load_reranker(spec, environment, lambda message: None), kind)
+
+
+@pytest.mark.skipif(find_spec("FlagEmbedding") is not None, reason="FlagEmbedding is installed")
+def test_a_backend_that_is_not_installed_says_how(hub: FakeHub, make_spec: Any, cache: Path) -> None:
+    spec = make_spec("reranker")
+    prepare(spec, cache)
+    with pytest.raises(SettingsError, match=r"uv pip install 'FlagEmbedding>=1\.4\.1'"):
+        load_reranker(spec, Environment(cache=cache, backend="flagembedding"), lambda message: None)
+
+
+@pytest.mark.parametrize("backend", ["torch", "transformers"])
+def test_weights_that_changed_are_not_read(backend: Any, hub: FakeHub, make_spec: Any, cache: Path) -> None:
+    spec = make_spec("reranker")
+    weights = prepare(spec, cache) / SOURCE / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    with pytest.raises(ModelMismatch, match=f"tiny-reranker: {weights} has sha256 .*, pinned is "):
+        load_reranker(spec, Environment(cache=cache, backend=backend), lambda message: None)
 
 
 def test_a_flipped_bit_is_found_before_it_serves(hub: FakeHub, make_spec: Any, cache: Path) -> None:

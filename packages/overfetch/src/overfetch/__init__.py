@@ -26,7 +26,7 @@ from overfetch.pipeline import retrieve
 from overfetch.settings import Environment, ModelSpec, Profile, RetrievalSettings
 from overfetch.sites import Collection, Part, Site, load_site, site_names
 from overfetch.types import Answer, Chunk, Citation, Document, Hit, Passage, Retrieval
-from overfetch.wiring import open_site
+from overfetch.wiring import open_reranker, open_site
 
 __all__ = [
     "Answer",
@@ -72,6 +72,7 @@ __all__ = [
     "chunk_by_headings",
     "keep_valid",
     "load_site",
+    "open_reranker",
     "open_site",
     "parse_date",
     "retrieve",

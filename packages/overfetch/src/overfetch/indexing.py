@@ -19,7 +19,8 @@ Passages = Mapping[str, Passage]
 class IndexReport(Frozen):
     """What a run did, or with `dry_run` would do, in passages.
 
-    `truncated_tokens` lie beyond the embedder's limit in what was embedded: BM25 and the reranker may see them.
+    `truncated_tokens` lie beyond the embedder's limit in what was embedded: BM25 and the reranker may see them. None
+    where a remote server does not say how many.
     """
 
     collection: str
@@ -29,7 +30,7 @@ class IndexReport(Frozen):
     removed: int
     kept: int
     embedded: int
-    truncated_tokens: int
+    truncated_tokens: int | None
     dry_run: bool = False
 
 
@@ -78,13 +79,13 @@ def index(
     _require_allowed(name, store, provenance, rebuild, collection)
     passages = {p.id: p for document in documents for p in to_passages(collection, document)}
     difference = Difference.between({} if rebuild else store.hashes(name), passages)
-    embedded = truncated = 0
+    embedded, truncated = 0, list[int | None]()
     if not dry_run and (rebuild or difference.writes or difference.removed):
         with store.write(name, provenance, collection.filters, rebuild=rebuild) as writer:
             difference = Difference.between(writer.hashes(), passages)
             for batch in _batches(difference.writes):
                 writer.upsert(encode([passages[i] for i in batch], embedder))
-                truncated += embedder.count_truncated([passages[i].reading for i in batch])
+                truncated.append(embedder.count_truncated([passages[i].reading for i in batch]))
                 embedded += len(batch)
                 progress(embedded, len(difference.writes))
             writer.delete(difference.removed)
@@ -96,7 +97,7 @@ def index(
         removed=len(difference.removed),
         kept=difference.kept,
         embedded=embedded,
-        truncated_tokens=truncated,
+        truncated_tokens=None if None in truncated else sum(filter(None, truncated)),
         dry_run=dry_run,
     )
 

@@ -28,7 +28,7 @@ class Reranked(NamedTuple):
     logits: list[float]
     status: RerankStatus
     reason: str | None = None
-    truncated_tokens: int = 0
+    truncated_tokens: int | None = 0
 
 
 def retrieve(

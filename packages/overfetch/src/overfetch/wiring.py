@@ -16,7 +16,7 @@ from overfetch.settings import SERVER_SCHEMES, Environment, ModelSpec, Profile, 
 from overfetch.sites import Site, load_site
 from overfetch.tuning.installing import read_tuned, tuned_folder
 
-Model = TypeVar("Model")
+Model = TypeVar("Model", bound=Embedder | Reranker)
 
 
 def open_site(
@@ -32,11 +32,11 @@ def open_site(
     """
     found = load_site(site) if isinstance(site, str) else site
     chosen = environment or read_environment()
-    pair = find_profile(profile or chosen.profile)
+    pair = chosen.served(find_profile(profile or chosen.profile))
     return Engine(
         found,
         embedder=LazyEmbedder(pair.embedder, lambda: load_embedder(pair.embedder, chosen, report)),
-        reranker=LazyReranker(pair.reranker, lambda: load_reranker(pair.reranker, chosen, report)),
+        reranker=open_reranker(pair.name, environment=chosen, report=report),
         store=open_store(chosen),
         lm=language_model(chosen),
         tuned={
@@ -45,6 +45,18 @@ def open_site(
             if (tuned := find_tuned(f"{found.name}/{c.name}", pair, chosen, report))
         },
     )
+
+
+def open_reranker(
+    profile: str | None = None,
+    *,
+    environment: Environment | None = None,
+    report: Report = lambda message: None,
+) -> Reranker:
+    """A profile's cross-encoder alone, for passages from elsewhere; loads on first use. Raises SettingsError."""
+    chosen = environment or read_environment()
+    spec = chosen.served(find_profile(profile or chosen.profile)).reranker
+    return LazyReranker(spec, lambda: load_reranker(spec, chosen, report))
 
 
 def find_tuned(collection: str, profile: Profile, environment: Environment, report: Report) -> Reranker | None:
@@ -65,7 +77,7 @@ def open_test_collection(folder: Path, *, profile: str | None = None, report: Re
     Raises CorpusError and SettingsError.
     """
     environment = read_environment()
-    embedder = find_profile(profile or environment.profile).embedder
+    embedder = environment.served(find_profile(profile or environment.profile)).embedder
     cached = environment.cache / "evaluations" / f"{embedder.name}-{embedder.revision[:12]}-{embedder.precision}"
     own = environment.model_copy(update={"qdrant": f"file:{cached}"})
     return open_site(as_site(folder), profile=profile, environment=own, report=report)
@@ -97,36 +109,73 @@ def open_store(environment: Environment) -> Store:
 
 
 def load_embedder(spec: ModelSpec, environment: Environment, report: Report) -> Embedder:
+    """The backend that runs it here, or at `OVERFETCH_EMBED_URL`."""
+    if environment.embed_url is not None:
+        from overfetch.inference.remote import Endpoint, RemoteEmbedder
+
+        endpoint = Endpoint(environment.embed_url, environment.embed_api_key, environment.remote_timeout_s)
+        return RemoteEmbedder(endpoint, spec, environment.embed_model)
     folder = ready_folder(spec, environment, report)
-    if environment.runs_on_torch and (folder / SOURCE).exists():
+    on_torch = _runs_on_torch(folder, environment)
+    require_intact(spec, folder, source=on_torch)
+    if on_torch:
         from overfetch.inference.hub import HubEmbedder
 
         return HubEmbedder(folder / SOURCE, spec)
     from overfetch.inference.onnx import OnnxEmbedder
 
-    require_intact(spec, folder)
     return OnnxEmbedder(folder, spec, environment.threads)
 
 
 def load_reranker(spec: ModelSpec, environment: Environment, report: Report) -> Reranker:
-    folder = ready_folder(spec, environment, report)
-    if environment.runs_on_torch and (folder / SOURCE).exists():
-        from overfetch.inference.hub import HubReranker
+    """The backend that runs it here, or at `OVERFETCH_RERANK_URL`."""
+    if environment.rerank_url is not None:
+        from overfetch.inference.remote import Endpoint, RemoteReranker
 
-        return HubReranker(folder / SOURCE, spec)
-    require_intact(spec, folder)
-    return _on_onnx(folder, spec, environment)
+        endpoint = Endpoint(environment.rerank_url, environment.rerank_api_key, environment.remote_timeout_s)
+        return RemoteReranker(endpoint, spec, environment.rerank_api)
+    folder = ready_folder(spec, environment, report)
+    on_torch = _runs_on_torch(folder, environment)
+    require_intact(spec, folder, source=on_torch)
+    return _on_torch(folder / SOURCE, spec, environment) if on_torch else _on_onnx(folder, spec, environment)
+
+
+def _runs_on_torch(folder: Path, environment: Environment) -> bool:
+    """Only models of the hub can: those of wheels are graphs already."""
+    return environment.runner != "onnx" and (folder / SOURCE).exists()
+
+
+def _on_torch(source: Path, spec: ModelSpec, environment: Environment) -> Reranker:
+    windows = environment.reads_windows
+    if environment.runner == "transformers":
+        from overfetch.inference.classifier import TransformersReranker
+
+        return TransformersReranker(source, spec, windows=windows)
+    if environment.runner == "flagembedding":
+        from overfetch.inference.flag_embedding import FlagEmbeddingReranker
+
+        return FlagEmbeddingReranker(source, spec, windows=windows)
+    from overfetch.inference.hub import HubReranker
+
+    return HubReranker(source, spec, windows=windows)
 
 
 def _on_onnx(folder: Path, spec: ModelSpec, environment: Environment) -> Reranker:
     from overfetch.inference.onnx import OnnxReranker
 
     remembered = shared_cache(environment.cached_scores, environment.scores_file)
-    return OnnxReranker(folder, spec, environment.threads, remembered, windows=environment.long_passages == "windows")
+    return OnnxReranker(folder, spec, environment.threads, remembered, windows=environment.reads_windows)
 
 
 def ready_folder(spec: ModelSpec, environment: Environment, report: Report) -> Path:
-    """Models of wheels are prepared on first use; hub models only by `overfetch models prepare`."""
+    """Models of wheels are prepared on first use; hub models only by `overfetch models prepare`.
+
+    Raises SettingsError where a server runs the model, and nothing of it is here.
+    """
+    if spec.precision == "remote":
+        raise SettingsError(
+            f"{spec.repo} is not on this machine; unset OVERFETCH_RERANK_URL to work on the profile's own"
+        )
     if spec.package is not None:
         return prepare(spec, environment.cache, report)
     return prepared_folder(spec, environment.cache)
@@ -136,10 +185,15 @@ class Lazy(Generic[Model]):
     """Loads once, on first use, whichever thread comes first."""
 
     def __init__(self, spec: ModelSpec, load: Callable[[], Model]) -> None:
-        self.spec = spec
+        self._spec = spec
         self._load = load
         self._model: Model | None = None
         self._loading = threading.Lock()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Of what runs, once it does: only then is it known in which precision."""
+        return self._spec if self._model is None else self._model.spec
 
     @property
     def model(self) -> Model:
@@ -161,7 +215,7 @@ class LazyEmbedder(Lazy[Embedder]):
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
         return self.model.embed_passages(texts)
 
-    def count_truncated(self, passages: Sequence[str]) -> int:
+    def count_truncated(self, passages: Sequence[str]) -> int | None:
         return self.model.count_truncated(passages)
 
 

@@ -1,7 +1,6 @@
 """Models of the hub through sentence-transformers, read from their prepared folder and never from the network."""
 
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,10 @@ from typing import Any
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
-from overfetch.protocols import RerankScores, Vectors
+from overfetch.inference.devices import best_place, keep_head_exact
+from overfetch.inference.runs import Piece, RunningReranker
+from overfetch.protocols import Vectors
 from overfetch.settings import ModelSpec
-
-RUN = 4
 
 
 class HubEmbedder:
@@ -45,32 +44,26 @@ class HubEmbedder:
             return count_excess(self._model.tokenizer, texts, self.spec.max_tokens)
 
 
-class HubReranker:
+class HubReranker(RunningReranker):
     """A pinned cross-encoder. Logits stay raw: a sigmoid in bf16 ties at 1.0."""
 
-    def __init__(self, folder: Path, spec: ModelSpec) -> None:
-        self.spec = spec
+    def __init__(self, folder: Path, spec: ModelSpec, *, windows: bool = True) -> None:
+        place = best_place()
+        super().__init__(folder, spec.model_copy(update={"precision": place.precision}), place.run, windows)
         self._model = CrossEncoder(
-            str(folder), max_length=spec.max_tokens, activation_fn=torch.nn.Identity(), local_files_only=True
+            str(folder),
+            device=place.device,
+            max_length=spec.max_tokens,
+            activation_fn=torch.nn.Identity(),
+            model_kwargs={"dtype": place.dtype},
+            local_files_only=True,
         )
-        # Scoring and counting switch the tokenizer's truncation on and off: one thread at a time.
-        self._scoring = threading.Lock()
+        keep_head_exact(self._model.model)
 
-    def warm_up(self) -> None:
-        self.score("warm up", ["warm up"])
-
-    def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
-        """Small runs in the order given, so that a deadline leaves the best first-stage candidates scored."""
-        logits: list[float] = []
-        cut = 0
-        for start in range(0, len(passages), RUN):
-            pairs = [(query, passage) for passage in passages[start : start + RUN]]
-            with self._scoring:
-                if deadline is not None and time.monotonic() >= deadline:
-                    break
-                logits += self._model.predict(pairs, batch_size=RUN, show_progress_bar=False).tolist()
-                cut += count_excess(self._model.tokenizer, pairs, self.spec.max_tokens)
-        return RerankScores(logits, cut)
+    def read(self, pieces: Sequence[Piece]) -> list[float]:
+        pairs = [piece.texts for piece in pieces]
+        logits: list[float] = self._model.predict(pairs, batch_size=len(pairs), show_progress_bar=False).tolist()
+        return logits
 
 
 def count_excess(tokenizer: Any, inputs: Sequence[str | tuple[str, str]], max_tokens: int) -> int:

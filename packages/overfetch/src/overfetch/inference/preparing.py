@@ -68,13 +68,14 @@ def verify(spec: ModelSpec, cache: Path) -> Mapping[str, str]:
     return recorded
 
 
-def require_intact(spec: ModelSpec, folder: Path) -> None:
-    """The files that onnxruntime is about to load are those prepared. Raises ModelMismatch naming the one that is not.
+def require_intact(spec: ModelSpec, folder: Path, *, source: bool = False) -> None:
+    """The files about to be loaded, the graph or the hub's own, are those prepared. Raises ModelMismatch naming which
+    is not.
 
     A second for a gigabyte or two; a flipped bit in a weight changes scores and nothing else tells.
     """
     recorded = _recorded(spec, folder)
-    require_sums(spec, folder, {name: s for name, s in recorded.items() if not name.startswith(f"{SOURCE}/")})
+    require_sums(spec, folder, {name: s for name, s in recorded.items() if name.startswith(f"{SOURCE}/") == source})
 
 
 def _recorded(spec: ModelSpec, folder: Path) -> dict[str, str]:
