@@ -1,0 +1,83 @@
+"""Overfetch's cross-encoders in LlamaIndex. Needs the extra: `uv add 'overfetch[llama-index]'`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from overfetch.errors import SettingsError
+from overfetch.leaving import in_thread
+from overfetch.pipeline import combine
+from overfetch.protocols import Reranker
+from overfetch.wiring import open_reranker
+
+try:
+    from llama_index.core.bridge.pydantic import Field, PrivateAttr
+    from llama_index.core.callbacks import CBEventType, EventPayload
+    from llama_index.core.postprocessor.types import BaseNodePostprocessor
+    from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+except ImportError as error:
+    raise ImportError("LlamaIndex is not installed: uv add 'overfetch[llama-index]'") from error
+
+
+class OverfetchRerank(BaseNodePostprocessor):
+    """Keeps the `top_n` nodes that a cross-encoder finds best, in place of LlamaIndex's SentenceTransformerRerank.
+
+    The reranker is that of `profile` (by default `OVERFETCH_PROFILE`), or the one handed over. `metadata_mode` is what
+    it reads of a node: by default, as there, the text with the metadata meant for embedding; `MetadataMode.NONE` is
+    the text alone. The nodes given are not changed: the result holds the same nodes, or with `keep_retrieval_score`
+    copies that name it in their metadata, under new scores. A score is the raw logit; where the model's fitted share
+    in the order is less than 1 (see ModelSpec) and every node has a retrieval score, it is of both, standardised.
+    """
+
+    profile: str | None = Field(default=None, description="Profile whose reranker reads the nodes.")
+    top_n: int = Field(default=2, gt=0, description="Number of nodes to return sorted by score.")
+    metadata_mode: MetadataMode = Field(default=MetadataMode.EMBED, description="What is read of a node.")
+    keep_retrieval_score: bool = Field(default=False, description="Whether to name it in a copy's metadata.")
+    _reranker: Any = PrivateAttr()
+
+    def __init__(self, *, reranker: Reranker | None = None, **fields: Any) -> None:
+        super().__init__(**fields)
+        self._reranker = reranker if reranker is not None else open_reranker(self.profile)
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "OverfetchRerank"
+
+    def _postprocess_nodes(
+        self, nodes: Sequence[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        """Raises SettingsError without a query, and what the reranker raises."""
+        if query_bundle is None:
+            raise SettingsError("a cross-encoder reads nodes together with a query: pass query_str or query_bundle")
+        query = query_bundle.query_str
+        payload = {
+            EventPayload.NODES: nodes,
+            EventPayload.MODEL_NAME: self._reranker.spec.name,
+            EventPayload.QUERY_STR: query,
+            EventPayload.TOP_K: self.top_n,
+        }
+        with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
+            kept = self._best(nodes, self._scores(query, nodes))
+            event.on_end(payload={EventPayload.NODES: kept})
+        return kept
+
+    async def _apostprocess_nodes(
+        self, nodes: Sequence[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        """In a worker thread: the event loop stays free, and a cancelled task stops the reading between runs."""
+        return await in_thread(self._postprocess_nodes, nodes, query_bundle)
+
+    def _scores(self, query: str, nodes: Sequence[NodeWithScore]) -> Sequence[float]:
+        texts = [node.node.get_content(metadata_mode=self.metadata_mode) for node in nodes]
+        logits = self._reranker.score(query, texts).logits
+        retrieved = [node.score for node in nodes if node.score is not None]
+        weight = self._reranker.spec.order_weight if len(retrieved) == len(nodes) else 1.0
+        return combine(retrieved, logits, weight)
+
+    def _best(self, nodes: Sequence[NodeWithScore], scores: Sequence[float]) -> list[NodeWithScore]:
+        ranked = sorted(zip(nodes, scores, strict=True), key=lambda pair: -pair[1])
+        return [NodeWithScore(node=self._kept(node), score=score) for node, score in ranked[: self.top_n]]
+
+    def _kept(self, node: NodeWithScore) -> Any:
+        if not self.keep_retrieval_score:
+            return node.node
+        return node.node.model_copy(update={"metadata": {**node.node.metadata, "retrieval_score": node.score}})
