@@ -5,11 +5,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-INT8 = 127
-QUANTIZED, SCALE = "_quantized", "_scale"
+HALF = "_half"
 
 
 def strip_traces(path: Path) -> None:
@@ -56,34 +54,24 @@ def _branch(node: Any, inputs: Any) -> Any:
     )
 
 
-def keep_in_int8(path: Path) -> None:
-    """The matrices of the linear layers as int8 with a scale for each output, a quarter of their bytes.
+def keep_in_half(path: Path) -> None:
+    """The matrices of the linear layers in float16, half of their bytes.
 
     onnxruntime makes them float32 again when it loads the file: products are exact, only the weights are rounded.
     """
     model = onnx.load(path)
     graph = model.graph
     tensors = {entry.name: entry for entry in graph.initializer}
-    products = {node.input[1]: node for node in graph.node if node.op_type == "Gemm" and node.input[1] in tensors}
     restored = []
-    for name, product in products.items():
-        is_transposed = any(a.name == "transB" and a.i for a in product.attribute)
-        rounded, scale = _round(numpy_helper.to_array(tensors[name]), axis=1 if is_transposed else 0)
+    for name in [node.input[1] for node in graph.node if node.op_type == "Gemm" and node.input[1] in tensors]:
+        half = numpy_helper.to_array(tensors[name]).astype(np.float16)
         graph.initializer.remove(tensors[name])
-        graph.initializer.append(numpy_helper.from_array(rounded, name + QUANTIZED))
-        graph.initializer.append(numpy_helper.from_array(scale, name + SCALE))
-        restored.append(helper.make_node("Cast", [name + QUANTIZED], [f"{name}_cast"], to=TensorProto.FLOAT))
-        restored.append(helper.make_node("Mul", [f"{name}_cast", name + SCALE], [name]))
+        graph.initializer.append(numpy_helper.from_array(half, name + HALF))
+        restored.append(helper.make_node("Cast", [name + HALF], [name], to=TensorProto.FLOAT))
     nodes = [*restored, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
     replace(model, path)
-
-
-def _round(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """int8, and what to multiply it by; one scale for all along the axis."""
-    scale = np.maximum(np.abs(weight).max(axis=axis, keepdims=True), 1e-8).astype(np.float32) / INT8
-    return np.round(weight / scale).astype(np.int8), scale
 
 
 def replace(model: Any, path: Path) -> None:

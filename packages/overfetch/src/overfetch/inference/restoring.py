@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from transformers import AutoModelForSequenceClassification, BertConfig
 
 from overfetch.errors import ModelError
-from overfetch.inference.graphs import QUANTIZED, SCALE
+from overfetch.inference.graphs import HALF
 from overfetch.inference.interaction import InteractionCrossEncoder
 from overfetch.inference.preparing import SOURCE
 from overfetch.settings import ModelSpec
@@ -40,15 +40,12 @@ def restore(folder: Path, spec: ModelSpec) -> Any:
 
 
 def _weights(graph: Any) -> dict[str, torch.Tensor]:
-    """Parameters by their names in torch; matrices and the embedding table dequantised."""
+    """Parameters by their names in torch; matrices out of float16, the embedding table dequantised."""
     arrays: Arrays = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
     found: Arrays = {"bert.embeddings.word_embeddings.weight": _embedding_table(arrays)}
     for name, values in arrays.items():
-        parameter, matrix, _ = name.removeprefix(MODEL).partition(QUANTIZED)
-        if matrix:
-            found[parameter] = values.astype(np.float32) * arrays[f"{MODEL}{parameter}{SCALE}"]
-        elif name.startswith(MODEL) and not name.endswith(SCALE):
-            found[parameter] = values
+        if name.startswith(MODEL):
+            found[name.removeprefix(MODEL).removesuffix(HALF)] = values.astype(np.float32)
     return {name: torch.tensor(values) for name, values in found.items()}
 
 
