@@ -113,6 +113,19 @@ class TestRoundTrip:
         assert {c.passage.id: c.passage for c in found} == {p.id: p for p in CORPUS}
         assert hashes_of(c.passage for c in found) == hashes_of(CORPUS)  # 64000 is not 64000.0 here
 
+    def test_a_writer_reads_back_what_is_stored(self, store: Store, collection: str) -> None:
+        write(store, collection, CORPUS)
+        encoded = {e.passage.id: e for e in encode(CORPUS, FakeEmbedder())}
+        with store.write(collection, provenance(), NO_FILTERS) as writer:
+            found = writer.read([HALVING.id, OUTAGE.id, passage("unknown", "").id])
+            writer.upsert(found)
+        assert {e.passage.id: e.passage for e in found} == {p.id: p for p in (HALVING, OUTAGE)}
+        for passage_id, dense, sparse in ((e.passage.id, e.dense, e.sparse) for e in found):
+            assert dense.tolist() == pytest.approx(encoded[passage_id].dense.tolist(), abs=1e-6)
+            weights = dict(zip(*encoded[passage_id].sparse, strict=True))
+            assert dict(zip(*sparse, strict=True)) == pytest.approx(weights)
+        assert store.hashes(collection) == hashes_of(CORPUS)
+
     def test_hashes_and_count(self, store: Store, collection: str) -> None:
         write(store, collection, CORPUS)
         assert store.hashes(collection) == hashes_of(CORPUS)

@@ -234,7 +234,7 @@ def seen(engine: Engine, event: Document, as_of: str | None) -> str:
     return "\n".join(str(value) for p in passages for value in (p.reading, *p.metadata.values()))
 
 
-@pytest.mark.parametrize("event", CATALYSTS.read(), ids=lambda e: e.id)
+@pytest.mark.parametrize("event", [*CATALYSTS.read()], ids=lambda e: e.id)
 def test_as_of_hides_every_outcome_of_unknown_date(event: Document, catalysts: Engine) -> None:
     """Over all sample events, none of which says when its outcome was known."""
     outcome = str(event.metadata["outcome"])

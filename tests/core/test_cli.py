@@ -49,6 +49,7 @@ REPORT_KEYS = [
     "changed",
     "removed",
     "kept",
+    "moved",
     "embedded",
     "truncated_tokens",
     "dry_run",
@@ -283,6 +284,7 @@ def test_index_json_has_these_keys(fakes: list[str], source: Path) -> None:
         "changed": 0,
         "removed": 0,
         "kept": 0,
+        "moved": 0,
         "embedded": 3,
         "truncated_tokens": 0,
         "dry_run": False,
@@ -300,8 +302,8 @@ def test_index_embeds_only_what_changed(indexed: Path) -> None:
     changed = [RECORDS[0], {**RECORDS[1], "text": "The star sets."}, {**RECORDS[2], "_id": "moon"}]
     indexed.write_text("".join(json.dumps(record) + "\n" for record in changed))
     report = document("index", "sagedaily/canon", "--source", str(indexed))
-    numbers = {key: report[key] for key in ("added", "changed", "removed", "kept", "embedded")}
-    assert numbers == {"added": 1, "changed": 1, "removed": 1, "kept": 1, "embedded": 2}
+    numbers = {key: report[key] for key in ("added", "changed", "removed", "kept", "moved", "embedded")}
+    assert numbers == {"added": 1, "changed": 1, "removed": 1, "kept": 1, "moved": 1, "embedded": 1}
     rebuilt = document("index", "sagedaily/canon", "--source", str(indexed), "--rebuild")
     assert (rebuilt["added"], rebuilt["embedded"]) == (3, 3)
 
@@ -313,6 +315,13 @@ def test_a_dry_run_says_the_same_and_changes_nothing(fakes: list[str], source: P
     assert fakes == []
     assert "would embed 3" in succeed("index", "sagedaily", "--source", str(source), "--dry-run")
     assert document("index", "sagedaily/canon", "--source", str(source))["added"] == 3
+
+
+def test_a_partition_needs_a_server(fakes: list[str], source: Path) -> None:
+    options = ("index", "sagedaily/canon", "--source", str(source), "--partition")
+    assert fail(2, *options, "2/4").startswith("partition 2/4: in process a collection has one writer")
+    assert fail(2, *options, "5/4").startswith("bad partition '5/4': write NUMBER/COUNT")
+    assert fakes == []
 
 
 def test_a_whole_site_reports_each_collection(fakes: list[str]) -> None:

@@ -35,9 +35,13 @@ def write_lines(path: Path, *records: object) -> Path:
     return write(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
+def read(source: Path) -> list[Document]:
+    return list(read_documents([source], FIELDS))
+
+
 def refusal(source: Path, fields: FieldMap = FIELDS, filters: Schema = UPDATED) -> str:
     with pytest.raises(CorpusError) as refused:
-        read_documents([source], fields, filters=filters)
+        list(read_documents([source], fields, filters=filters))
     message = str(refused.value)
     assert message.startswith(str(source)), "the message names the file first"
     assert "\n" not in message
@@ -48,7 +52,7 @@ def test_markdown_pages_take_their_id_from_the_file_name(tmp_path: Path) -> None
     write(tmp_path / "ruff.md", PAGE)
     write(tmp_path / "deep/er/uv.md", "---\n_id: uv-page\ntitle: uv\ntags: [fast, 1]\n---\nA packager.")
     write(tmp_path / "notes.txt", "not read")
-    pages = {page.id: page for page in read_documents([tmp_path], FIELDS)}
+    pages = {page.id: page for page in read(tmp_path)}
     assert pages["ruff"] == Document(id="ruff", title="Ruff", text="# Ruff\n\nA linter.", metadata={"kind": "tool"})
     assert pages["uv-page"].metadata == {"tags": ["fast", "1"]}
     assert len(pages) == 2
@@ -58,14 +62,14 @@ def test_jsonl_and_csv_give_the_same_documents(tmp_path: Path) -> None:
     lines = write(tmp_path / "a.jsonl", '{"id": "1", "name": "One", "text": "first, \\"quoted\\"", "kind": "x"}\n\n')
     table = write(tmp_path / "a.csv", 'id,name,text,kind\n1,One,"first, ""quoted""",x\n')
     expected = [Document(id="1", title="One", text='first, "quoted"', metadata={"kind": "x"})]
-    assert read_documents([lines], FIELDS) == read_documents([table], FIELDS) == expected
+    assert read(lines) == read(table) == expected
 
 
 def test_a_folder_mixes_kinds_in_a_fixed_order(tmp_path: Path) -> None:
     write(tmp_path / "b.md", PAGE)
     write_lines(tmp_path / "a.jsonl", RECORD)
     write(tmp_path / "C.CSV", "id,title,text\nc,C,gamma\n")
-    assert [d.id for d in read_documents([tmp_path], FIELDS)] == ["c", "a", "b"]
+    assert [d.id for d in read(tmp_path)] == ["c", "a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -73,8 +77,8 @@ def test_a_folder_mixes_kinds_in_a_fixed_order(tmp_path: Path) -> None:
     [("a.jsonl", json.dumps(RECORD)), ("a.csv", "_id,title,text\na,A,alpha\n"), ("a.md", "---\ntitle: A\n---\nalpha")],
 )
 def test_a_byte_order_mark_changes_nothing(name: str, content: str, tmp_path: Path) -> None:
-    plain = read_documents([write(tmp_path / "plain" / name, content)], FIELDS)
-    marked = read_documents([write(tmp_path / "marked" / name, b"\xef\xbb\xbf" + content.encode())], FIELDS)
+    plain = read(write(tmp_path / "plain" / name, content))
+    marked = read(write(tmp_path / "marked" / name, b"\xef\xbb\xbf" + content.encode()))
     assert plain == marked == [Document(id="a", title="A", text="alpha")]
 
 
@@ -82,22 +86,22 @@ def test_line_separators_inside_texts_are_text(tmp_path: Path) -> None:
     text = "one\u2028two\x0bthree"
     lines = write(tmp_path / "a.jsonl", json.dumps({**RECORD, "text": text}, ensure_ascii=False) + "\r\n")
     table = write(tmp_path / "a.csv", f"_id,title,text\r\na,A,{text}\r\n")
-    assert [d.text for d in read_documents([lines], FIELDS) + read_documents([table], FIELDS)] == [text, text]
+    assert [d.text for d in read(lines) + read(table)] == [text, text]
 
 
 def test_csv_cells_may_span_lines(tmp_path: Path) -> None:
     source = write(tmp_path / "a.csv", '_id,title,text\na,A,"one\n\ntwo"\nb,B,beta\n')
-    assert [d.text for d in read_documents([source], FIELDS)] == ["one\n\ntwo", "beta"]
+    assert [d.text for d in read(source)] == ["one\n\ntwo", "beta"]
 
 
 def test_the_first_name_with_a_value_wins(tmp_path: Path) -> None:
     source = write_lines(tmp_path / "a.jsonl", {"_id": "", "id": 0, "title": None, "name": "N", "text": "t"})
-    assert read_documents([source], FIELDS) == [Document(id="0", title="N", text="t")]
+    assert read(source) == [Document(id="0", title="N", text="t")]
 
 
 def test_metadata_keeps_false_and_zero(tmp_path: Path) -> None:
     source = write_lines(tmp_path / "a.jsonl", {**RECORD, "number": 0, "kind": False, "tags": None, "updated": ""})
-    assert read_documents([source], FIELDS)[0].metadata == {"number": 0, "kind": False}
+    assert read(source)[0].metadata == {"number": 0, "kind": False}
 
 
 @pytest.mark.parametrize(
@@ -166,14 +170,14 @@ def test_duplicate_ids_name_both_places(tmp_path: Path) -> None:
     named = PAGE.replace("---\n", "---\nid: ruff\n", 1)
     first, second = write(tmp_path / "pages/x.md", named), write(tmp_path / "pages/y.md", named)
     with pytest.raises(CorpusError, match=f"{second}:1: duplicate document id 'ruff', first seen at {first}:1"):
-        read_documents([tmp_path / "pages"], FIELDS)
+        read(tmp_path / "pages")
 
 
 def test_pages_are_named_by_their_path_unless_they_name_themselves(tmp_path: Path) -> None:
     for name in ("index.md", "guides/index.md", "guides/ruff.md"):
         write(tmp_path / name, PAGE)
     write(tmp_path / "own.md", PAGE.replace("---\n", "---\nid: my-id\n", 1))
-    assert [d.id for d in read_documents([tmp_path], FIELDS)] == ["guides/index", "guides/ruff", "index", "my-id"]
+    assert [d.id for d in read(tmp_path)] == ["guides/index", "guides/ruff", "index", "my-id"]
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
@@ -193,7 +197,7 @@ def test_a_header_alone_is_empty(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.md"])
 def test_other_encodings_are_refused_with_the_place(name: str, tmp_path: Path) -> None:
-    assert refusal(write(tmp_path / name, b"---\ncaf\xe9")) == ": not UTF-8 at byte 7"
+    assert refusal(write(tmp_path / name, b"\n\n\n\ncaf\xe9")) == ":5: not UTF-8 at byte 7"
 
 
 def test_unknown_kinds_and_missing_paths_are_refused(tmp_path: Path) -> None:
@@ -234,7 +238,7 @@ def test_a_catalyst_needs_its_date(tmp_path: Path) -> None:
     catalysts = load_site("paiddaily").collection("catalysts")
     source = write_lines(tmp_path / "a.jsonl", {**RECORD, "date": "2026-01-31"}, {**RECORD, "_id": "b"})
     with pytest.raises(CorpusError, match=r"a\.jsonl:2: no date: this collection needs it"):
-        catalysts.read(source)
+        list(catalysts.read(source))
 
 
 @pytest.mark.parametrize("sections", [["Profile"], [{"heading": "Profile"}], 7])
@@ -242,13 +246,13 @@ def test_a_record_of_another_shape_is_named(sections: object, tmp_path: Path) ->
     tickers = load_site("paiddaily").collection("tickers")
     source = write_lines(tmp_path / "a.jsonl", {"symbol": "A", "name": "Alpha", "sections": sections})
     with pytest.raises(CorpusError, match=r"a\.jsonl:1: not a record of this collection: "):
-        tickers.read(source)
+        list(tickers.read(source))
 
 
 @pytest.mark.parametrize("site", ["builddaily", "paiddaily", "sagedaily"])
 def test_every_sample_corpus_reads(site: str) -> None:
     for collection in load_site(site).collections:
-        documents = collection.read()
+        documents = list(collection.read())
         assert len(documents) > 50
         assert all(document.metadata["sample"] is True for document in documents)
 

@@ -72,7 +72,7 @@ def index_notes(
     return index(
         NAME,
         NOTES,
-        documents(edition),
+        lambda: documents(edition),
         store=store,
         embedder=embedder or FakeEmbedder(),
         provenance=provenance(),
@@ -253,13 +253,17 @@ class TestGenerations:
         index_notes(store, 1)
         embedder = FakeEmbedder()
         changed = [*documents(1)[2:], documents(2)[0]]  # one gone, one rewritten
-        report = index(NAME, NOTES, changed, store=store, embedder=embedder, provenance=provenance())
+        report = index(NAME, NOTES, lambda: changed, store=store, embedder=embedder, provenance=provenance())
         assert (report.changed, report.removed, report.kept) == (1, 1, COUNT - 2)
         assert (report.embedded, embedder.embedded_passages) == (1, 1)
 
     def test_a_dry_run_leaves_no_trace(self, store: EdgeStore, root: Path) -> None:
         report = index(
-            NAME, NOTES, documents(1), store=store, embedder=FakeEmbedder(), provenance=provenance(), dry_run=True
+            *(NAME, NOTES, lambda: documents(1)),
+            store=store,
+            embedder=FakeEmbedder(),
+            provenance=provenance(),
+            dry_run=True,
         )
         assert (report.added, report.embedded) == (COUNT, 0)
         assert not root.exists()

@@ -34,7 +34,7 @@ def test_every_document_is_read_and_becomes_passages(name: str) -> None:
     site, _, collection = name.partition("/")
     chosen = load_site(site).collection(collection)
     number, sources = SOURCES[name]
-    documents = chosen.read(*(CORPORA / source for source in sources))
+    documents = list(chosen.read(*(CORPORA / source for source in sources)))
     assert len(documents) == number
     passages = [passage for document in documents for passage in to_passages(chosen, document)]
     assert len({passage.id for passage in passages}) == len(passages) >= number

@@ -1,6 +1,6 @@
-"""Reading sources: a folder of Markdown, a JSONL file or a CSV file become documents.
+"""Reading sources: a folder of Markdown, a JSONL file or a CSV file become documents, one at a time.
 
-The whole source is read and checked before anything is written, so a broken line loses nothing.
+A corpus may be larger than memory: of what was read, only a digest of each id is kept.
 """
 
 import csv
@@ -8,6 +8,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -48,24 +49,31 @@ def read_documents(
     *,
     filters: Schema = NO_FILTERS,
     adapt: Adapt | None = None,
-) -> list[Document]:
+) -> Iterator[Document]:
     """Every document of all `sources`; `adapt` may reshape a record first, `filters` says what may be filtered on.
 
-    Raises CorpusError naming file and line on the first broken record, a duplicate id, or an empty source.
+    Raises CorpusError naming file and line at the first broken record, a duplicate id, or an empty source.
     """
-    documents: dict[str, Document] = {}
-    places: dict[str, str] = {}
-    for place, record in chain.from_iterable(map(_records, sources)):
-        document = _document(place, _adapted(place, record, adapt), fields)
+    seen: set[bytes] = set()
+    for place, document in _located_documents(sources, fields, adapt):
         _check_metadata(place, document, fields.required, filters)
-        if document.id in documents:
-            raise CorpusError(f"{place}: duplicate document id {document.id!r}, first seen at {places[document.id]}")
-        documents[document.id], places[document.id] = document, place
-    if not documents:
+        digest = blake2b(document.id.encode(), digest_size=16).digest()
+        if digest in seen:
+            first = next(p for p, d in _located_documents(sources, fields, adapt) if d.id == document.id)
+            raise CorpusError(f"{place}: duplicate document id {document.id!r}, first seen at {first}")
+        seen.add(digest)
+        yield document
+    if not seen:
         raise CorpusError(
             f"{', '.join(map(str, sources))}: no documents found; expected Markdown files, JSONL lines or CSV rows"
         )
-    return list(documents.values())
+
+
+def _located_documents(
+    sources: Sequence[Path], fields: FieldMap, adapt: Adapt | None
+) -> Iterator[tuple[str, Document]]:
+    for place, record in chain.from_iterable(map(_records, sources)):
+        yield place, _document(place, _adapted(place, record, adapt), fields)
 
 
 def _records(source: Path) -> Iterator[Located]:
@@ -79,23 +87,37 @@ def _records(source: Path) -> Iterator[Located]:
 
 
 def _records_below(folder: Path) -> Iterator[Iterator[Located]]:
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in READERS):
+    for path in _files_below(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
         located = READERS[path.suffix.lower()](path)
         yield ((place, {**record, PATH: name} if PATH in record else record) for place, record in located)
 
 
-def _read_text(path: Path) -> str:
+def _files_below(folder: Path) -> Iterator[Path]:
+    """In the order of their paths. Links to folders are not followed."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            yield from _files_below(path)
+        elif path.suffix.lower() in READERS:
+            yield path
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Lines as Python reads them, their ends made one line feed; a file is never in memory as a whole."""
+    number, start = 1, 0
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                yield from io.StringIO(line.decode("utf-8-sig" if number == 1 else "utf-8"), newline=None)
+                start += len(line)
     except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}: not UTF-8 at byte {error.start}") from error
+        raise CorpusError(f"{path}:{number}: not UTF-8 at byte {start + error.start}") from error
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _read_markdown(path: Path) -> Iterator[Located]:
-    text = _read_text(path)
+    text = "".join(_lines(path))
     if not text.startswith("---"):
         raise CorpusError(f"{path}:1: missing front matter; begin with a '---' block that has at least 'title:'")
     try:
@@ -106,9 +128,9 @@ def _read_markdown(path: Path) -> Iterator[Located]:
 
 
 def _read_jsonl(path: Path) -> Iterator[Located]:
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         if line.strip():
-            yield f"{path}:{number}", _parse_object(f"{path}:{number}", line)
+            yield f"{path}:{number}", _parse_object(f"{path}:{number}", line.removesuffix("\n"))
 
 
 def _parse_object(place: str, line: str) -> Record:
@@ -125,7 +147,7 @@ def _parse_object(place: str, line: str) -> Record:
 
 
 def _read_csv(path: Path) -> Iterator[Located]:
-    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""), strict=True)
+    reader = csv.DictReader(_lines(path), strict=True)
     try:
         for record in reader:
             if None in record or None in record.values():

@@ -11,6 +11,7 @@ from overfetch.errors import CollectionMissing, SettingsError
 from overfetch.filters import Condition, DateRange, parse_condition, parse_date, require_filterable
 from overfetch.indexing import IndexReport, Progress
 from overfetch.leaving import in_thread
+from overfetch.partitions import Partition
 from overfetch.pipeline import retrieve
 from overfetch.protocols import Embedder, Reranker, Store
 from overfetch.provenance import SAMPLE, Provenance
@@ -108,6 +109,7 @@ class Engine:
         *sources: Path,
         rebuild: bool = False,
         dry_run: bool = False,
+        partition: Partition | None = None,
         progress: Progress = lambda done, total: None,
     ) -> IndexReport:
         """Makes the collection equal to its sources (the sample corpus by default). See `overfetch.indexing.index`."""
@@ -115,12 +117,13 @@ class Engine:
         return indexing.index(
             self.name_of(collection),
             chosen,
-            chosen.read(*sources),
+            lambda: chosen.read(*sources),
             store=self.store,
             embedder=self.embedder,
             provenance=self._provenance(chosen, " ".join(str(s.resolve()) for s in sources) or SAMPLE),
             rebuild=rebuild,
             dry_run=dry_run,
+            partition=partition,
             progress=progress,
         )
 

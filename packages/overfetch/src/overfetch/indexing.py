@@ -1,26 +1,36 @@
-"""The whole write path on one page: chunk, compare, embed what is new or changed, delete what is stale."""
+"""The whole write path on one page: chunk, compare, embed what is new or changed, delete what is stale.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+The source is read twice, as a stream: first without a model, so that all of it is checked before anything is
+written, then to write. Of a corpus, only ids and hashes are kept in memory, however large it is.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from overfetch.chunking import require_chunks
 from overfetch.errors import CollectionMissing, CorpusError, SettingsError
 from overfetch.filters import Schema, comparable
-from overfetch.protocols import Embedder, EncodedPassage, Store
+from overfetch.partitions import Partition
+from overfetch.protocols import Embedder, EncodedPassage, Store, Writer
 from overfetch.provenance import SAMPLE, WRITE_FIELDS, Provenance, require_match
 from overfetch.sites import Collection
 from overfetch.sparse import embed_sparse_passage
-from overfetch.types import Document, Frozen, Passage
+from overfetch.types import Document, Frozen, Passage, reading_digest
 
 BATCH = 256
-Progress = Callable[[int, int], None]
-Passages = Mapping[str, Passage]
+READING = len(reading_digest(""))  # of a content hash: the part about what the models read
+NOTHING: Mapping[str, EncodedPassage] = {}
+
+Read = Callable[[], Iterable[Document]]
+Progress = Callable[[int, int | None], None]
+"""Called with what is done and what there is to do, which is None while the source is still being counted."""
 
 
 class IndexReport(Frozen):
     """What a run did, or with `dry_run` would do, in passages.
 
-    `truncated_tokens` lie beyond the embedder's limit in what was embedded: BM25 and the reranker may see them. None
-    where a remote server does not say how many.
+    `moved` of those added and changed need no embedding: only their place or metadata are new. `embedded` went
+    through the model in this run: fewer where a killed run left its part. `truncated_tokens` of them lie beyond the
+    embedder's limit: BM25 and the reranker may see those; None where a remote server does not say how many.
     """
 
     collection: str
@@ -29,77 +39,156 @@ class IndexReport(Frozen):
     changed: int
     removed: int
     kept: int
+    moved: int
     embedded: int
     truncated_tokens: int | None
     dry_run: bool = False
 
 
-class Difference(Frozen):
-    """Ids of the passages to write and to delete."""
+class Difference:
+    """Between stored content hashes, by passage id, and a corpus that is told document by document.
 
-    added: tuple[str, ...]
-    changed: tuple[str, ...]
-    removed: tuple[str, ...]
-    kept: int
+    `stale` begins as all that is stored and ends as what the corpus has no more. `vacated` says which place held
+    what the models read, by its digest, where something else is there now, or nothing.
+    """
 
-    @classmethod
-    def between(cls, stored: Mapping[str, str], wanted: Passages) -> "Difference":
-        """Compares content hashes."""
-        changed = [i for i, p in wanted.items() if i in stored and stored[i] != p.content_hash]
-        return cls(
-            added=tuple(i for i in wanted if i not in stored),
-            changed=tuple(changed),
-            removed=tuple(i for i in stored if i not in wanted),
-            kept=len(stored.keys() & wanted.keys()) - len(changed),
-        )
+    def __init__(self, stored: dict[str, str]) -> None:
+        self.stale = stored
+        self.vacated: dict[str, str] = {}
+        self.documents = self.added = self.changed = self.kept = 0
+        self._written: list[str] = []
+
+    def of(self, passages: Iterable[Passage]) -> list[Passage]:
+        """Those of one document's passages that are new or changed."""
+        self.documents += 1
+        return [p for p in passages if self._is_new(p.id, p.content_hash)]
+
+    def _is_new(self, passage_id: str, content_hash: str) -> bool:
+        stored = self.stale.pop(passage_id, None)
+        if stored == content_hash:
+            self.kept += 1
+            return False
+        if stored is None:
+            self.added += 1
+        else:
+            self.changed += 1
+            self.vacated[stored[:READING]] = passage_id
+        if self.vacated or self.stale:  # else nothing can have moved
+            self._written.append(content_hash[:READING])
+        return True
+
+    def close(self) -> "Difference":
+        """The corpus is told."""
+        self.vacated |= {content_hash[:READING]: i for i, content_hash in self.stale.items()}
+        self.moved = sum(reading in self.vacated for reading in self._written)
+        self._written.clear()
+        return self
 
     @property
-    def writes(self) -> tuple[str, ...]:
+    def writes(self) -> int:
         return self.added + self.changed
 
 
 def index(
     name: str,
     collection: Collection,
-    documents: Sequence[Document],
+    read: Read,
     *,
     store: Store,
     embedder: Embedder,
     provenance: Provenance,
     rebuild: bool = False,
     dry_run: bool = False,
+    partition: Partition | None = None,
     progress: Progress = lambda done, total: None,
 ) -> IndexReport:
-    """Makes the stored collection equal to `documents`; a second run embeds and writes nothing.
+    """Makes the stored collection equal to what `read` gives, or its `partition`; a second run embeds nothing.
 
-    Raises ProvenanceMismatch unless `rebuild`, StoreLocked, and SettingsError where the sample corpus would
-    replace a real one. On any error the published collection stays as it was, but for a compatible change on a
-    server, which is upserted in place and finished by the next run.
+    Raises ProvenanceMismatch unless `rebuild`, StoreLocked, and SettingsError where the sample corpus would replace
+    a real one, or for a partition in process or with `rebuild`. Whatever `read` raises, it raises before anything is
+    written. On any other error the published collection stays as it was, but for a compatible change on a server,
+    which is upserted in place and finished by the next run.
     """
+    if partition is not None:
+        store, read = _only(partition, store, read, rebuild)
     _require_allowed(name, store, provenance, rebuild, collection)
-    passages = {p.id: p for document in documents for p in to_passages(collection, document)}
-    difference = Difference.between({} if rebuild else store.hashes(name), passages)
+    found = _compare({} if rebuild else store.hashes(name), collection, read(), progress)
     embedded, truncated = 0, list[int | None]()
-    if not dry_run and (rebuild or difference.writes or difference.removed):
+    if not dry_run and (rebuild or found.writes or found.stale):
         with store.write(name, provenance, collection.filters, rebuild=rebuild) as writer:
-            difference = Difference.between(writer.hashes(), passages)
-            for batch in _batches(difference.writes):
-                writer.upsert(encode([passages[i] for i in batch], embedder))
-                truncated.append(embedder.count_truncated([passages[i].reading for i in batch]))
-                embedded += len(batch)
-                progress(embedded, len(difference.writes))
-            writer.delete(difference.removed)
+            embedded, truncated = _write(writer, collection, read(), embedder, found, progress)
     return IndexReport(
         collection=name,
-        documents=len(documents),
-        added=len(difference.added),
-        changed=len(difference.changed),
-        removed=len(difference.removed),
-        kept=difference.kept,
+        documents=found.documents,
+        added=found.added,
+        changed=found.changed,
+        removed=len(found.stale),
+        kept=found.kept,
+        moved=found.moved,
         embedded=embedded,
         truncated_tokens=None if None in truncated else sum(filter(None, truncated)),
         dry_run=dry_run,
     )
+
+
+def _only(partition: Partition, store: Store, read: Read, rebuild: bool) -> tuple[Store, Read]:
+    if rebuild:
+        raise SettingsError(
+            f"partition {partition} cannot be rebuilt alone: a rebuild is one new collection beside the old one. "
+            "Leave out --partition, or --rebuild"
+        )
+    return store.only(partition), lambda: (d for d in read() if partition.holds(d.id))
+
+
+def _compare(
+    stored: dict[str, str], collection: Collection, documents: Iterable[Document], progress: Progress
+) -> Difference:
+    difference = Difference(stored)
+    for document in documents:
+        difference.of(to_passages(collection, document))
+        progress(difference.writes + difference.kept, None)
+    return difference.close()
+
+
+def _write(
+    writer: Writer,
+    collection: Collection,
+    documents: Iterable[Document],
+    embedder: Embedder,
+    found: Difference,
+    progress: Progress,
+) -> tuple[int, list[int | None]]:
+    """How many passages it embedded, and how many of their tokens were beyond the model's limit, batch by batch."""
+    difference = Difference(writer.hashes())
+    embedded, truncated = 0, list[int | None]()
+    for passages in _groups(collection, documents, difference):
+        moved = _moved(writer, passages, found.vacated)
+        for batch in _batches(passages):
+            fresh = [p.reading for p in batch if p.reading not in moved]
+            writer.upsert(encode(batch, embedder, moved))
+            truncated.append(embedder.count_truncated(fresh))
+            embedded += len(fresh)
+            progress(difference.writes, max(found.writes, difference.writes))
+    writer.delete(list(difference.stale))
+    progress(found.writes, found.writes)
+    return embedded, truncated
+
+
+def _groups(collection: Collection, documents: Iterable[Document], difference: Difference) -> Iterator[list[Passage]]:
+    """What is to be written, in whole documents: what moves within one is read before it is written over."""
+    group: list[Passage] = []
+    for document in documents:
+        group += difference.of(to_passages(collection, document))
+        if len(group) >= BATCH:
+            yield group
+            group = []
+    yield group
+
+
+def _moved(writer: Writer, passages: Sequence[Passage], vacated: Mapping[str, str]) -> Mapping[str, EncodedPassage]:
+    """By what the models read: stored passages that have it. A place written over meanwhile has something else."""
+    digests = {reading_digest(p.reading) for p in passages} & vacated.keys()
+    return {stored.passage.reading: stored for stored in writer.read([vacated[d] for d in digests])} if digests else {}
 
 
 def to_passages(collection: Collection, document: Document) -> list[Passage]:
@@ -115,13 +204,17 @@ def _filterable(passage: Passage, schema: Schema) -> Passage:
         raise CorpusError(f"document {passage.document_id!r}: {error}") from error
 
 
-def encode(passages: Sequence[Passage], embedder: Embedder) -> list[EncodedPassage]:
-    """Dense and sparse vectors of what the models read of each passage."""
-    texts = [p.reading for p in passages]
-    vectors = embedder.embed_passages(texts)
+def encode(
+    passages: Sequence[Passage], embedder: Embedder, moved: Mapping[str, EncodedPassage] = NOTHING
+) -> list[EncodedPassage]:
+    """Dense and sparse vectors of what the models read of each passage; those of `moved` are taken over."""
+    texts = [p.reading for p in passages if p.reading not in moved]
+    vectors = iter(embedder.embed_passages(texts)) if texts else iter(())
     return [
-        EncodedPassage(passage, vector, embed_sparse_passage(text))
-        for passage, vector, text in zip(passages, vectors, texts, strict=True)
+        moved[p.reading]._replace(passage=p)
+        if p.reading in moved
+        else EncodedPassage(p, next(vectors), embed_sparse_passage(p.reading))
+        for p in passages
     ]
 
 
@@ -139,5 +232,5 @@ def _require_allowed(name: str, store: Store, provenance: Provenance, rebuild: b
         require_match(name, stored, provenance, WRITE_FIELDS)
 
 
-def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
+def _batches(passages: Sequence[Passage]) -> Iterator[Sequence[Passage]]:
+    return (passages[start : start + BATCH] for start in range(0, len(passages), BATCH))

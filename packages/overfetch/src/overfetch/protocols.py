@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overfetch.filters import Condition, Schema
+from overfetch.partitions import Partition
 from overfetch.provenance import Provenance
 from overfetch.settings import ModelSpec, RetrievalSettings
 from overfetch.types import Candidate, Passage
@@ -85,6 +86,9 @@ class Writer(Protocol):
     def hashes(self) -> dict[str, str]:
         """Content hash of every stored passage, by passage id."""
 
+    def read(self, passage_ids: Sequence[str]) -> list[EncodedPassage]:
+        """Those of the passages that are stored, with their vectors, in any order."""
+
     def upsert(self, passages: Sequence[EncodedPassage]) -> None: ...
 
     def delete(self, passage_ids: Sequence[str]) -> None: ...
@@ -113,6 +117,13 @@ class Store(Protocol):
         """Publishes on a clean exit, changes nothing otherwise; on a server, compatible changes go in place.
 
         Raises ProvenanceMismatch unless `rebuild`, and in process StoreLocked.
+        """
+
+    def only(self, partition: Partition) -> "Store":
+        """A view whose hashes and writers know the passages of one partition's documents alone.
+
+        It writes in place, even into a new collection, so that the writers of all partitions share it.
+        Raises SettingsError in process, where there is one writer.
         """
 
     def close(self) -> None: ...

@@ -1,6 +1,6 @@
 """A site: its collections, how each is read, chunked and searched, and which module answers."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
@@ -55,8 +55,8 @@ class Collection(Frozen):
                 raise ValueError(f"{field!r} is no date among the filters")
         return self
 
-    def read(self, *sources: Path) -> list[Document]:
-        """The documents of all sources, by default of the sample corpus. Raises CorpusError."""
+    def read(self, *sources: Path) -> Iterator[Document]:
+        """The documents of all sources, one at a time; by default of the sample corpus. Raises CorpusError."""
         return read_documents(sources or [self.sample], self.fields, filters=self.filters, adapt=self.adapt)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from overfetch.engine import Engine
 from overfetch.errors import CollectionMissing
 from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FullText, NumberRange, Schema, store_date
+from overfetch.partitions import Partition, need_server
 from overfetch.protocols import EncodedPassage, EncodedQuery, RerankScores, SparseVector, Vectors
 from overfetch.provenance import WRITE_FIELDS, Provenance, require_match
 from overfetch.settings import ModelSpec, RetrievalSettings
@@ -133,6 +134,9 @@ class FakeStore:
         yield writer
         self._collections[collection] = (provenance, writer.passages)
 
+    def only(self, partition: Partition) -> "FakeStore":
+        raise need_server(partition)
+
     def close(self) -> None:
         self._collections.clear()
 
@@ -148,6 +152,9 @@ class FakeWriter:
 
     def hashes(self) -> dict[str, str]:
         return {i: p.passage.content_hash for i, p in self.passages.items()}
+
+    def read(self, passage_ids: Sequence[str]) -> list[EncodedPassage]:
+        return [self.passages[i] for i in passage_ids if i in self.passages]
 
     def upsert(self, passages: Sequence[EncodedPassage]) -> None:
         self.passages |= {p.passage.id: p for p in passages}

@@ -77,9 +77,21 @@ class Passage(Frozen):
 
     @property
     def content_hash(self) -> str:
-        """sha256 over everything that is stored: any change means an upsert."""
+        """Half a sha256 of what the models read and half a one of everything that is stored, 64 hexadecimal digits.
+
+        Any change means an upsert; with the first half unchanged, the vectors are still right.
+        """
         stored = {**self.model_dump(), "filters": self.filters}
-        return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
+        return reading_digest(self.reading) + _digest(json.dumps(stored, sort_keys=True))
+
+
+def reading_digest(reading: str) -> str:
+    """The first half of the content hash of every passage of which the models read this."""
+    return _digest(reading)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 class Candidate(Frozen):

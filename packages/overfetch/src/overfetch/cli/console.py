@@ -10,7 +10,8 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import rich.progress
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from overfetch.engine import Engine
 from overfetch.errors import CollectionMissing, OverfetchError, SettingsError
@@ -75,10 +76,23 @@ def opened_collection(target: str, profile: str | None) -> Iterator[tuple[Engine
         yield engine, collection
 
 
+class RateColumn(ProgressColumn):
+    """How many a second, lately."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
+
+
 @contextmanager
 def progress_bar(description: str) -> Iterator[Progress]:
     """A bar on standard error, where somebody watches; called with (done, total)."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
     with rich.progress.Progress(*columns, console=notices, transient=True, disable=not notices.is_terminal) as bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -8,6 +8,7 @@ import typer
 from overfetch.cli.console import Json, Profile, Target, ending_errors, index_with_progress, opened, output, print_json
 from overfetch.errors import SettingsError
 from overfetch.indexing import IndexReport
+from overfetch.partitions import parse_partition
 from overfetch.sites import load_site, site_names
 
 
@@ -22,6 +23,12 @@ def index(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Build from nothing beside the old one, then swap.")
     ] = False,
+    partition: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER/COUNT", help="Only this part of the documents: one process for each, on a server."
+        ),
+    ] = None,
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
@@ -30,9 +37,10 @@ def index(
         if source and named is None and len(engine.site.collections) > 1:
             names = ", ".join(engine.name_of(c.name) for c in engine.site.collections)
             raise SettingsError(f"--source needs one collection, given {target!r}; name one of: {names}")
+        part = parse_partition(partition) if partition else None
         names_wanted = [named] if named else [c.name for c in engine.site.collections]
         reports = [
-            index_with_progress(engine, name, *(source or ()), dry_run=dry_run, rebuild=rebuild)
+            index_with_progress(engine, name, *(source or ()), dry_run=dry_run, rebuild=rebuild, partition=part)
             for name in names_wanted
         ]
     if as_json:
@@ -61,10 +69,10 @@ def sites(as_json: Json = False) -> None:
 
 def _print_report(report: IndexReport) -> None:
     verb = "would embed" if report.dry_run else "embedded"
-    number = report.added + report.changed if report.dry_run else report.embedded
+    number = report.added + report.changed - report.moved if report.dry_run else report.embedded
     output.print(
         f"{report.collection}: {report.documents} documents; passages: {report.added} added, {report.changed} changed, "
-        f"{report.removed} removed, {report.kept} kept; {verb} {number}"
+        f"{report.removed} removed, {report.kept} kept; {report.moved} moved, {verb} {number}"
     )
     if report.truncated_tokens:
         output.print(f"  {report.truncated_tokens} tokens lie beyond the embedder's limit: no vector holds them")

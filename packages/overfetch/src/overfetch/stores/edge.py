@@ -24,16 +24,16 @@ from qdrant_edge import CountRequest, EdgeShard, ScrollRequest
 
 from overfetch.errors import CollectionMissing, StoreError, StoreLocked, StoreUnavailable
 from overfetch.filters import Condition, Schema
+from overfetch.partitions import Partition, need_server
 from overfetch.protocols import EncodedPassage, EncodedQuery
 from overfetch.provenance import WRITE_FIELDS, Provenance, require_match
 from overfetch.settings import RetrievalSettings
 from overfetch.stores import edge_requests as requests
-from overfetch.stores.payloads import CONTENT_HASH, from_payload, slug
+from overfetch.stores.payloads import CONTENT_HASH, from_payload, from_record, slug
 from overfetch.types import Candidate
 
 POINTER, PROVENANCE, SHARD, OPENING = "CURRENT", "provenance.json", "shard", "open.lock"
-KEPT_GENERATIONS = 2
-SCROLL_PAGE = 4096
+KEPT_GENERATIONS, SCROLL_PAGE = 2, 4096
 EMPTY = bytes(64 * 1024)
 
 Read = TypeVar("Read")
@@ -75,15 +75,18 @@ class EdgeWriter:
     def hashes(self) -> dict[str, str]:
         return dict(self._hashes)
 
+    def read(self, passage_ids: Sequence[str]) -> list[EncodedPassage]:
+        with translated("cannot read passages"):
+            return [from_record(record) for record in self.shard.retrieve(list(passage_ids), True, True)]
+
     def upsert(self, passages: Sequence[EncodedPassage]) -> None:
         with translated("cannot store passages"):
             self.shard.update(requests.upsert(passages))
         self._hashes |= {p.passage.id: p.passage.content_hash for p in passages}
 
     def delete(self, passage_ids: Sequence[str]) -> None:
-        if passage_ids:
-            with translated("cannot delete passages"):
-                self.shard.update(requests.delete(passage_ids))
+        with translated("cannot delete passages"):
+            self.shard.update(requests.delete(passage_ids))
         for passage_id in passage_ids:
             self._hashes.pop(passage_id, None)
 
@@ -151,6 +154,9 @@ class EdgeStore:
             with translated(failure):
                 _point_at(folder, building.name)
             _remove_old(folder)
+
+    def only(self, partition: Partition) -> "EdgeStore":
+        raise need_server(partition)
 
     def close(self) -> None:
         """Closes the shards that this object opened."""

@@ -3,21 +3,35 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from overfetch.partitions import bucket_of
+from overfetch.protocols import EncodedPassage, SparseVector
 from overfetch.types import Passage
 
 DENSE, SPARSE = "dense", "bm25"
 CONTENT_HASH = "content_hash"
 FILTERS = "filters"
+BUCKET = "bucket"
+OWN = (FILTERS, CONTENT_HASH, BUCKET)  # for the store alone
 
 
 def to_payload(passage: Passage) -> dict[str, Any]:
     """Everything but the id, which is the point's own."""
-    return {**passage.model_dump(exclude={"id"}), FILTERS: passage.filters, CONTENT_HASH: passage.content_hash}
+    own = {FILTERS: passage.filters, CONTENT_HASH: passage.content_hash, BUCKET: bucket_of(passage.document_id)}
+    return {**passage.model_dump(exclude={"id"}), **own}
 
 
 def from_payload(passage_id: str, payload: Mapping[str, Any]) -> Passage:
-    fields = {name: value for name, value in payload.items() if name not in (FILTERS, CONTENT_HASH)}
+    fields = {name: value for name, value in payload.items() if name not in OWN}
     return Passage(id=passage_id, **fields)
+
+
+def from_record(record: Any) -> EncodedPassage:
+    """A point of either engine, read with payload and vectors."""
+    terms = SparseVector(list(record.vector[SPARSE].indices), list(record.vector[SPARSE].values))
+    passage = from_payload(str(record.id), record.payload)
+    return EncodedPassage(passage, np.array(record.vector[DENSE], dtype=np.float32), terms)
 
 
 def field_key(field: str) -> str:

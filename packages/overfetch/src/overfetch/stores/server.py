@@ -5,6 +5,7 @@ Compatible changes are upserted in place. Provenance is the collection's own met
 """
 
 import contextlib
+import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +15,12 @@ from qdrant_client import models
 
 from overfetch.errors import CollectionMissing, StoreError, StoreUnavailable
 from overfetch.filters import Condition, Schema
+from overfetch.partitions import Partition
 from overfetch.protocols import EncodedPassage, EncodedQuery
 from overfetch.provenance import WRITE_FIELDS, Provenance, require_match
 from overfetch.settings import RetrievalSettings, ServerSettings
 from overfetch.stores import server_requests as requests
-from overfetch.stores.payloads import CONTENT_HASH, from_payload, slug
+from overfetch.stores.payloads import CONTENT_HASH, from_payload, from_record, slug
 from overfetch.stores.server_connection import MEMORY, Connection
 from overfetch.types import Candidate
 
@@ -32,6 +34,8 @@ Read = TypeVar("Read")
 
 class ServerStore:
     """Collections of one Qdrant server. Safe to share between threads, but for `:memory:`."""
+
+    partition: Partition | None = None
 
     def __init__(self, address: str, settings: ServerSettings) -> None:
         """`:memory:`, `http(s)://HOST:PORT` or `grpc(s)://HOST:PORT`. Raises SettingsError."""
@@ -72,6 +76,8 @@ class ServerStore:
         self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False
     ) -> Iterator["ServerWriter"]:
         published = self._find_published(collection)
+        if published is None and self.partition is not None:
+            published = self._publish_empty(collection, provenance, schema)
         if published is not None:
             stored = self.provenance(collection)  # what Overfetch did not make is not Overfetch's to replace
             if not rebuild:
@@ -105,6 +111,25 @@ class ServerStore:
             raise
         if published is not None:
             self._drop(collection, published)
+
+    def _publish_empty(self, collection: str, provenance: Provenance, schema: Schema) -> str:
+        """What the writers of all partitions fill; whoever comes first makes it, and every step may be repeated."""
+        name = f"{slug(collection)}--{1:06d}"
+        layout = requests.collection(provenance, self.settings)
+        try:
+            self._call_once(collection, self.client.create_collection, name, timeout=LAYOUT_TIMEOUT_S, **layout)
+        except (StoreError, ValueError):  # in memory it is a ValueError that says so
+            if not self._call(collection, self.client.collection_exists, name):
+                raise
+        self._index_payload(collection, name, schema)
+        move = requests.move_alias(slug(collection), None, name)
+        self._call(collection, self.client.update_collection_aliases, move, timeout=LAYOUT_TIMEOUT_S)
+        return name
+
+    def only(self, partition: Partition) -> "ServerStore":
+        view = copy.copy(self)
+        view.partition = partition
+        return view
 
     def close(self) -> None:
         self.connection.close()
@@ -146,7 +171,7 @@ class ServerStore:
 
     def _index_payload(self, collection: str, name: str, schema: Schema) -> None:
         """Does nothing where an index is there; in memory there are none, and the client warns of it."""
-        for index in requests.payload_indexes({} if self.connection.address == MEMORY else schema):
+        for index in requests.payload_indexes(schema) if self.connection.address != MEMORY else ():
             self._call(collection, self.client.create_payload_index, name, wait=True, **index)
 
     def _await_indexes(self, collection: str, name: str) -> None:
@@ -169,6 +194,7 @@ class ServerStore:
                 collection,
                 self.client.scroll,
                 name,
+                requests.within(self.partition),
                 limit=SCROLL_PAGE,
                 offset=offset,
                 with_payload=[CONTENT_HASH],
@@ -188,6 +214,14 @@ class ServerWriter:
 
     def hashes(self) -> dict[str, str]:
         return self.store._read_hashes(self.collection, self.name)
+
+    def read(self, passage_ids: Sequence[str]) -> list[EncodedPassage]:
+        records = self.store.connection.call(
+            *(self.collection, self.store.client.retrieve, self.name, list(passage_ids)),
+            with_payload=True,
+            with_vectors=True,
+        )
+        return [from_record(record) for record in records]
 
     def upsert(self, passages: Sequence[EncodedPassage]) -> None:
         """In requests of bounded size, several at once; the first that fails is raised when all have ended."""

@@ -6,15 +6,15 @@ from typing import Any
 from qdrant_client import models
 
 from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FieldKind, NumberRange, Schema
+from overfetch.partitions import Partition
 from overfetch.protocols import EncodedPassage, EncodedQuery
 from overfetch.protocols import SparseVector as Terms
 from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings, ServerSettings
-from overfetch.stores.payloads import CONTENT_HASH, DENSE, FILTERS, SPARSE, field_key, to_payload
+from overfetch.stores.payloads import BUCKET, DENSE, OWN, SPARSE, field_key, to_payload
 
 PROVENANCE = "overfetch"
-# What filters compare is for the server alone.
-SHOWN = models.PayloadSelectorExclude(exclude=[FILTERS, CONTENT_HASH])
+SHOWN = models.PayloadSelectorExclude(exclude=list(OWN))
 
 INDEX_TYPES: dict[FieldKind, models.PayloadSchemaType] = {
     "keyword": models.PayloadSchemaType.KEYWORD,
@@ -56,7 +56,17 @@ def metadata(provenance: Provenance) -> dict[str, Any]:
 
 
 def payload_indexes(schema: Schema) -> Iterator[dict[str, Any]]:
-    return ({"field_name": field_key(f), "field_schema": INDEX_TYPES[kind]} for f, kind in schema.items())
+    """What filters and partitions look for."""
+    yield from ({"field_name": field_key(f), "field_schema": INDEX_TYPES[kind]} for f, kind in schema.items())
+    yield {"field_name": BUCKET, "field_schema": models.PayloadSchemaType.INTEGER}
+
+
+def within(partition: Partition | None) -> models.Filter | None:
+    """The passages of a partition's documents; None for all."""
+    if partition is None:
+        return None
+    buckets = models.Range(gte=partition.buckets.start, lt=partition.buckets.stop)
+    return models.Filter(must=[models.FieldCondition(key=BUCKET, range=buckets)])
 
 
 def points(passages: Sequence[EncodedPassage]) -> list[models.PointStruct]:
