@@ -1,10 +1,12 @@
 """What a collection in process costs to build and to search as it grows: 384 dimensions, payloads, BM25 vectors.
 
-    uv run python tests/bench/scale.py [--sizes 10000,100000,1000000] [--folder scale-bench] [--json]
+    uv run python tests/bench/scale.py [--sizes 10000,100000,1000000] [--beside-client 50000] [--folder scale-bench]
+        [--json]
 
 Builds each collection once, in a process of its own, and keeps it in --folder with what building took: a second run
 only searches. Passages are generated from ../shared/data (`generated.py`). Searches are the store's own, payloads
 included, one at a time after all queries were asked once; recall is that of the dense list against exact products.
+--beside-client fills qdrant-client's path mode with the first passages of the same kind, in a fresh folder.
 """
 
 import argparse
@@ -13,20 +15,26 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+import warnings
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 from generated import SCHEMA, Source, blocks, nearest, passages_of, provenance, read_source
+from qdrant_client import QdrantClient
 
 from overfetch.filters import AnyOf, Condition
 from overfetch.settings import RetrievalSettings
 from overfetch.stores.edge import EdgeStore
+from overfetch.stores.payloads import DENSE
+from overfetch.stores.server import _create
+from overfetch.stores.server_writer import _point
 
-NAME, BATCH, TOP_K = "bench/generated", 256, 20
+NAME, NAME_IN_CLIENT = "bench/generated", "generated"
+BATCH, TOP_K, CLIENT_QUERIES = 256, 20, 50
 FILTERS: dict[str, tuple[int, list[Condition]]] = {
     "all": (1, []),
     "10%": (10, [AnyOf(field="tenth", values=("0",))]),
@@ -94,6 +102,45 @@ def timed(
     return {"p50_ms": round(median(spent), 2), "p95_ms": round(float(np.percentile(spent, 95)), 2), **recall}
 
 
+def fill_client(folder: Path, size: int) -> dict[str, Any]:
+    """The same points, payloads and dense searches in qdrant-client's path mode."""
+    source, writing, spent = read_source(folder), 0.0, []
+    with tempfile.TemporaryDirectory(dir=folder) as path, warnings.catch_warnings(action="ignore"):
+        client = QdrantClient(path=path)
+        _create(client, NAME_IN_CLIENT, provenance())
+        for block, count in blocks(size):
+            points = [_point(passage) for passage in passages_of(source, block, count)]
+            began = time.perf_counter()
+            for start in range(0, count, BATCH):
+                client.upsert(NAME_IN_CLIENT, points[start : start + BATCH])
+            writing += time.perf_counter() - began
+        for query in source.queries[: CLIENT_QUERIES + 1]:
+            began = time.perf_counter()
+            client.query_points(NAME_IN_CLIENT, query.dense, using=DENSE, limit=TOP_K, with_payload=True)
+            spent.append(1000 * (time.perf_counter() - began))
+    return {"passages": size, "upserts_per_s": round(size / writing), "dense_p50_ms": round(median(spent[1:]), 2)}
+
+
+def beside_client(folder: Path, size: int) -> dict[str, Any]:
+    """Both in turn, with the ratios."""
+    own = build_and_search(folder, size)
+    client = json.loads(in_its_own_process(folder, "--client", size))
+    return {
+        "store": {"upserts_per_s": own["upserts_per_s"], "dense_p50_ms": own["all"]["dense"]["p50_ms"]},
+        "client": client,
+        "upsert_ratio": round(own["upserts_per_s"] / client["upserts_per_s"], 1),
+        "search_ratio": round(client["dense_p50_ms"] / own["all"]["dense"]["p50_ms"], 1),
+    }
+
+
+def build_and_search(folder: Path, size: int) -> dict[str, Any]:
+    built = folder / f"{size}.json"
+    if not built.exists():
+        in_its_own_process(folder, "--build", size)
+    searched = json.loads(in_its_own_process(folder, "--search", size))
+    return {**json.loads(built.read_text(encoding="utf-8")), **searched}
+
+
 def in_its_own_process(folder: Path, step: str, size: int) -> str:
     command = [sys.executable, __file__, "--folder", str(folder), step, str(size)]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -101,35 +148,35 @@ def in_its_own_process(folder: Path, step: str, size: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="10000,100000,1000000")
+    parser.add_argument("--sizes", default="10000,100000,1000000", help="none: only what else is asked for")
+    parser.add_argument("--beside-client", type=int)
     parser.add_argument("--folder", type=Path, default=Path("scale-bench"))
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--build", type=int, help="only build this size")
-    parser.add_argument("--search", type=int, help="only search this size, built before")
+    for step in ("build", "search", "client"):
+        parser.add_argument(f"--{step}", type=int, help="one step for this size, as the others call it")
     options = parser.parse_args()
     if options.build:
         build(options.folder, options.build)
     elif options.search:
         print(json.dumps(search(options.folder, options.search)))
+    elif options.client:
+        print(json.dumps(fill_client(options.folder, options.client)))
     else:
-        measure(options.folder, [int(size) for size in options.sizes.split(",")], as_json=options.json)
+        report(options)
 
 
-def measure(folder: Path, sizes: Sequence[int], *, as_json: bool) -> None:
-    read_source(folder)
-    rows = []
-    for size in sizes:
-        built = folder / f"{size}.json"
-        if not built.exists():
-            in_its_own_process(folder, "--build", size)
-        searched = json.loads(in_its_own_process(folder, "--search", size))
-        rows.append({**json.loads(built.read_text(encoding="utf-8")), **searched})
-    found = {"cores": os.cpu_count(), "dimensions": 384, "top_k": TOP_K, "rows": rows}
-    if as_json:
-        print(json.dumps(found))
-    else:
-        for row in rows:
-            print("\n".join(f"{key}: {value}" for key, value in row.items()), end="\n\n")
+def report(options: argparse.Namespace) -> None:
+    read_source(options.folder)
+    sizes = [] if options.sizes == "none" else map(int, options.sizes.split(","))
+    found: dict[str, Any] = {"cores": os.cpu_count(), "dimensions": 384, "top_k": TOP_K}
+    found["rows"] = [build_and_search(options.folder, size) for size in sizes]
+    if options.beside_client:
+        found["beside_client"] = beside_client(options.folder, options.beside_client)
+    if options.json:
+        return print(json.dumps(found))
+    for row in [*found.pop("rows"), found]:
+        print("\n".join(f"{key}: {value}" for key, value in row.items()), end="\n\n")
+    return None
 
 
 if __name__ == "__main__":
