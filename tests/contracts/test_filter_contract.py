@@ -339,7 +339,8 @@ class TestIndexes:
         passages = passages_of(documents_at_random(1))
         write(store, "contract/filtered", passages[1:], schema={"kind": "keyword"})
         write(store, "contract/filtered", passages[:1])  # the others were declared later
-        found = store._shard("contract/filtered").info().payload_schema
+        store.count("contract/filtered")
+        found = store._opened["contract/filtered"][2].info().payload_schema
         assert {name: str(info.data_type).removeprefix("PayloadSchemaType.") for name, info in found.items()} == {
             "filters.kind": "Keyword",
             "filters.price": "Float",

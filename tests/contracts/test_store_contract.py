@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 import pytest
 
-from overfetch.errors import CollectionMissing, ModelError
+from overfetch.errors import CollectionMissing, ModelError, ProvenanceMismatch, StoreError
 from overfetch.filters import (
     AnyOf,
     Condition,
@@ -20,8 +20,9 @@ from overfetch.filters import (
 )
 from overfetch.indexing import encode
 from overfetch.protocols import EncodedQuery, Store
-from overfetch.provenance import Provenance
+from overfetch.provenance import Provenance, Recall
 from overfetch.settings import RetrievalSettings
+from overfetch.sparse import embed_sparse_query
 from overfetch.testing import FakeEmbedder, FakeStore
 from overfetch.types import Candidate, Chunk, Document, MetadataValue, Passage
 
@@ -34,6 +35,7 @@ NO_FILTERS: Schema = {}
 EVERYTHING = RetrievalSettings(top_k=100)
 RRF = EVERYTHING.override(fusion="rrf")
 DENSE = RetrievalSettings(top_k=100, first_stage="dense")
+EVERY_PASSAGE = EncodedQuery(FakeEmbedder().embed_queries(["edition"])[0], embed_sparse_query("edition"))
 BM25 = RetrievalSettings(top_k=100, first_stage="bm25")
 WORDS = (
     *("apple", "bridge", "candle", "desert", "engine", "forest", "garden", "harbor", "island", "jungle", "kettle"),
@@ -135,7 +137,9 @@ class TestRoundTrip:
         made = provenance()
         with store.write(collection, made, NO_FILTERS) as writer:
             writer.upsert(encode(CORPUS, FakeEmbedder()))
-        assert store.provenance(collection) == made
+        stored = store.provenance(collection)
+        assert stored == made.holding(hashes_of(CORPUS), None)
+        assert (stored.passages, len(stored.corpus_hash or "")) == (3, 64)
 
     def test_an_empty_collection_is_indexed_all_the_same(
         self, store: Store, collection: str, encode_query: EncodeQuery
@@ -245,6 +249,87 @@ class TestFailingWriter:
         with pytest.raises(type(failure)) as raised:
             lose()
         assert raised.value is failure
+
+
+class TestGenerations:
+    """A rebuild makes a new generation on every store; what is compatible may go in place on a server."""
+
+    def texts(self, store: Store, collection: str) -> set[str]:
+        return {c.passage.text for c in store.search(collection, EVERY_PASSAGE, [], EVERYTHING)}
+
+    def three(self, store: Store, collection: str) -> None:
+        for edition in (1, 2, 3):
+            write(store, collection, [passage("note", f"edition {edition}")], rebuild=True)
+
+    def test_nothing_is_stored_yet(self, store: Store, collection: str) -> None:
+        assert store.generations(collection) == []
+        assert store.prune(collection) == []
+        with pytest.raises(CollectionMissing):
+            store.rollback(collection)
+
+    def test_the_live_one_and_the_one_before_are_kept(self, store: Store, collection: str) -> None:
+        self.three(store, collection)
+        live, previous = store.generations(collection)
+        assert (live.state, live.passages) == ("live", 1)
+        assert (previous.state, previous.passages) == ("previous", 1)
+        assert live.provenance == store.provenance(collection)
+        assert previous.provenance is not None
+        assert previous.provenance.corpus_hash != store.provenance(collection).corpus_hash
+
+    def test_a_rollback_goes_back_and_another_one_forth(self, store: Store, collection: str) -> None:
+        self.three(store, collection)
+        before = store.generations(collection)
+        assert store.rollback(collection).name == before[1].name
+        assert self.texts(store, collection) == {"edition 2"}
+        assert store.hashes(collection) == hashes_of([passage("note", "edition 2")])
+        assert [g.state for g in store.generations(collection)] == ["live", "previous"]
+        assert store.rollback(collection).name == before[0].name
+        assert self.texts(store, collection) == {"edition 3"}
+
+    def test_after_a_rollback_the_next_write_starts_from_what_is_live(self, store: Store, collection: str) -> None:
+        self.three(store, collection)
+        names = {g.name for g in store.generations(collection)}
+        store.rollback(collection)
+        write(store, collection, [passage("more", "added")])
+        assert self.texts(store, collection) == {"edition 2", "added"}
+        write(store, collection, [passage("note", "edition 4")], rebuild=True)
+        live = store.generations(collection)[0]
+        assert live.name not in names, "readers know a generation by its name"
+
+    def test_pruning_leaves_what_is_live(self, store: Store, collection: str) -> None:
+        self.three(store, collection)
+        previous = store.generations(collection)[1]
+        assert store.prune(collection, keep=2) == []
+        assert [g.name for g in store.prune(collection)] == [previous.name]
+        assert [g.state for g in store.generations(collection)] == ["live"]
+        assert self.texts(store, collection) == {"edition 3"}
+        with pytest.raises(StoreError, match="no previous generation"):
+            store.rollback(collection)
+
+    def test_a_search_is_refused_where_other_models_made_what_is_live_now(
+        self, store: Store, collection: str, encode_query: EncodeQuery
+    ) -> None:
+        write(store, collection, CORPUS)
+        expected = provenance("elsewhere")
+        assert store.search(collection, encode_query("bitcoin"), [], EVERYTHING, expected=expected)
+        other = expected.model_copy(update={"embedder": "other"})
+        with pytest.raises(ProvenanceMismatch, match="embedder: stored 'fake-embedder"):
+            store.search(collection, encode_query("bitcoin"), [], EVERYTHING, expected=other)
+
+    def test_the_writer_searches_what_is_not_published_yet(
+        self, store: Store, collection: str, encode_query: EncodeQuery
+    ) -> None:
+        write(store, collection, [HALVING])
+        with store.write(collection, provenance(), NO_FILTERS, rebuild=True) as writer:
+            writer.upsert(encode([MERGE], FakeEmbedder()))
+            found = writer.search(encode_query("bitcoin"), [], EVERYTHING)
+            assert names_of(found) == ["merge"]
+            assert names_of(store.search(collection, encode_query("bitcoin"), [], EVERYTHING)) == ["halving"]
+            writer.upsert(encode([OUTAGE], FakeEmbedder()))  # a search ends nothing
+            assert len(writer.search(encode_query("bitcoin"), [], EVERYTHING)) == 2
+            writer.recall = Recall(value=0.5, top_k=20, queries=2, judgements="j")
+        assert store.hashes(collection) == hashes_of([MERGE, OUTAGE])
+        assert store.provenance(collection).recall == Recall(value=0.5, top_k=20, queries=2, judgements="j")
 
 
 class TestSearch:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from overfetch import wiring
+from overfetch import load_site, wiring
 from overfetch.cli.main import app
 from overfetch.errors import ModelError
 from overfetch.protocols import Vectors
@@ -53,6 +53,8 @@ REPORT_KEYS = [
     "embedded",
     "truncated_tokens",
     "dry_run",
+    "copied",
+    "recall",
 ]
 RECORDS = [
     {"_id": "tower", "title": "The Tower", "kind": "card", "text": "The tower falls in a storm at night."},
@@ -288,6 +290,8 @@ def test_index_json_has_these_keys(fakes: list[str], source: Path) -> None:
         "embedded": 3,
         "truncated_tokens": 0,
         "dry_run": False,
+        "copied": None,
+        "recall": None,  # the sample's judged queries say nothing of these cards
     }
 
 
@@ -447,3 +451,63 @@ def test_the_program_does_not_wait_for_a_hub_out_of_reach(tmp_path: Path) -> Non
         "error: cannot fetch bge-reranker-base (BAAI/bge-reranker-base at "
     )
     assert "Traceback" not in failed.stderr
+
+
+class TestGenerations:
+    def test_status_of_what_is_not_indexed(self, fakes: list[str]) -> None:
+        printed = succeed("status", "sagedaily")
+        assert printed == "sagedaily/canon  not indexed yet: overfetch index sagedaily/canon\n"
+        assert [line["collection"] for line in document("status")] == [
+            *("builddaily/resources", "builddaily/chat", "paiddaily/tickers", "paiddaily/catalysts", "sagedaily/canon")
+        ]
+        assert fakes == []
+
+    def test_status_shows_every_generation(self, indexed: Path) -> None:
+        succeed("index", "sagedaily/canon", "--source", str(indexed), "--rebuild")
+        (found,) = document("status", "sagedaily/canon")
+        live, previous = found["generations"]
+        assert (live["name"], live["state"], live["passages"]) == ("000002", "live", 3)
+        assert (previous["name"], previous["state"]) == ("000001", "previous")
+        assert 0 < live["bytes"] < 20_000_000
+        assert live["age_s"] >= 0
+        assert live["provenance"]["chunker"] == "sagedaily-entry/1/words=140"
+        assert live["provenance"]["corpus_hash"] == previous["provenance"]["corpus_hash"]
+        printed = succeed("status", "sagedaily/canon")
+        assert "  000002  live        3 passages · " in printed
+        assert f"    source           {indexed}" in printed
+
+    def test_rollback_says_what_is_live_now_and_a_second_one_goes_back(self, indexed: Path) -> None:
+        indexed.write_text("".join(json.dumps(record) + "\n" for record in RECORDS[:2]))
+        report = document("index", "sagedaily/canon", "--source", str(indexed))
+        assert report["copied"].keys() == {"seconds", "bytes", "reflinked"}
+        assert "generation 000001 is live now" in succeed("rollback", "sagedaily/canon")
+        assert document("search", "sagedaily/canon", "saturn")["hits"][0]["document_id"] == "saturn"
+        assert document("rollback", "sagedaily/canon")["live"]["name"] == "000002"
+        found = document("search", "sagedaily/canon", "saturn")["hits"]
+        assert {hit["document_id"] for hit in found} == {"tower", "star"}
+
+    def test_there_is_nothing_to_go_back_to(self, indexed: Path) -> None:
+        assert "no previous generation" in fail(1, "rollback", "sagedaily/canon")
+        assert "SITE/COLLECTION" in fail(2, "rollback", "sagedaily")
+
+    def test_prune_removes_what_is_not_live(self, indexed: Path) -> None:
+        succeed("index", "sagedaily/canon", "--source", str(indexed), "--rebuild")
+        assert document("prune", "sagedaily", "--keep", "2") == [{"collection": "sagedaily/canon", "removed": []}]
+        assert "removed 000001 (previous)" in succeed("prune", "sagedaily/canon")
+        assert len(document("status", "sagedaily/canon")[0]["generations"]) == 1
+        assert run("prune", "sagedaily", "--keep", "0").exit_code == 2
+
+    def test_what_finds_less_is_refused_with_its_own_exit_code(self, fakes: list[str], tmp_path: Path) -> None:
+        records = load_site("sagedaily").collection("canon").sample.read_text(encoding="utf-8").splitlines()
+        source = tmp_path / "whole.jsonl"
+        source.write_text("\n".join(records), encoding="utf-8")
+        succeed("index", "sagedaily/canon", "--source", str(source))
+        source.write_text("\n".join(records[::2]), encoding="utf-8")
+        told = fail(3, "index", "sagedaily/canon", "--source", str(source))
+        assert "--accept-loss" in told
+        assert "overfetch prune sagedaily/canon --keep 2" in told
+        states = [g["state"] for g in document("status", "sagedaily/canon")[0]["generations"]]
+        assert states == ["live", "unfinished"]
+        report = document("index", "sagedaily/canon", "--source", str(source), "--accept-loss")
+        assert report["recall"]["after"] < report["recall"]["before"]
+        assert report["embedded"] == 0

@@ -27,6 +27,7 @@ from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection
 from overfetch.sparse import embed_sparse_query
+from overfetch.stores import edge_generations, edge_writing
 from overfetch.stores.edge import EdgeStore
 from overfetch.testing import FakeEmbedder
 from overfetch.types import Chunk, Document
@@ -43,6 +44,7 @@ NOTES = Collection(
 BATCH, BATCHES = 8, 6
 COUNT = BATCH * BATCHES
 PATIENCE = 60.0
+CHECKPOINT = "OVERFETCH_TEST_CHECKPOINT_S"
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -116,6 +118,7 @@ def run_holder(store: EdgeStore) -> None:
 
 def run_slow_indexing(store: EdgeStore, edition: str) -> None:
     indexing.BATCH = BATCH
+    edge_writing.CHECKPOINT_S = float(os.environ.get(CHECKPOINT, edge_writing.CHECKPOINT_S))
     index_notes(store, int(edition), embedder=SlowEmbedder(), progress=lambda done, total: say(done))
     say("published")
 
@@ -214,7 +217,7 @@ def finish(process: "subprocess.Popen[str]") -> list[str]:
 
 
 def pointer(root: Path) -> str:
-    return (root / FOLDER / "CURRENT").read_text(encoding="utf-8")
+    return (root / FOLDER / "CURRENT").read_text(encoding="utf-8").split()[0]
 
 
 def generations(root: Path) -> list[str]:
@@ -274,12 +277,22 @@ class TestGenerations:
         blocks = sum(path.stat().st_blocks for path in (root / FOLDER).rglob("*"))
         assert blocks * 512 < 20_000_000  # the engine reserves about 100 MB in each
 
-    def test_a_failed_write_removes_what_it_built(self, store: EdgeStore, root: Path) -> None:
+    def test_a_failed_write_is_taken_up_again(self, store: EdgeStore, root: Path) -> None:
         index_notes(store, 1)
         with pytest.raises(ZeroDivisionError):
             index_notes(store, 2, progress=lambda done, total: print(1 // 0))  # noqa: T201
-        assert generations(root) == ["000001"]
+        assert generations(root) == ["000001", "000002"]
         assert editions(store) == {1}
+        embedder = FakeEmbedder()
+        index_notes(store, 2, embedder=embedder)
+        assert embedder.embedded_passages == 0
+        assert editions(store) == {2}
+
+    def test_a_write_that_failed_before_it_wrote_leaves_nothing(self, store: EdgeStore, root: Path) -> None:
+        index_notes(store, 1)
+        with pytest.raises(ZeroDivisionError), store.write(NAME, provenance(), {}):
+            _ = 1 // 0
+        assert generations(root) == ["000001"]
 
     def test_a_pointer_to_nothing_is_an_error_of_the_store(self, store: EdgeStore, root: Path) -> None:
         index_notes(store, 1)
@@ -303,7 +316,7 @@ class TestOneWriter:
         index_notes(store, 1)
         holder = start("hold")
         wait_for(holder, "holding")
-        with pytest.raises(StoreLocked, match=f"process {holder.pid};"):
+        with pytest.raises(StoreLocked, match=f"process {holder.pid} since"):
             index_notes(store, 2)
         assert editions(store) == {1}
         assert index_notes(store, 1).kept == COUNT  # nothing to write, so no lock is needed
@@ -322,7 +335,7 @@ class TestOneWriter:
         assert index_notes(store, 1).added == COUNT
 
     def test_a_second_writer_in_the_same_process_is_refused_too(self, store: EdgeStore) -> None:
-        with store.write(NAME, provenance(), {}), pytest.raises(StoreLocked, match=f"process {os.getpid()};"):
+        with store.write(NAME, provenance(), {}), pytest.raises(StoreLocked, match=f"process {os.getpid()} since"):
             index_notes(store, 1)
 
 
@@ -348,15 +361,55 @@ class TestKilledWriter:
         assert store.count(NAME) == COUNT
         assert editions(store) == {2}
 
-    def test_what_it_left_is_cleared_away(self, store: EdgeStore, start: Start, root: Path) -> None:
+    def test_the_next_run_embeds_only_what_was_not_flushed(
+        self, store: EdgeStore, start: Start, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        index_notes(store, 1)
+        monkeypatch.setenv(CHECKPOINT, "0")  # a checkpoint before each batch
+        killed_while_indexing(start, BATCH * 4)
+        assert (pointer(root), generations(root)) == ("000001", ["000001", "000002"])
+        assert [g.state for g in store.generations(NAME)] == ["live", "unfinished"]
+        embedder = FakeEmbedder()
+        index_notes(store, 2, embedder=embedder)
+        assert COUNT - BATCH * 4 <= embedder.embedded_passages <= COUNT - BATCH * 2
+        assert editions(store) == {2}
+        assert [g.state for g in store.generations(NAME)] == ["live", "previous"]
+
+    @pytest.mark.parametrize("change", ["source", "chunker", "rebuild", "boot", "torn"])
+    def test_what_was_to_become_something_else_is_cleared_away(
+        self, store: EdgeStore, start: Start, root: Path, change: str
+    ) -> None:
         index_notes(store, 1)
         killed_while_indexing(start, BATCH * 2)
-        assert (pointer(root), generations(root)) == ("000001", ["000001", "000002"])
-        left = root / FOLDER / "generations" / "000002" / "left-behind"
-        left.touch()
-        index_notes(store, 2)
-        assert (pointer(root), generations(root)) == ("000002", ["000001", "000002"])
-        assert not left.exists()
+        left = root / FOLDER / "generations" / "000002"
+        (left / "left-behind").touch()
+        begun = left / "begun.json"
+        if change == "boot":  # the machine was restarted: nobody knows what reached the disk
+            begun.write_text(begun.read_text().replace('"boot": "', '"boot": "another'))
+        if change == "torn":
+            begun.write_text(begun.read_text()[:10])
+        made = provenance("elsewhere" if change == "source" else "notes")
+        made = made.model_copy(update={"chunker": "note/2"} if change == "chunker" else {})
+        with store.write(NAME, made, {}, rebuild=change in ("rebuild", "chunker")) as writer:
+            assert set(writer.hashes()) == (set() if change in ("rebuild", "chunker") else set(store.hashes(NAME)))
+        assert generations(root) == ["000001", "000002"]
+        assert not (left / "left-behind").exists()
+
+    def test_pruning_clears_it_away(self, store: EdgeStore, start: Start, root: Path) -> None:
+        index_notes(store, 1)
+        killed_while_indexing(start, BATCH * 2)
+        assert [g.name for g in store.prune(NAME, keep=2)] == ["000002"]
+        assert generations(root) == ["000001"]
+        assert editions(store) == {1}
+
+    def test_the_next_run_waits_for_the_search_index_of_a_killed_one(
+        self, store: EdgeStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(edge_generations, "ORPHAN_PATIENCE_S", 0.1)
+        (root / FOLDER).mkdir(parents=True)
+        with FileLock(root / FOLDER / "optimising.lock"), pytest.raises(StoreLocked, match="still being built"):
+            index_notes(store, 1)
+        assert index_notes(store, 1).added == COUNT
 
 
 def killed_while_indexing(start: Start, killed_after: int) -> None:

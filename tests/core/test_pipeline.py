@@ -44,7 +44,13 @@ class FixedStore(FakeStore):
         return PROVENANCE
 
     def search(
-        self, collection: str, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
+        self,
+        collection: str,
+        query: EncodedQuery,
+        conditions: Sequence[Condition],
+        settings: RetrievalSettings,
+        *,
+        expected: Provenance | None = None,
     ) -> list[Candidate]:
         self.asked.append((collection, conditions, settings))
         time.sleep(self.seconds)

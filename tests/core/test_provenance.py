@@ -1,17 +1,17 @@
 """The lock: nothing is searched or written with other models than the ones that made a collection."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
-from overfetch.errors import ProvenanceMismatch, SettingsError
-from overfetch.protocols import Store
+from overfetch.errors import ProvenanceMismatch, SettingsError, StoreError
+from overfetch.protocols import Store, Vectors
 from overfetch.provenance import FIRST_STAGE_FIELDS, WRITE_FIELDS, Provenance, require_match
-from overfetch.settings import ServerSettings
+from overfetch.settings import ServerSettings, find_profile
 from overfetch.sites import Collection, Site
 from overfetch.stores.edge import EdgeStore
 from overfetch.stores.server import ServerStore
@@ -215,3 +215,79 @@ class TestSampleCorpus:
         report = opened.index("notes", corpus)
         assert (report.added, report.changed) == (1, 2)
         assert store.provenance(NAME).source == str(corpus)
+
+
+class TestOtherVersions:
+    """What another version of Overfetch wrote is told from what is damaged, and a rebuild repairs both."""
+
+    def rewrite(self, store: EdgeStore, **changes: object) -> None:
+        (path,) = store.root.rglob("provenance.json")
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}), encoding="utf-8")
+
+    @pytest.fixture
+    def edge(self, tmp_path: Path) -> Iterator[EdgeStore]:
+        opened = EdgeStore(tmp_path / "collections")
+        yield opened
+        opened.close()
+
+    def test_a_newer_one(self, edge: EdgeStore, sample: Path) -> None:
+        opened = engine(edge, sample)
+        opened.index("notes")
+        self.rewrite(edge, schema_version=99, library_version="9.1.0", invented=True)
+        for work in (lambda: opened.search("notes", "bitcoin"), lambda: opened.index("notes"), opened.warm_up):
+            with pytest.raises(ProvenanceMismatch, match=r"written by overfetch 9\.1\.0 \(schema_version: stored 99"):
+                work()
+        assert edge.generations(NAME)[0].provenance is None
+        opened.index("notes", rebuild=True)
+        assert opened.search("notes", "bitcoin").hits
+
+    def test_a_damaged_one(self, edge: EdgeStore, sample: Path) -> None:
+        opened = engine(edge, sample)
+        opened.index("notes")
+        self.rewrite(edge, dimension="wide")
+        with pytest.raises(StoreError, match=r"the provenance of 'notebook/notes' is damaged: dimension"):
+            opened.search("notes", "bitcoin")
+
+    def test_a_pointer_of_one_line(self, edge: EdgeStore, sample: Path) -> None:
+        opened = engine(edge, sample)
+        opened.index("notes")
+        (path,) = edge.root.rglob("CURRENT")
+        path.write_text("000001", encoding="utf-8")
+        assert opened.search("notes", "bitcoin").hits
+        opened.index("notes", rebuild=True)
+        assert [g.name for g in edge.generations(NAME)] == ["000002", "000001"]
+
+
+def test_warming_up_finds_a_mismatch_before_the_first_request(store: Store, sample: Path) -> None:
+    engine(store, sample).warm_up()  # nothing is indexed yet
+    engine(store, sample).index("notes")
+    with pytest.raises(ProvenanceMismatch, match="embedder: stored"):
+        engine(store, sample, embedder=FakeEmbedder(revision="1")).warm_up()
+
+
+def test_the_repair_names_a_profile_and_every_source(store: Store, sample: Path, corpus: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "two words.jsonl"
+    odd.write_text('{"_id": "odd", "title": "Odd", "text": "odd"}', encoding="utf-8")
+    engine(store, sample).index("notes", corpus, odd)
+    real = FakeEmbedder()
+    real.spec = find_profile("mini").embedder
+    with pytest.raises(ProvenanceMismatch) as raised:
+        engine(store, sample, embedder=real).search("notes", "a")
+    assert str(raised.value).endswith(f"{COMMAND} --source {corpus} --source '{odd}' --profile mini")
+
+
+def test_a_generation_swapped_in_during_a_search_is_not_searched_with_other_vectors(
+    store: Store, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is checked before the query is embedded; what is live may change until it is searched."""
+    opened = engine(store, sample)
+    opened.index("notes")
+    embed = opened.embedder.embed_queries
+
+    def embed_while_another_rebuilds(texts: Sequence[str]) -> Vectors:
+        engine(store, sample, embedder=FakeEmbedder(revision="1")).index("notes", rebuild=True)
+        return embed(texts)
+
+    monkeypatch.setattr(opened.embedder, "embed_queries", embed_while_another_rebuilds)
+    with pytest.raises(ProvenanceMismatch, match="embedder: stored 'fake-embedder@1"):
+        opened.search("notes", "bitcoin")

@@ -24,6 +24,7 @@ from overfetch.types import Chunk, Document, Passage
 from overfetch.wiring import open_store
 
 NAME, ALIAS = "site/notes", "site--notes"
+PREVIOUS = f"{ALIAS}@previous"
 SCHEMA: Schema = {"kind": "keyword", "price": "number", "date": "date", "note": "text"}
 SECONDS = 5.0
 
@@ -57,6 +58,12 @@ def search(store: ServerStore, text: str) -> list[str]:
     return [c.passage.text for c in store.search(NAME, query(text), [], RetrievalSettings())]
 
 
+def write_half(store: ServerStore, text: str) -> None:
+    with store.write(NAME, provenance(), SCHEMA, rebuild=True) as writer:
+        writer.upsert(encode(notes(text), FakeEmbedder()))
+        _ = 1 // 0
+
+
 def aliases(client: QdrantClient) -> dict[str, str]:
     return {a.alias_name: a.collection_name for a in client.get_aliases().aliases}
 
@@ -72,13 +79,15 @@ def make_foreign(client: QdrantClient, name: str) -> None:
 
 
 class TestAliases:
-    def test_a_rebuild_moves_the_alias_and_removes_the_old_collection(self, store: ServerStore) -> None:
+    def test_a_rebuild_moves_the_alias_and_keeps_the_previous_collection(self, store: ServerStore) -> None:
         write(store, "first")
         assert aliases(store.client) == {ALIAS: f"{ALIAS}--000001"}
         write(store, "second", rebuild=True)
-        assert aliases(store.client) == {ALIAS: f"{ALIAS}--000002"}
-        assert collections(store.client) == [f"{ALIAS}--000002"]
+        assert aliases(store.client) == {ALIAS: f"{ALIAS}--000002", PREVIOUS: f"{ALIAS}--000001"}
         assert search(store, "first") == ["second"]
+        write(store, "third", rebuild=True)
+        assert aliases(store.client) == {ALIAS: f"{ALIAS}--000003", PREVIOUS: f"{ALIAS}--000002"}
+        assert collections(store.client) == [f"{ALIAS}--000002", f"{ALIAS}--000003"]
 
     def test_a_compatible_change_goes_in_place(self, store: ServerStore) -> None:
         write(store, "first")
@@ -93,18 +102,40 @@ class TestAliases:
             assert search(store, "second") == ["first"]
         assert search(store, "second") == ["second"]
 
-    def test_a_failed_rebuild_leaves_no_collection_behind(self, store: ServerStore) -> None:
+    def test_a_failed_rebuild_that_wrote_nothing_leaves_nothing_behind(self, store: ServerStore) -> None:
         write(store, "first")
         for _ in range(2):
             with pytest.raises(ZeroDivisionError), store.write(NAME, provenance(), SCHEMA, rebuild=True):
                 _ = 1 // 0
         assert collections(store.client) == [f"{ALIAS}--000001"]
 
+    def test_a_rebuild_that_failed_half_way_is_taken_up_again(self, store: ServerStore) -> None:
+        write(store, "first")
+        with pytest.raises(ZeroDivisionError):
+            write_half(store, "second")
+        assert [g.state for g in store.generations(NAME)] == ["live", "unfinished"]
+        assert search(store, "first") == ["first"]
+        with store.write(NAME, provenance(), SCHEMA, rebuild=True) as writer:
+            assert len(writer.hashes()) == 1
+        assert search(store, "second") == ["second"]
+        assert [g.state for g in store.generations(NAME)] == ["live", "previous"]
+
+    def test_what_another_kind_of_run_left_goes_with_the_next_swap(self, store: ServerStore) -> None:
+        write(store, "first")
+        with pytest.raises(ZeroDivisionError):
+            write_half(store, "second")
+        other = provenance().model_copy(update={"chunker": "another/1"})
+        with store.write(NAME, other, SCHEMA, rebuild=True) as writer:
+            assert writer.hashes() == {}
+        assert collections(store.client) == [f"{ALIAS}--000001", f"{ALIAS}--000003"]
+
     def test_a_name_left_by_a_killed_rebuild_is_not_taken_again(self, store: ServerStore) -> None:
         write(store, "first")
         make_foreign(store.client, f"{ALIAS}--000004")
         write(store, "second", rebuild=True)
-        assert aliases(store.client) == {ALIAS: f"{ALIAS}--000005"}
+        assert aliases(store.client)[ALIAS] == f"{ALIAS}--000005"
+        assert f"{ALIAS}--000004" in collections(store.client), "what another program made is not ours to remove"
+        assert [g.name for g in store.generations(NAME)] == [f"{ALIAS}--000005", f"{ALIAS}--000001"]
 
     def test_a_name_that_begins_alike_is_another_collection(self, store: ServerStore) -> None:
         make_foreign(store.client, f"{ALIAS}--more--000009")

@@ -1,5 +1,6 @@
 """One site, opened: search, ask and index over live models and a live store. Safe to share between threads."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -9,12 +10,13 @@ from overfetch import indexing
 from overfetch.answering import LanguageModel, answer
 from overfetch.errors import CollectionMissing, SettingsError
 from overfetch.filters import Condition, DateRange, parse_condition, parse_date, require_filterable
+from overfetch.gate import Gate
 from overfetch.indexing import IndexReport, Progress
 from overfetch.leaving import in_thread
 from overfetch.partitions import Partition
 from overfetch.pipeline import retrieve
 from overfetch.protocols import Embedder, Reranker, Store
-from overfetch.provenance import SAMPLE, Provenance
+from overfetch.provenance import FIRST_STAGE_FIELDS, SAMPLE, Provenance, join_sources, require_match
 from overfetch.sites import Collection, Part, Site
 from overfetch.types import Answer, Retrieval
 
@@ -49,7 +51,15 @@ class Engine:
         self.store.close()
 
     def warm_up(self) -> None:
-        """Loads the models and runs them, so that the first request is not the slow one."""
+        """Loads the models and runs them, so that the first request is not the slow one.
+
+        Raises ProvenanceMismatch where other models made what is indexed: not the first request finds that out.
+        """
+        for collection in self.site.collections:
+            with contextlib.suppress(CollectionMissing):
+                name = self.name_of(collection.name)
+                stored = self.store.provenance(name)
+                require_match(name, stored, self._provenance(collection, stored.source), FIRST_STAGE_FIELDS)
         self.embedder.warm_up()
         for reranker in {*map(self.reranker_of, (c.name for c in self.site.collections))}:
             reranker.warm_up()
@@ -109,10 +119,15 @@ class Engine:
         *sources: Path,
         rebuild: bool = False,
         dry_run: bool = False,
+        accept_loss: bool = False,
         partition: Partition | None = None,
         progress: Progress = lambda done, total: None,
     ) -> IndexReport:
-        """Makes the collection equal to its sources (the sample corpus by default). See `overfetch.indexing.index`."""
+        """Makes the collection equal to its sources (the sample corpus by default). See `overfetch.indexing.index`.
+
+        A service may call it while it searches: the search index is built in another process. Raises RecallLoss where
+        the site's judged queries find less than before, unless `accept_loss`.
+        """
         chosen = self.site.collection(collection)
         return indexing.index(
             self.name_of(collection),
@@ -120,11 +135,12 @@ class Engine:
             lambda: chosen.read(*sources),
             store=self.store,
             embedder=self.embedder,
-            provenance=self._provenance(chosen, " ".join(str(s.resolve()) for s in sources) or SAMPLE),
+            provenance=self._provenance(chosen, join_sources(sources)),
             rebuild=rebuild,
             dry_run=dry_run,
             partition=partition,
             progress=progress,
+            gate=Gate(self.name_of(collection), chosen, self.embedder, accept_loss=accept_loss),
         )
 
     def is_indexed(self, collection: str) -> bool:

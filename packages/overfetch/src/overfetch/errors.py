@@ -10,6 +10,7 @@ OverfetchError
 │   ├── ProvenanceMismatch the collection was made by other models or another chunker
 │   ├── StoreLocked        another process is writing this collection
 │   └── StoreUnavailable   the server does not answer, or the folder cannot be used
+├── RecallLoss             a new generation finds less than the live one; nothing was swapped (exit code 3)
 ├── CorpusError            a source file cannot be read; names file and line
 ├── AnswerError            the language model or its module failed
 ├── Overloaded             too much waits to be scored already; later it may not
@@ -55,6 +56,10 @@ class StoreLocked(StoreError):
 
 class StoreUnavailable(StoreError):
     """The server does not answer, or the folder cannot be used."""
+
+
+class RecallLoss(OverfetchError):
+    """A new generation finds less than the live one on the judged queries; it was not published."""
 
 
 class CorpusError(OverfetchError):

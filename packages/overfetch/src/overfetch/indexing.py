@@ -7,11 +7,11 @@ written, then to write. Of a corpus, only ids and hashes are kept in memory, how
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from overfetch.chunking import require_chunks
-from overfetch.errors import CollectionMissing, CorpusError, SettingsError
+from overfetch.errors import CollectionMissing, CorpusError, ProvenanceMismatch, SettingsError
 from overfetch.filters import Schema, comparable
 from overfetch.partitions import Partition
-from overfetch.protocols import Embedder, EncodedPassage, Store, Writer
-from overfetch.provenance import SAMPLE, WRITE_FIELDS, Provenance, require_match
+from overfetch.protocols import Copied, Embedder, EncodedPassage, Store, Writer
+from overfetch.provenance import SAMPLE, WRITE_FIELDS, Provenance, RecallChange, require_match
 from overfetch.sites import Collection
 from overfetch.sparse import embed_sparse_passage
 from overfetch.types import Document, Frozen, Passage, reading_digest
@@ -21,6 +21,7 @@ READING = len(reading_digest(""))  # of a content hash: the part about what the 
 NOTHING: Mapping[str, EncodedPassage] = {}
 
 Read = Callable[[], Iterable[Document]]
+Gate = Callable[[Store, Writer, Provenance], RecallChange | None]
 Progress = Callable[[int, int | None], None]
 """Called with what is done and what there is to do, which is None while the source is still being counted."""
 
@@ -31,6 +32,7 @@ class IndexReport(Frozen):
     `moved` of those added and changed need no embedding: only their place or metadata are new. `embedded` went
     through the model in this run: fewer where a killed run left its part. `truncated_tokens` of them lie beyond the
     embedder's limit: BM25 and the reranker may see those; None where a remote server does not say how many.
+    `copied` is the cost of beginning with a copy of the last generation, `recall` what the judged queries found.
     """
 
     collection: str
@@ -43,6 +45,8 @@ class IndexReport(Frozen):
     embedded: int
     truncated_tokens: int | None
     dry_run: bool = False
+    copied: Copied | None = None
+    recall: RecallChange | None = None
 
 
 class Difference:
@@ -101,22 +105,26 @@ def index(
     dry_run: bool = False,
     partition: Partition | None = None,
     progress: Progress = lambda done, total: None,
+    gate: Gate = lambda store, writer, provenance: None,
 ) -> IndexReport:
     """Makes the stored collection equal to what `read` gives, or its `partition`; a second run embeds nothing.
 
-    Raises ProvenanceMismatch unless `rebuild`, StoreLocked, and SettingsError where the sample corpus would replace
-    a real one, or for a partition in process or with `rebuild`. Whatever `read` raises, it raises before anything is
-    written. On any other error the published collection stays as it was, but for a compatible change on a server,
-    which is upserted in place and finished by the next run.
+    `gate` may refuse what was written. Raises ProvenanceMismatch unless `rebuild`, StoreLocked, and SettingsError
+    where the sample corpus would replace a real one, or for a partition in process or with `rebuild`. Whatever `read`
+    raises, it raises before anything is written. On any other error the published collection stays as it was, but for
+    a compatible change on a server, which is upserted in place and finished by the next run.
     """
     if partition is not None:
         store, read = _only(partition, store, read, rebuild)
     _require_allowed(name, store, provenance, rebuild, collection)
     found = _compare({} if rebuild else store.hashes(name), collection, read(), progress)
     embedded, truncated = 0, list[int | None]()
+    copied = recall = None
     if not dry_run and (rebuild or found.writes or found.stale):
         with store.write(name, provenance, collection.filters, rebuild=rebuild) as writer:
             embedded, truncated = _write(writer, collection, read(), embedder, found, progress)
+            copied = writer.copied
+            recall = gate(store, writer, provenance) if partition is None else None
     return IndexReport(
         collection=name,
         documents=found.documents,
@@ -128,6 +136,8 @@ def index(
         embedded=embedded,
         truncated_tokens=None if None in truncated else sum(filter(None, truncated)),
         dry_run=dry_run,
+        copied=copied,
+        recall=recall,
     )
 
 
@@ -223,6 +233,10 @@ def _require_allowed(name: str, store: Store, provenance: Provenance, rebuild: b
         stored = store.provenance(name)
     except CollectionMissing:
         return
+    except ProvenanceMismatch:  # another version of Overfetch wrote it
+        if rebuild:
+            return
+        raise
     if provenance.source == SAMPLE != stored.source:
         raise SettingsError(
             f"collection {name!r} was indexed from {stored.source!r}; the sample corpus would replace it. "

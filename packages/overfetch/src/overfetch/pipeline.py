@@ -56,7 +56,8 @@ def retrieve(
     require_match(collection, stored, expected, FIRST_STAGE_FIELDS)
     encoded = EncodedQuery(embedder.embed_queries([query])[0], embed_sparse_query(query))
     embedded = time.monotonic()
-    candidates = choose(store.search(collection, encoded, conditions, _deepened(settings)), settings)
+    found = store.search(collection, encoded, conditions, deepened(settings), expected=expected)
+    candidates = choose(found, settings)
     searched = time.monotonic()
     if deadline is not None and searched > deadline and not candidates:
         raise DeadlineExceeded(f"{settings.deadline_ms} ms passed before {collection!r} returned a candidate")
@@ -99,7 +100,7 @@ def choose(found: Sequence[Candidate], settings: RetrievalSettings) -> list[Cand
     return chosen[: settings.top_k]
 
 
-def _deepened(settings: RetrievalSettings) -> RetrievalSettings:
+def deepened(settings: RetrievalSettings) -> RetrievalSettings:
     """More passages from the store where many of one document may have to go."""
     if not settings.one_per_document:
         return settings

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overfetch.filters import Condition, Schema
 from overfetch.partitions import Partition
-from overfetch.provenance import Provenance
+from overfetch.provenance import Provenance, Recall
 from overfetch.settings import ModelSpec, RetrievalSettings
-from overfetch.types import Candidate, Passage
+from overfetch.types import Candidate, Frozen, Passage
 
 Vectors = NDArray[np.float32]
 
@@ -80,8 +80,37 @@ class Reranker(Protocol):
         """Scores in the order given until `deadline` (`time.monotonic()` seconds) passes."""
 
 
+class Copied(Frozen):
+    """What it cost to begin with a copy of the last generation; `reflinked` copies share their blocks with it."""
+
+    seconds: float
+    bytes: int
+    reflinked: bool
+
+
+class Generation(Frozen):
+    """One generation of a collection. `unfinished` is what a killed or refused run left for the next one.
+
+    `bytes` on the disk and `passages` are None where the store cannot tell.
+    """
+
+    name: str
+    state: Literal["live", "previous", "unfinished"]
+    passages: int | None
+    bytes: int | None
+    provenance: Provenance | None
+
+
 class Writer(Protocol):
-    """One collection being written; what it did is visible to readers once the context closes."""
+    """One collection being written; what it did is visible to readers once the context closes.
+
+    `copied` tells what the beginning cost. `recall` is stored with the generation. `in_place`: readers see every
+    change at once.
+    """
+
+    copied: Copied | None
+    recall: Recall | None
+    in_place: bool
 
     def hashes(self) -> dict[str, str]:
         """Content hash of every stored passage, by passage id."""
@@ -92,6 +121,11 @@ class Writer(Protocol):
     def upsert(self, passages: Sequence[EncodedPassage]) -> None: ...
 
     def delete(self, passage_ids: Sequence[str]) -> None: ...
+
+    def search(
+        self, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
+    ) -> list[Candidate]:
+        """As the store will search once this is published; the search index is built for it."""
 
 
 class Store(Protocol):
@@ -107,16 +141,41 @@ class Store(Protocol):
         """Published passages. Raises CollectionMissing."""
 
     def search(
-        self, collection: str, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
+        self,
+        collection: str,
+        query: EncodedQuery,
+        conditions: Sequence[Condition],
+        settings: RetrievalSettings,
+        *,
+        expected: Provenance | None = None,
     ) -> list[Candidate]:
-        """The first stage: at most `top_k` candidates, best first. Raises CollectionMissing."""
+        """The first stage: at most `top_k` candidates of one generation, best first.
+
+        Raises CollectionMissing, and ProvenanceMismatch where that generation is not `expected` to be searched so.
+        """
 
     def write(
         self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False
     ) -> AbstractContextManager[Writer]:
         """Publishes on a clean exit, changes nothing otherwise; on a server, compatible changes go in place.
 
-        Raises ProvenanceMismatch unless `rebuild`, and in process StoreLocked.
+        What is left of a killed or failed run of the same kind is taken up again. Raises ProvenanceMismatch unless
+        `rebuild`, and in process StoreLocked.
+        """
+
+    def generations(self, collection: str) -> list[Generation]:
+        """All that is stored of the collection: the live one first, then newest first; empty where nothing is."""
+
+    def rollback(self, collection: str) -> Generation:
+        """Makes the previous generation live, and the live one the previous; gives what is live now.
+
+        Raises CollectionMissing, StoreLocked, and StoreError where there is no previous generation or it is damaged.
+        """
+
+    def prune(self, collection: str, keep: int = 1) -> list[Generation]:
+        """Removes all but the live generation and, with `keep` 2, the previous one; gives what was removed.
+
+        Raises StoreLocked.
         """
 
     def only(self, partition: Partition) -> "Store":

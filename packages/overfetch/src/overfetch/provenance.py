@@ -1,26 +1,60 @@
 """The lock: what made a collection. Checked before every search and every write."""
 
-from collections.abc import Iterable
+import hashlib
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from overfetch.errors import ProvenanceMismatch
-from overfetch.settings import ModelSpec
+from overfetch.errors import ProvenanceMismatch, StoreError
+from overfetch.settings import ModelSpec, explain, read_models
 from overfetch.types import Frozen
 
 SCHEMA_VERSION = 2
 SPARSE_TOKENIZER = "qdrant-edge-bm25/english/k=1.2,b=0.75,avg_len=256"
 
+NORMALISATION = "l2"  # every Embedder gives vectors of unit length
+
 SAMPLE = "sample"
 
-FIRST_STAGE_FIELDS = ("embedder", "dimension", "query_prefix", "passage_prefix", "sparse_tokenizer", "schema_version")
+FIRST_STAGE_FIELDS = (
+    *("embedder", "dimension", "normalisation", "query_prefix", "passage_prefix"),
+    *("sparse_tokenizer", "schema_version"),
+)
 WRITE_FIELDS = (*FIRST_STAGE_FIELDS, "chunker")
 
 
+class Recall(Frozen):
+    """Share of the relevant documents among the first `top_k` candidates: mean over the judged `queries`.
+
+    `judgements` is the hash of those queries, their judgements and the settings of the first stage.
+    """
+
+    value: float
+    top_k: int
+    queries: int
+    judgements: str
+
+
+class RecallChange(Frozen):
+    """What a new generation finds, and what the live one found; `before` is None where they cannot be compared."""
+
+    before: float | None
+    after: float
+    top_k: int
+    queries: int
+
+
 class Provenance(Frozen):
-    """Everything that decides which vectors a text gets, and where the texts came from."""
+    """Everything that decides which vectors a text gets, where the texts came from, and what was stored of them.
+
+    `embedder` is repository, revision and precision; `chunker` name, version and settings. `passages`, `corpus_hash`
+    (of the ids and content hashes) and `recall` are known once a generation is finished.
+    """
 
     embedder: str
     dimension: int
@@ -28,7 +62,11 @@ class Provenance(Frozen):
     passage_prefix: str
     chunker: str
     source: str
+    normalisation: str = NORMALISATION
     sparse_tokenizer: str = SPARSE_TOKENIZER
+    passages: int | None = None
+    corpus_hash: str | None = None
+    recall: Recall | None = None
     schema_version: int = SCHEMA_VERSION
     library_version: str = Field(default_factory=lambda: version("overfetch"))
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -44,11 +82,53 @@ class Provenance(Frozen):
             source=source,
         )
 
+    @classmethod
+    def stored(cls, collection: str, fields: Mapping[str, Any]) -> Self:
+        """As a store keeps it, whichever version of Overfetch wrote it.
 
-def repair(collection: str, stored: Provenance) -> str:
-    """The command that makes the collection anew from the source it has."""
-    source = "" if stored.source == SAMPLE else f" --source {stored.source}"
-    return f"overfetch index {collection} --rebuild{source} --profile NAME"
+        Raises ProvenanceMismatch where that version is another one's, and StoreError where it is damaged.
+        """
+        schema = fields.get("schema_version")
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            if schema == SCHEMA_VERSION:
+                raise StoreError(f"the provenance of {collection!r} is damaged: {explain(error)}") from error
+        wrote = fields.get("library_version", "an unknown version")
+        raise ProvenanceMismatch(
+            f"collection {collection!r} was written by overfetch {wrote} (schema_version: stored {schema!r}, wanted "
+            f"{SCHEMA_VERSION!r}). Nothing was changed. Use that version, or rebuild: "
+            f"overfetch index {collection} --rebuild --source PATH"
+        )
+
+    def holding(self, hashes: Mapping[str, str], recall: Recall | None) -> Self:
+        """What was made, once it is complete; `hashes` are content hashes by passage id."""
+        lines = "".join(f"{passage_id} {hashes[passage_id]}\n" for passage_id in sorted(hashes))
+        corpus_hash = hashlib.sha256(lines.encode()).hexdigest()
+        return self.model_copy(update={"passages": len(hashes), "corpus_hash": corpus_hash, "recall": recall})
+
+
+def is_same_work(left: Provenance, now: Provenance) -> bool:
+    """Whether a run may go on with what another one left."""
+    return all(getattr(left, field) == getattr(now, field) for field in (*WRITE_FIELDS, "source"))
+
+
+def join_sources(sources: Sequence[Path]) -> str:
+    """The `source` of a provenance: absolute paths, quoted as a shell needs them."""
+    return shlex.join(str(source.resolve()) for source in sources) or SAMPLE
+
+
+def repair(collection: str, stored: Provenance, wanted: Provenance) -> str:
+    """The command that makes the collection anew, by the wanted models, from the source it has."""
+    named = () if stored.source == SAMPLE else shlex.split(stored.source)
+    sources = "".join(f" --source {shlex.quote(source)}" for source in named)
+    return f"overfetch index {collection} --rebuild{sources} --profile {_profile_of(wanted) or 'NAME'}"
+
+
+def _profile_of(made: Provenance) -> str | None:
+    """A profile of that embedder."""
+    profiles = read_models()[1].values()
+    return next((p.name for p in profiles if p.embedder.identity == made.embedder), None)
 
 
 def require_match(collection: str, stored: Provenance, wanted: Provenance, fields: Iterable[str]) -> None:
@@ -56,7 +136,9 @@ def require_match(collection: str, stored: Provenance, wanted: Provenance, field
     differing = [f for f in fields if getattr(stored, f) != getattr(wanted, f)]
     if differing:
         details = "; ".join(f"{f}: stored {getattr(stored, f)!r}, wanted {getattr(wanted, f)!r}" for f in differing)
+        profile = _profile_of(stored)
+        made_by = f" (--profile {profile})" if profile else ""
         raise ProvenanceMismatch(
-            f"collection {collection!r} was made differently ({details}). Nothing was changed. "
-            f"Use the profile that made it, or rebuild with the one you want: {repair(collection, stored)}"
+            f"collection {collection!r} was made differently ({details}). Nothing was changed. Use the profile that "
+            f"made it{made_by}, or rebuild with the one you want: {repair(collection, stored, wanted)}"
         )

@@ -31,6 +31,7 @@ class Collection(Frozen):
     `chunker` is name and version: a change means a rebuild. `filters` are the fields that may be filtered on.
     `date` names the field that `near` looks at, within `near_days`; `known_at` the one that `as_of` bounds.
     `parse_part` reads one part of a composed question.
+    `judged` is a folder of judged queries in BEIR layout: a new generation must not find less of what they ask for.
     `answering` is the `module:function` that answers with a language model.
     """
 
@@ -47,6 +48,7 @@ class Collection(Frozen):
     known_at: str | None = None
     adapt: Callable[[Record], Record] | None = None
     parse_part: Callable[[str], Part] | None = None
+    judged: Path | None = None
 
     @model_validator(mode="after")
     def _dates_are_filters(self) -> "Collection":

@@ -5,24 +5,26 @@ import operator
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import fmean, stdev
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from overfetch.engine import Engine
-from overfetch.errors import CollectionMissing
+from overfetch.errors import CollectionMissing, StoreError
 from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FullText, NumberRange, Schema, store_date
 from overfetch.partitions import Partition, need_server
-from overfetch.protocols import EncodedPassage, EncodedQuery, RerankScores, SparseVector, Vectors
-from overfetch.provenance import WRITE_FIELDS, Provenance, require_match
+from overfetch.protocols import Copied, EncodedPassage, EncodedQuery, Generation, RerankScores, SparseVector, Vectors
+from overfetch.provenance import FIRST_STAGE_FIELDS, WRITE_FIELDS, Provenance, Recall, require_match
 from overfetch.settings import ModelSpec, RetrievalSettings
 from overfetch.sites import Site
 from overfetch.types import Candidate, Comparable, Passage
 
 DIMENSION = 64
 LATEST = datetime.max.replace(tzinfo=UTC)
+STATES: tuple[Literal["live", "previous"], ...] = ("live", "previous")
 
 
 def fake_spec(kind: str, name: str = "fake", revision: str = "0") -> ModelSpec:
@@ -94,64 +96,99 @@ class FakeReranker:
         return RerankScores(logits, 0)
 
 
+class FakeGeneration(NamedTuple):
+    """What was published at once."""
+
+    number: int
+    provenance: Provenance
+    passages: dict[str, EncodedPassage]
+
+
 class FakeStore:
     """Collections in a dictionary, searched exactly, with the semantics of the real stores."""
 
     def __init__(self) -> None:
-        self._collections: dict[str, tuple[Provenance, dict[str, EncodedPassage]]] = {}
+        self._generations: dict[str, list[FakeGeneration]] = {}
 
     def provenance(self, collection: str) -> Provenance:
-        return self._published(collection)[0]
+        return self._live(collection).provenance
 
     def hashes(self, collection: str) -> dict[str, str]:
-        stored = self._collections.get(collection)
-        return {i: p.passage.content_hash for i, p in stored[1].items()} if stored else {}
+        return _hashes(self._generations[collection][0].passages) if collection in self._generations else {}
 
     def count(self, collection: str) -> int:
-        return len(self._published(collection)[1])
+        return len(self._live(collection).passages)
 
     def search(
-        self, collection: str, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
+        self,
+        collection: str,
+        query: EncodedQuery,
+        conditions: Sequence[Condition],
+        settings: RetrievalSettings,
+        *,
+        expected: Provenance | None = None,
     ) -> list[Candidate]:
-        passages = [p for p in self._published(collection)[1].values() if _matches(p.passage, conditions)]
-        dense = {p.passage.id: float(query.dense @ p.dense) for p in passages}
-        sparse = {p.passage.id: _overlap(query.sparse, p.sparse) for p in passages}
-        matching = {i: score for i, score in sparse.items() if score > 0}
-        scores = {"dense": dense, "bm25": matching, "hybrid": _fuse(dense, matching, settings)}[settings.first_stage]
-        found = [p for p in passages if p.passage.id in scores]
-        best = sorted(found, key=lambda p: -scores[p.passage.id])[: settings.top_k]
-        return [Candidate(passage=p.passage, score=scores[p.passage.id]) for p in best]
+        live = self._live(collection)
+        if expected is not None:
+            require_match(collection, live.provenance, expected, FIRST_STAGE_FIELDS)
+        return _search(live.passages, query, conditions, settings)
 
     @contextlib.contextmanager
     def write(
         self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False
     ) -> Iterator["FakeWriter"]:
-        stored = self._collections.get(collection)
-        keep = stored is not None and not rebuild
-        if stored is not None and keep:
-            require_match(collection, stored[0], provenance, WRITE_FIELDS)
-        writer = FakeWriter(dict(stored[1]) if stored and keep else {})
+        live = next(iter(self._generations.get(collection, [])), None)
+        if live is not None and not rebuild:
+            require_match(collection, live.provenance, provenance, WRITE_FIELDS)
+        writer = FakeWriter(dict(live.passages) if live and not rebuild else {})
         yield writer
-        self._collections[collection] = (provenance, writer.passages)
+        made = provenance.holding(writer.hashes(), writer.recall)
+        number = max((g.number for g in self._generations.get(collection, [])), default=0) + 1
+        self._generations[collection] = [FakeGeneration(number, made, writer.passages), *([live] if live else [])]
+
+    def generations(self, collection: str) -> list[Generation]:
+        kept = zip(self._generations.get(collection, []), STATES, strict=False)
+        return [
+            Generation(name=str(g.number), state=state, passages=len(g.passages), bytes=None, provenance=g.provenance)
+            for g, state in kept
+        ]
+
+    def rollback(self, collection: str) -> Generation:
+        self._live(collection)
+        if len(self._generations[collection]) < 2:
+            raise StoreError(f"collection {collection!r} has no previous generation to go back to")
+        self._generations[collection].reverse()
+        return self.generations(collection)[0]
+
+    def prune(self, collection: str, keep: int = 1) -> list[Generation]:
+        removed = self.generations(collection)[keep:]
+        del self._generations.get(collection, [])[keep:]
+        return removed
 
     def only(self, partition: Partition) -> "FakeStore":
         raise need_server(partition)
 
     def close(self) -> None:
-        self._collections.clear()
+        self._generations.clear()
 
-    def _published(self, collection: str) -> tuple[Provenance, dict[str, EncodedPassage]]:
-        if collection not in self._collections:
+    def _live(self, collection: str) -> FakeGeneration:
+        if collection not in self._generations:
             raise CollectionMissing(f"collection {collection!r} is not indexed yet: overfetch index {collection}")
-        return self._collections[collection]
+        return self._generations[collection][0]
 
 
 class FakeWriter:
+    """A copy of the live passages, changed out of sight."""
+
+    copied: Copied | None = None
+    in_place = False
+
     def __init__(self, passages: dict[str, EncodedPassage]) -> None:
         self.passages = passages
+        self.recall: Recall | None = None
 
     def hashes(self) -> dict[str, str]:
-        return {i: p.passage.content_hash for i, p in self.passages.items()}
+        return _hashes(self.passages)
 
     def read(self, passage_ids: Sequence[str]) -> list[EncodedPassage]:
         return [self.passages[i] for i in passage_ids if i in self.passages]
@@ -163,6 +200,11 @@ class FakeWriter:
         for passage_id in passage_ids:
             self.passages.pop(passage_id, None)
 
+    def search(
+        self, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
+    ) -> list[Candidate]:
+        return _search(self.passages, query, conditions, settings)
+
 
 def open_fake(site: Site, *, reranker: FakeReranker | None = None) -> Engine:
     """The site over fakes, its sample corpora indexed."""
@@ -170,6 +212,26 @@ def open_fake(site: Site, *, reranker: FakeReranker | None = None) -> Engine:
     for collection in site.collections:
         engine.index(collection.name)
     return engine
+
+
+def _hashes(passages: Mapping[str, EncodedPassage]) -> dict[str, str]:
+    return {i: p.passage.content_hash for i, p in passages.items()}
+
+
+def _search(
+    stored: Mapping[str, EncodedPassage],
+    query: EncodedQuery,
+    conditions: Sequence[Condition],
+    settings: RetrievalSettings,
+) -> list[Candidate]:
+    passages = [p for p in stored.values() if _matches(p.passage, conditions)]
+    dense = {p.passage.id: float(query.dense @ p.dense) for p in passages}
+    sparse = {p.passage.id: _overlap(query.sparse, p.sparse) for p in passages}
+    matching = {i: score for i, score in sparse.items() if score > 0}
+    scores = {"dense": dense, "bm25": matching, "hybrid": _fuse(dense, matching, settings)}[settings.first_stage]
+    found = [p for p in passages if p.passage.id in scores]
+    best = sorted(found, key=lambda p: -scores[p.passage.id])[: settings.top_k]
+    return [Candidate(passage=p.passage, score=scores[p.passage.id]) for p in best]
 
 
 def _fuse(dense: dict[str, float], sparse: dict[str, float], settings: RetrievalSettings) -> dict[str, float]:

@@ -19,10 +19,12 @@ PAGES = FieldMap(
 )
 FILTERS: dict[str, FieldKind] = {"kind": "keyword", "category": "keyword", "tags": "keyword", "updated": "date"}
 SAMPLES = Path(__file__).parent / "samples"
+JUDGED = Path(__file__).parent / "judged"
 
 RESOURCES = Collection(
     name="resources",
     sample=SAMPLES,
+    judged=JUDGED / "resources",
     fields=PAGES,
     chunk=chunk_page,
     chunker=CHUNKER,
@@ -34,6 +36,7 @@ RESOURCES = Collection(
 CHAT = Collection(
     name="chat",
     sample=SAMPLES,
+    judged=JUDGED / "chat",
     fields=PAGES,
     chunk=chunk_page,
     chunker=CHUNKER,

@@ -13,10 +13,12 @@ from paiddaily.chunking import (
 )
 
 SAMPLES = Path(__file__).parent / "samples"
+JUDGED = Path(__file__).parent / "judged"
 
 TICKERS = Collection(
     name="tickers",
     sample=SAMPLES / "tickers.jsonl",
+    judged=JUDGED / "tickers",
     fields=FieldMap(
         id=("_id", "symbol"),
         title=("title", "name"),
@@ -51,6 +53,7 @@ TICKERS = Collection(
 CATALYSTS = Collection(
     name="catalysts",
     sample=SAMPLES / "catalysts.jsonl",
+    judged=JUDGED / "catalysts",
     fields=FieldMap(
         metadata={
             "date": ("date",),

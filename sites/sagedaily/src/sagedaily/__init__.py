@@ -8,6 +8,7 @@ from sagedaily.chunking import CHUNKER, adapt_entry, chunk_entry, parse_draw
 CANON = Collection(
     name="canon",
     sample=Path(__file__).parent / "samples" / "canon.jsonl",
+    judged=Path(__file__).parent / "judged" / "canon",
     fields=FieldMap(
         metadata={
             "kind": ("kind",),

@@ -14,12 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.text import Text
 
 from overfetch.engine import Engine
-from overfetch.errors import CollectionMissing, OverfetchError, SettingsError
+from overfetch.errors import CollectionMissing, OverfetchError, RecallLoss, SettingsError
 from overfetch.indexing import IndexReport, Progress
 from overfetch.settings import read_environment
 from overfetch.sites import load_site
 from overfetch.wiring import open_site
 
+EXIT_CODES: dict[type[OverfetchError], int] = {SettingsError: 2, RecallLoss: 3}
 LOCAL = ("file:", ":memory:")
 
 P = ParamSpec("P")
@@ -35,7 +36,7 @@ Target = Annotated[str, typer.Argument(help="SITE or SITE/COLLECTION.")]
 
 
 def ending_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Ends a failing command with one line on standard error: exit code 2 for wrong usage, 1 for failed work."""
+    """Ends a failing command with one line on standard error: exit code 2 for wrong usage, 3 at a gate, else 1."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -43,7 +44,7 @@ def ending_errors(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except OverfetchError as error:
             typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from error
+            raise typer.Exit(EXIT_CODES.get(type(error), 1)) from error
 
     return wrapped
 

@@ -29,6 +29,9 @@ def index(
             metavar="NUMBER/COUNT", help="Only this part of the documents: one process for each, on a server."
         ),
     ] = None,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Publish even if the judged queries find less than before.")
+    ] = False,
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
@@ -39,10 +42,8 @@ def index(
             raise SettingsError(f"--source needs one collection, given {target!r}; name one of: {names}")
         part = parse_partition(partition) if partition else None
         names_wanted = [named] if named else [c.name for c in engine.site.collections]
-        reports = [
-            index_with_progress(engine, name, *(source or ()), dry_run=dry_run, rebuild=rebuild, partition=part)
-            for name in names_wanted
-        ]
+        options = {"dry_run": dry_run, "rebuild": rebuild, "partition": part, "accept_loss": accept_loss}
+        reports = [index_with_progress(engine, name, *(source or ()), **options) for name in names_wanted]
     if as_json:
         documents = [report.model_dump() for report in reports]
         print_json(documents[0] if named else documents)
@@ -74,5 +75,13 @@ def _print_report(report: IndexReport) -> None:
         f"{report.collection}: {report.documents} documents; passages: {report.added} added, {report.changed} changed, "
         f"{report.removed} removed, {report.kept} kept; {report.moved} moved, {verb} {number}"
     )
+    if copied := report.copied:
+        how = "sharing its blocks (reflinks)" if copied.reflinked else "copied"
+        output.print(f"  the last generation: {copied.bytes / 1e6:.1f} MB {how} in {copied.seconds:.2f} s")
+    if recall := report.recall:
+        before = "not known" if recall.before is None else f"{recall.before:.3f}"
+        output.print(
+            f"  recall@{recall.top_k} of {recall.queries} judged queries: {recall.after:.3f} (before: {before})"
+        )
     if report.truncated_tokens:
         output.print(f"  {report.truncated_tokens} tokens lie beyond the embedder's limit: no vector holds them")

@@ -2,7 +2,7 @@
 
 import typer
 
-from overfetch.cli import bench, evaluate, index, models, search, tune
+from overfetch.cli import bench, evaluate, index, models, search, status, tune
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -12,6 +12,9 @@ app = typer.Typer(
 app.command()(search.ask)
 app.command()(search.search)
 app.command()(index.index)
+app.command()(status.status)
+app.command()(status.rollback)
+app.command()(status.prune)
 app.command("eval")(evaluate.evaluate)
 app.command()(tune.tune)
 app.command()(index.sites)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from overfetch.corpus import FieldMap
 from overfetch.errors import CorpusError
+from overfetch.filters import Condition, DateRange, parse_date
 from overfetch.settings import RetrievalSettings, explain
 from overfetch.sites import Collection, Site
 from overfetch.types import Chunk, Document, Frozen
@@ -47,6 +48,14 @@ def read_judged_queries(folder: Path, split: str = "test", limit: int | None = N
     if not queries:
         raise CorpusError(f"{folder}: no query of queries.jsonl is judged in qrels/{split}.tsv")
     return JudgedQueries(queries=tuple(queries), qrels={q.id: qrels[q.id] for q in queries})
+
+
+def date_bounds(field: str | None, query: JudgedQuery) -> Iterator[Condition]:
+    """The event's dates that the query asks for, where the collection has such a `field`."""
+    bounds = {"start": query.start, "end": query.end}
+    given = {side: parse_date(date) for side, date in bounds.items() if date}
+    if field and given:
+        yield DateRange(field=field, **given)
 
 
 def as_site(folder: Path) -> Site:

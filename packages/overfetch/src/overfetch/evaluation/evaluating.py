@@ -1,14 +1,12 @@
 """First stage against reranked, on the judged queries of one collection."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from overfetch.engine import Engine
-from overfetch.evaluation.collections import JudgedQueries, JudgedQuery
+from overfetch.evaluation.collections import JudgedQueries, JudgedQuery, date_bounds
 from overfetch.evaluation.metrics import Interval, Values, means, measure, paired_difference
-from overfetch.filters import Condition, DateRange, parse_date
 from overfetch.indexing import Progress
 from overfetch.types import Frozen, Retrieval
 
@@ -99,15 +97,8 @@ def run_stages(
 
 def search_judged(engine: Engine, collection: str, query: JudgedQuery, **settings: Any) -> Retrieval:
     """One search within the query's own dates; `settings` are of RetrievalSettings."""
-    where = list(_date_bounds(engine.site.collection(collection).date, query))
+    where = list(date_bounds(engine.site.collection(collection).date, query))
     return engine.search(collection, query.text, where=where, as_of=query.as_of, **settings)
-
-
-def _date_bounds(field: str | None, query: JudgedQuery) -> Iterator[Condition]:
-    bounds = {"start": query.start, "end": query.end}
-    given = {side: parse_date(date) for side, date in bounds.items() if date}
-    if field and given:
-        yield DateRange(field=field, **given)
 
 
 def _measured(judged: JudgedQueries, retrievals: list[Retrieval]) -> Values:

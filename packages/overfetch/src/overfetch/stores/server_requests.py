@@ -78,12 +78,15 @@ def points(passages: Sequence[EncodedPassage]) -> list[models.PointStruct]:
     ]
 
 
-def move_alias(alias: str, old: str | None, new: str) -> list[models.AliasOperations]:
-    """One request, so that a search sees the old or the new collection."""
-    create = models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=new, alias_name=alias))
-    if old is None:
-        return [create]
-    return [models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)), create]
+def move_alias(alias: str, old: str | None, new: str | None) -> list[models.AliasOperations]:
+    """To be sent in one request, so that a search sees the old or the new collection."""
+    moves: list[models.AliasOperations] = []
+    if old is not None:
+        moves.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)))
+    if new is not None:
+        create = models.CreateAlias(collection_name=new, alias_name=alias)
+        moves.append(models.CreateAliasOperation(create_alias=create))
+    return moves
 
 
 def search(

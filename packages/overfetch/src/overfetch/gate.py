@@ -1,0 +1,107 @@
+"""The gate of the write path: a new generation finds what the live one finds, or it is not published."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from statistics import fmean
+
+from overfetch.errors import CollectionMissing, ProvenanceMismatch, RecallLoss
+from overfetch.evaluation.collections import JudgedQueries, JudgedQuery, date_bounds, read_judged_queries
+from overfetch.filters import Condition, DateRange, parse_date
+from overfetch.pipeline import choose, deepened
+from overfetch.protocols import Embedder, EncodedQuery, Store, Writer
+from overfetch.provenance import FIRST_STAGE_FIELDS, SAMPLE, Provenance, Recall, RecallChange
+from overfetch.settings import RetrievalSettings
+from overfetch.sites import Collection
+from overfetch.sparse import embed_sparse_query
+from overfetch.types import Candidate
+
+Search = Callable[[EncodedQuery, Sequence[Condition], RetrievalSettings], list[Candidate]]
+
+ROUNDING = 1e-9
+
+
+class Gate:
+    """Recall of the first stage on a collection's judged queries, before and after."""
+
+    def __init__(self, name: str, collection: Collection, embedder: Embedder, *, accept_loss: bool = False) -> None:
+        self.name = name
+        self.collection = collection
+        self.embedder = embedder
+        self.accept_loss = accept_loss
+
+    def __call__(self, store: Store, writer: Writer, provenance: Provenance) -> RecallChange | None:
+        """Measures what was written, and stores it with the generation; None where nothing is judged.
+
+        Raises RecallLoss where the live generation finds more, unless `accept_loss`, or the change went in place.
+        """
+        if self.collection.judged is None:
+            return None
+        judged = read_judged_queries(self.collection.judged)
+        after = self._measure(judged, writer.search)
+        before = self._before(judged, store, provenance, measure=not writer.in_place)
+        if after.value == 0 and (before is None or before.value == 0):
+            return None  # judged on another corpus
+        writer.recall = after
+        if before and after.value < before.value - ROUNDING and not (self.accept_loss or writer.in_place):
+            raise self._loss(before, after)
+        found = before.value if before else None
+        return RecallChange(before=found, after=after.value, top_k=after.top_k, queries=after.queries)
+
+    def _before(self, judged: JudgedQueries, store: Store, provenance: Provenance, *, measure: bool) -> Recall | None:
+        """What the live generation finds, as it was stored with it or can be measured; not the sample's, for others."""
+        try:
+            live = store.provenance(self.name)
+        except (CollectionMissing, ProvenanceMismatch):
+            return None
+        if live.source == SAMPLE != provenance.source:
+            return None
+        if live.recall and live.recall.judgements == self._key(judged):
+            return live.recall
+        same_models = all(getattr(live, f) == getattr(provenance, f) for f in FIRST_STAGE_FIELDS)
+        return self._measure(judged, partial(store.search, self.name)) if measure and same_models else None
+
+    def _measure(self, judged: JudgedQueries, search: Search) -> Recall:
+        settings = self.collection.retrieval
+        vectors = self.embedder.embed_queries([query.text for query in judged.queries])
+        found = [
+            choose(
+                search(
+                    EncodedQuery(vector, embed_sparse_query(query.text)),
+                    list(_conditions(self.collection, query)),
+                    deepened(settings),
+                ),
+                settings,
+            )
+            for query, vector in zip(judged.queries, vectors, strict=True)
+        ]
+        shares = [_share(judged.qrels[q.id], hits) for q, hits in zip(judged.queries, found, strict=True)]
+        return Recall(
+            value=fmean(share for share in shares if share is not None),
+            top_k=settings.top_k,
+            queries=len(judged.queries),
+            judgements=self._key(judged),
+        )
+
+    def _key(self, judged: JudgedQueries) -> str:
+        settings = self.collection.retrieval.model_dump_json(exclude={"deadline_ms", "order_weight", "rerank"})
+        return hashlib.sha256((judged.model_dump_json() + settings).encode()).hexdigest()[:16]
+
+    def _loss(self, before: Recall, after: Recall) -> RecallLoss:
+        return RecallLoss(
+            f"{self.name}: the new generation finds {after.value:.3f} of the judged documents among the first "
+            f"{after.top_k}, the live one {before.value:.3f} ({after.queries} queries). Nothing was swapped. Run it "
+            f"again with --accept-loss to publish what was built, or remove that: overfetch prune {self.name} --keep 2"
+        )
+
+
+def _conditions(collection: Collection, query: JudgedQuery) -> Iterator[Condition]:
+    yield from date_bounds(collection.date, query)
+    if query.as_of and collection.known_at:
+        yield DateRange(field=collection.known_at, end=parse_date(query.as_of, end_of_day=True))
+
+
+def _share(grades: dict[str, int], hits: Sequence[Candidate]) -> float | None:
+    """Recall of one query; None where no document is relevant."""
+    relevant = {document for document, grade in grades.items() if grade > 0}
+    return len(relevant & {hit.passage.document_id for hit in hits}) / len(relevant) if relevant else None

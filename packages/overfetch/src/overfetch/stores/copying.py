@@ -1,0 +1,67 @@
+"""Copies a folder of the engine's files cheaply: by reflink where the file system can, else leaving holes out."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from reflink_copy import reflink
+
+from overfetch.protocols import Copied
+
+EMPTY = bytes(64 * 1024)
+
+
+def copy_folder(source: Path, target: Path) -> Copied:
+    """A copy, not yet durable."""
+    began = time.monotonic()
+    reflinked: list[bool] = []
+
+    def copy_file(old: str, new: str) -> None:
+        reflinked.append(_reflink(old, new))
+        if not reflinked[-1]:
+            _copy_without_holes(old, new)
+
+    shutil.copytree(source, target, copy_function=copy_file)
+    return Copied(seconds=round(time.monotonic() - began, 3), bytes=size_of(target), reflinked=all(reflinked))
+
+
+def size_of(folder: Path) -> int:
+    """Bytes on the disk: holes take none."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+
+
+def make_durable(folder: Path) -> None:
+    """Waits until every file and folder of the tree would survive a loss of power."""
+    for place, _, files in os.walk(folder):
+        for path in (place, *(os.path.join(place, name) for name in files)):  # noqa: PTH118
+            sync(path)
+
+
+def sync(path: str | Path) -> None:
+    if os.name == "nt" and Path(path).is_dir():  # Windows opens no folders
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reflink(source: str, target: str) -> bool:
+    try:
+        reflink(source, target)
+    except OSError:
+        return False
+    return True
+
+
+def _copy_without_holes(source: str, target: str) -> None:
+    """The engine reserves 100 MB for the smallest collection, nearly all of it empty."""
+    with Path(source).open("rb") as read, Path(target).open("wb") as write:
+        while block := read.read(len(EMPTY)):
+            if block == EMPTY:
+                write.seek(len(EMPTY), os.SEEK_CUR)
+            else:
+                write.write(block)
+        write.truncate()

@@ -1,0 +1,177 @@
+"""Writing one generation of a Qdrant Edge collection: checkpoints, its search index, what a kill leaves in doubt."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from qdrant_edge import EdgeShard, ScrollRequest
+
+from overfetch.errors import OverfetchError, StoreError, StoreUnavailable
+from overfetch.filters import Condition, Schema
+from overfetch.protocols import Copied, EncodedPassage, EncodedQuery
+from overfetch.provenance import Provenance, Recall
+from overfetch.settings import RetrievalSettings
+from overfetch.stores import edge_requests as requests
+from overfetch.stores.copying import make_durable
+from overfetch.stores.edge_generations import CollectionFolder, GenerationFolder, remove
+from overfetch.stores.optimising import optimise
+from overfetch.stores.payloads import CONTENT_HASH, from_payload, from_record
+from overfetch.types import Candidate
+
+SCROLL_PAGE = 4096
+CHECKPOINT_S = 20.0  # what a kill can cost
+OWN_PROCESS = 1000  # passages: below, the engine has no search index to build
+
+
+@contextlib.contextmanager
+def translated(what: str) -> Iterator[None]:
+    """The engine raises bare Exception, and panics; callers see StoreError."""
+    try:
+        yield
+    except OverfetchError:
+        raise
+    except OSError as error:
+        raise StoreUnavailable(f"{what}: {error}") from error
+    except BaseException as error:
+        if type(error) not in (Exception, RuntimeError) and type(error).__name__ != "PanicException":
+            raise
+        raise StoreError(f"{what}: {error}") from error
+
+
+def read_hashes(shard: EdgeShard) -> dict[str, str]:
+    """Content hash by passage id of everything in the shard."""
+    found: dict[str, str] = {}
+    offset = None
+    while True:
+        records, offset = shard.scroll(ScrollRequest(offset=offset, limit=SCROLL_PAGE, with_payload=[CONTENT_HASH]))
+        found |= {str(record.id): (record.payload or {})[CONTENT_HASH] for record in records}
+        if offset is None:
+            return found
+
+
+def search_shard(
+    shard: EdgeShard, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
+) -> list[Candidate]:
+    found = shard.query(requests.search(query, conditions, settings))
+    return [Candidate(passage=from_payload(str(p.id), p.payload or {}), score=p.score) for p in found]
+
+
+class EdgeWriter:
+    """Builds one generation; nobody else sees it until it is published."""
+
+    in_place = False
+
+    def __init__(
+        self, building: GenerationFolder, provenance: Provenance, schema: Schema, lock: Path, *, resumed: bool
+    ) -> None:
+        self.building = building
+        self.copied: Copied | None = building.copied
+        self.recall: Recall | None = None
+        self._provenance = provenance
+        self._optimising = lock
+        self._finished = False
+        self._worth_keeping = resumed
+        self.shard = EdgeShard.load(str(building.shard))
+        for operation in requests.payload_indexes(schema):  # does nothing where the index is there
+            self.shard.update(operation)
+        if in_doubt := building.touched():
+            self.shard.update(requests.delete(in_doubt))
+            self._checkpoint()
+        self._flushed = time.monotonic()
+        self._hashes = read_hashes(self.shard)
+
+    def hashes(self) -> dict[str, str]:
+        return dict(self._hashes)
+
+    def read(self, passage_ids: Sequence[str]) -> list[EncodedPassage]:
+        with translated("cannot read passages"):
+            return [from_record(record) for record in self.shard.retrieve(list(passage_ids), True, True)]
+
+    def upsert(self, passages: Sequence[EncodedPassage]) -> None:
+        with translated("cannot store passages"):
+            self._begin_change([p.passage.id for p in passages])
+            self.shard.update(requests.upsert(passages))
+        self._hashes |= {p.passage.id: p.passage.content_hash for p in passages}
+
+    def delete(self, passage_ids: Sequence[str]) -> None:
+        if passage_ids:
+            with translated("cannot delete passages"):
+                self._begin_change(list(passage_ids))
+                self.shard.update(requests.delete(passage_ids))
+        for passage_id in passage_ids:
+            self._hashes.pop(passage_id, None)
+
+    def search(
+        self, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
+    ) -> list[Candidate]:
+        self.finish()
+        with translated("cannot search the new generation"):
+            return search_shard(self.shard, query, conditions, settings)
+
+    def finish(self) -> None:
+        """Builds the search index, flushes, and checks that every passage is there."""
+        if self._finished:
+            return
+        with translated("cannot finish the generation"):
+            self._build_search_index()
+            stored = read_hashes(self.shard)
+        if stored != self._hashes:
+            raise StoreError(f"the new generation holds {len(stored)} passages, expected {len(self._hashes)}")
+        self._finished = True
+
+    def _build_search_index(self) -> None:
+        if len(self._hashes) < OWN_PROCESS:
+            self.shard.optimize()
+            self._checkpoint()
+            return
+        self._checkpoint()
+        self.shard.close()
+        optimise(self.building.shard, self._optimising)
+        self.shard = EdgeShard.load(str(self.building.shard))
+
+    def seal(self) -> None:
+        """Finished, durable, and told what it holds: ready to be published."""
+        self.finish()
+        with translated("cannot seal the generation"):
+            self.shard.close()
+            self.building.write_provenance(self._provenance.holding(self._hashes, self.recall))
+            make_durable(self.building.path)
+
+    def leave(self) -> None:
+        """Keeps what was written for the next run, if anything was."""
+        with contextlib.suppress(Exception):
+            if self._worth_keeping:
+                self._checkpoint()
+            self.shard.close()
+        if not self._worth_keeping:
+            remove(self.building.path)
+
+    def _begin_change(self, passage_ids: list[str]) -> None:
+        """A kill leaves what is not flushed in doubt: old vectors under new texts, or the reverse."""
+        self._finished, self._worth_keeping = False, True
+        if time.monotonic() - self._flushed > CHECKPOINT_S:
+            self._checkpoint()
+        self.building.touch(passage_ids)
+
+    def _checkpoint(self) -> None:
+        self.shard.flush()
+        self.building.forget_touched()
+        self._flushed = time.monotonic()
+
+
+def begin(
+    folder: CollectionFolder, last: GenerationFolder | None, provenance: Provenance, schema: Schema
+) -> EdgeWriter:
+    """What a killed run left if this one can go on with it, else a copy of `last`, or an empty generation."""
+    lock = folder.path / "optimising.lock"
+    if (left := next(iter(folder.unfinished()), None)) and left.can_go_on(last, provenance):
+        with contextlib.suppress(StoreError), translated("what a killed run left cannot be opened"):
+            return EdgeWriter(left, provenance, schema, lock, resumed=True)
+    folder.remove_unpublished()
+    building = folder.next()
+    building.begin(last)
+    if last is None:
+        EdgeShard.create(str(building.shard), requests.shard_config(provenance.dimension)).close()
+    building.mark_begun(last, provenance)
+    return EdgeWriter(building, provenance, schema, lock, resumed=False)
