@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -216,6 +217,24 @@ def test_threads_share_connections_and_get_their_own_answers(
     assert all(logits == pytest.approx(alone[len(logits)], abs=1e-4) for logits in found)
     assert [len(logits) for logits in found] == [len(passages) for _, passages in asked]
     assert server.connections <= 16
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_process_has_connections_of_its_own(server: ModelServer, spec: Any) -> None:
+    shared = reranker(server, spec)
+    expected = shared.score(QUERY, PASSAGES).logits
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if shared.score(QUERY, PASSAGES).logits == expected else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert shared.score(QUERY, PASSAGES).logits == expected
+    assert server.connections == 2
+
+
+def test_an_impossible_address_is_told() -> None:
+    with pytest.raises(SettingsError, match=r"'http://gpu:port/rerank' is no address: Invalid port"):
+        Endpoint("http://gpu:port/rerank")
 
 
 async def test_a_task_that_leaves_stops_asking(server: ModelServer, spec: Any) -> None:

@@ -1,6 +1,7 @@
 """Models that a server runs: `/rerank` endpoints of Cohere's shape or TEI's, `/embeddings` endpoints of OpenAI's."""
 
 import math
+import os
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ import httpx
 import numpy as np
 from pydantic import AliasChoices, BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
 
-from overfetch.errors import ModelError
+from overfetch.errors import ModelError, SettingsError
 from overfetch.leaving import whether_left
 from overfetch.protocols import RerankScores, Vectors
 from overfetch.settings import ModelSpec
@@ -31,14 +32,26 @@ class Outcome(NamedTuple):
     wait_s: float = 0.0
 
 
+_endpoints: weakref.WeakSet["Endpoint"] = weakref.WeakSet()
+
+
 class Endpoint:
     """One address. Keeps its connections and tries again what may pass; safe to share between threads."""
 
     def __init__(self, url: str, api_key: str | None = None, timeout_s: float = 30.0) -> None:
-        self._url = httpx.URL(url)
+        try:
+            self._url = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise SettingsError(f"{url!r} is no address: {error}") from error
         self.address = str(self._url.copy_with(userinfo=b"", query=None))
         self._timeout_s = timeout_s
-        self._client = httpx.Client(headers={"Authorization": f"Bearer {api_key}"} if api_key else {})
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self.connect()
+        _endpoints.add(self)
+
+    def connect(self) -> None:
+        """Anew, as in a process just forked: on its parent's connections each would read the other's answers."""
+        self._client = httpx.Client(headers=self._headers)
         weakref.finalize(self, self._client.close)
 
     def post(self, body: Mapping[str, Any], deadline: float | None = None) -> bytes | None:
@@ -83,6 +96,15 @@ class Endpoint:
         wait = reply.headers.get("Retry-After", "")
         problem = f"answered {reply.status_code}: {excerpt(b''.join(parts))}"
         return Outcome(None, problem, reply.status_code in PASSING, float(wait) if wait.isdigit() else 0.0)
+
+
+def _connect_anew() -> None:
+    for endpoint in _endpoints:
+        endpoint.connect()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_connect_anew)
 
 
 def excerpt(reply: bytes) -> str:
