@@ -237,6 +237,13 @@ def test_an_impossible_address_is_told() -> None:
         Endpoint("http://gpu:port/rerank")
 
 
+@pytest.mark.parametrize("key", ["secret\n", "sécret"])
+def test_a_key_that_no_header_can_hold_is_told_but_not_shown(key: str) -> None:
+    with pytest.raises(SettingsError, match="a character that no header can have") as told:
+        Endpoint("http://gpu/rerank", api_key=key)
+    assert "cret" not in str(told.value)
+
+
 async def test_a_task_that_leaves_stops_asking(server: ModelServer, spec: Any) -> None:
     server.faults.extend([status(429, Retry_After="20")] * 9)
     task = asyncio.create_task(in_thread(reranker(server, spec).score, QUERY, PASSAGES))

@@ -44,6 +44,10 @@ class Endpoint:
         except httpx.InvalidURL as error:
             raise SettingsError(f"{url!r} is no address: {error}") from error
         self.address = str(self._url.copy_with(userinfo=b"", query=None))
+        if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+            raise SettingsError(
+                f"the API key for {self.address} has a character that no header can have: a line break?"
+            )
         self._timeout_s = timeout_s
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self.connect()
