@@ -19,6 +19,7 @@ from overfetch.errors import ModelError, ProvenanceMismatch, SettingsError
 from overfetch.inference.classifier import TransformersReranker
 from overfetch.inference.remote import PAUSES_S, Endpoint, RemoteEmbedder, RemoteReranker
 from overfetch.leaving import in_thread
+from overfetch.remotes import EmbedServer, RerankServer
 from overfetch.settings import Environment, find_profile, read_environment
 from overfetch.testing import FakeEmbedder
 from overfetch.wiring import load_embedder, load_reranker, open_reranker, open_site, ready_folder
@@ -313,57 +314,49 @@ def test_what_is_no_vector_is_refused(vector: Any, message: str, server: ModelSe
 MINI = find_profile("mini")
 
 
+UNSTATED = f"{MINI.embedder.repo}@unstated#remote"
+GPU = "http://gpu/v1/embeddings"
+
+
 @pytest.mark.parametrize(
-    ("settings", "embedder_identity", "reranker_identity"),
+    ("server", "identity"),
     [
-        ({}, MINI.embedder.identity, MINI.reranker.identity),
+        (RerankServer(), MINI.reranker.identity),
+        (RerankServer(url="http://gpu/rerank"), f"{MINI.reranker.repo}@unstated#remote"),
+        (RerankServer(url="http://gpu/rerank", model="rerank-v3.5", revision="2024-12"), "rerank-v3.5@2024-12#remote"),
+    ],
+)
+def test_a_reranker_of_a_server_says_so(server: RerankServer, identity: str) -> None:
+    assert Environment(rerank=server).served(MINI).reranker.identity == identity
+    assert Environment(rerank=server).served(MINI).embedder == MINI.embedder
+
+
+@pytest.mark.parametrize(
+    ("server", "identity"),
+    [
+        (EmbedServer(), MINI.embedder.identity),
+        (EmbedServer(url=GPU), UNSTATED),
+        (EmbedServer(url=GPU, revision=MINI.embedder.revision[:12]), UNSTATED.replace("unstated", "1110a243fdf4")),
+        (EmbedServer(url=GPU, model="minilm"), "minilm@unstated#remote"),
+        (EmbedServer(url=GPU, model="minilm", revision=MINI.embedder.revision), MINI.embedder.identity),
         (
-            {"rerank_url": "http://gpu/rerank"},
-            MINI.embedder.identity,
-            f"{MINI.reranker.repo}@unstated#remote",
-        ),
-        (
-            {"rerank_url": "http://gpu/rerank", "rerank_model": "rerank-v3.5", "rerank_revision": "2024-12"},
-            MINI.embedder.identity,
-            "rerank-v3.5@2024-12#remote",
-        ),
-        (
-            {"embed_url": "http://gpu/v1/embeddings"},
-            f"{MINI.embedder.repo}@unstated#remote",
-            MINI.reranker.identity,
-        ),
-        (
-            {"embed_url": "http://gpu/v1/embeddings", "embed_model": "mini", "embed_revision": MINI.embedder.revision},
-            MINI.embedder.identity,
-            MINI.reranker.identity,
-        ),
-        (
-            {
-                "embed_url": "http://gpu/v1/embeddings",
-                "embed_model": "text-embedding-3-small",
-                "embed_dimension": 1536,
-                "embed_revision": MINI.embedder.revision,
-            },
-            f"text-embedding-3-small@{MINI.embedder.revision}#remote",
-            MINI.reranker.identity,
+            EmbedServer(url=GPU, model="large", dimension=1536, revision=MINI.embedder.revision),
+            f"large@{MINI.embedder.revision}#remote",
         ),
     ],
 )
-def test_only_a_stated_revision_makes_a_servers_vectors_those_of_the_pin(
-    settings: dict[str, Any], embedder_identity: str, reranker_identity: str
-) -> None:
-    served = Environment(**settings).served(MINI)
-    assert (served.embedder.identity, served.reranker.identity) == (embedder_identity, reranker_identity)
+def test_only_a_stated_revision_makes_a_servers_vectors_those_of_the_pin(server: EmbedServer, identity: str) -> None:
+    assert Environment(embed=server).served(MINI).embedder.identity == identity
+    assert Environment(embed=server).served(MINI).reranker == MINI.reranker
 
 
 def test_another_model_has_prefixes_of_its_own() -> None:
-    bge = find_profile("bge")
-    settings: Any = {"embed_url": "http://gpu/v1/embeddings", "embed_model": "e5", "embed_query_prefix": "query: "}
-    other = Environment(**settings, embed_dimension=1024).served(bge).embedder
+    nomic = find_profile("bge").embedder
+    other = EmbedServer(url=GPU, model="e5", dimension=1024, query_prefix="query: ").model_served(nomic)
     assert (other.dimension, other.query_prefix, other.passage_prefix) == (1024, "query: ", "")
-    same = Environment(embed_url="http://gpu/v1/embeddings", embed_model="nomic").served(bge).embedder
+    assert other.licence == "unstated"
+    same = EmbedServer(url=GPU, model="nomic").model_served(nomic)
     assert (same.dimension, same.query_prefix) == (768, "search_query: ")
-    assert not other.licence.startswith("Apache")
 
 
 @pytest.mark.parametrize(
@@ -376,12 +369,9 @@ def test_another_model_has_prefixes_of_its_own() -> None:
         ({"RERANK_API": "tei"}, "OVERFETCH_RERANK_API is set, but OVERFETCH_RERANK_URL"),
         ({"RERANK_API": "soap", "RERANK_URL": "http://gpu/rerank"}, "OVERFETCH_RERANK_API: Input should be 'cohere'"),
         ({"EMBED_API_KEY": "secret"}, "OVERFETCH_EMBED_API_KEY is set, but OVERFETCH_EMBED_URL"),
-        (
-            {"EMBED_URL": "http://gpu/v1/embeddings", "EMBED_QUERY_PREFIX": "query: "},
-            "OVERFETCH_EMBED_QUERY_PREFIX is set, but OVERFETCH_EMBED_DIMENSION",
-        ),
-        ({"EMBED_URL": "http://gpu/v1/embeddings", "EMBED_DIMENSION": "8"}, "name it by OVERFETCH_EMBED_MODEL"),
-        ({"REMOTE_TIMEOUT_S": "0"}, "OVERFETCH_REMOTE_TIMEOUT_S: Input should be greater than 0"),
+        ({"EMBED_URL": GPU, "EMBED_QUERY_PREFIX": "query: "}, "give its OVERFETCH_EMBED_DIMENSION too"),
+        ({"EMBED_URL": GPU, "EMBED_DIMENSION": "8"}, "name it by OVERFETCH_EMBED_MODEL"),
+        ({"EMBED_URL": GPU, "EMBED_TIMEOUT_S": "0"}, "OVERFETCH_EMBED_TIMEOUT_S: Input should be greater than 0"),
     ],
 )
 def test_settings_that_do_not_go_together(
@@ -394,10 +384,17 @@ def test_settings_that_do_not_go_together(
     assert "secret" not in str(refused.value)
 
 
-def test_keys_are_never_shown() -> None:
-    environment = Environment(
-        rerank_url="http://gpu/rerank", rerank_api_key="secret-1", embed_url="http://gpu/e", embed_api_key="secret-2"
+def test_variables_are_read_and_keys_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"URL": "http://gpu/rerank", "API": "tei", "API_KEY": "secret", "TIMEOUT_S": "2"}.items():
+        monkeypatch.setenv(f"OVERFETCH_RERANK_{name}", value)
+    environment = read_environment()
+    assert (environment.rerank.url, environment.rerank.api, environment.rerank.timeout_s) == (
+        "http://gpu/rerank",
+        "tei",
+        2,
     )
+    assert environment.rerank.api_key == "secret"
+    assert environment.embed.url is None
     assert "secret" not in f"{environment!r} {environment}"
 
 
@@ -429,15 +426,16 @@ def mini_server() -> Iterator[ModelServer]:
 
 def test_a_site_is_served_by_servers_and_its_collections_remember_it(mini_server: ModelServer, site: Site) -> None:
     here = read_environment()
-    addresses = {"rerank_url": mini_server.url("tei/rerank"), "embed_url": mini_server.url("v1/embeddings")}
-    there = here.model_copy(update={**addresses, "rerank_api": "tei"})
-    stated = there.model_copy(update={"embed_revision": MINI.embedder.revision})
+    rerank = RerankServer(url=mini_server.url("tei/rerank"), api="tei")
+    url = mini_server.url("v1/embeddings")
+    there = here.model_copy(update={"rerank": rerank, "embed": EmbedServer(url=url)})
+    stated = here.model_copy(update={"embed": EmbedServer(url=url, revision=MINI.embedder.revision)})
     with open_site(site, environment=there) as engine:
         report = engine.index("notes")
         assert report.truncated_tokens is None
         remote = engine.search("notes", "the tower falls")
         assert (remote.rerank_status, remote.truncated_tokens) == ("full", None)
-        assert remote.provenance["embedder"] == f"{MINI.embedder.repo}@unstated#remote"
+        assert remote.provenance["embedder"] == UNSTATED
         assert remote.provenance["reranker"] == f"{MINI.reranker.repo}@unstated#remote"
     with open_site(site, environment=here) as engine, pytest.raises(ProvenanceMismatch, match="unstated#remote"):
         engine.search("notes", "the tower falls")
@@ -451,7 +449,7 @@ def test_a_site_is_served_by_servers_and_its_collections_remember_it(mini_server
 
 
 def test_a_failing_server_costs_order_not_the_answer(site: Site) -> None:
-    there = read_environment().model_copy(update={"rerank_url": "http://127.0.0.1:9/rerank"})
+    there = read_environment().model_copy(update={"rerank": RerankServer(url="http://127.0.0.1:9/rerank")})
     with open_site(site, environment=there) as engine:
         engine.index("notes")
         retrieval = engine.search("notes", "the tower falls")
@@ -461,8 +459,8 @@ def test_a_failing_server_costs_order_not_the_answer(site: Site) -> None:
 
 
 def test_a_reranker_alone_reads_what_it_is_given(mini_server: ModelServer) -> None:
-    there = read_environment().model_copy(update={"rerank_url": mini_server.url("infinity/rerank")})
-    far = open_reranker("mini", environment=there.model_copy(update={"rerank_api": "infinity"}))
+    server = RerankServer(url=mini_server.url("infinity/rerank"), api="infinity")
+    far = open_reranker("mini", environment=read_environment().model_copy(update={"rerank": server}))
     near = open_reranker("mini")
     assert far.score(QUERY, PASSAGES).logits == pytest.approx(near.score(QUERY, PASSAGES).logits, abs=1e-4)
     assert far.spec.precision == "remote"
@@ -471,6 +469,6 @@ def test_a_reranker_alone_reads_what_it_is_given(mini_server: ModelServer) -> No
 
 
 def test_a_model_of_a_server_cannot_be_tuned() -> None:
-    there = read_environment().model_copy(update={"rerank_url": "http://gpu/rerank"})
+    there = read_environment().model_copy(update={"rerank": RerankServer(url="http://gpu/rerank")})
     with pytest.raises(SettingsError, match="overfetch-mini is not on this machine; unset OVERFETCH_RERANK_URL"):
         ready_folder(there.served(MINI).reranker, there, lambda message: None)

@@ -1,6 +1,5 @@
 """Settings: frozen, checked when made. Live objects never live here."""
 
-import re
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -11,11 +10,11 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from overfetch.errors import SettingsError
+from overfetch.remotes import EmbedServer, RerankServer
 from overfetch.types import Frozen
 
 SERVER_SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
 TLS_SCHEMES = ("https://", "grpcs://")
-ENDPOINT = re.compile(r"https?://[^/?#]+/[^?#]+")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -129,30 +128,12 @@ class ServerSettings(BaseSettings):
         return self
 
 
-def _remote(spec: ModelSpec, model: str | None, revision: str | None) -> ModelSpec:
-    """The model that a server runs in place of `spec`; what the user does not know of it is called unstated."""
-    repo = model if model is not None else spec.repo
-    changes: dict[str, Any] = {
-        "name": re.sub(r"[^\w.-]+", "-", f"remote-{repo}"),
-        "repo": repo,
-        "revision": revision if revision is not None else "unstated",
-        "precision": "remote",
-        "package": None,
-        "files": {},
-    }
-    if repo != spec.repo:
-        changes |= {"licence": "unstated", "languages": (), "order_weight": 1.0}
-    return spec.model_copy(update=changes)
-
-
 class Environment(BaseSettings):
     """Settings from `OVERFETCH_*` environment variables.
 
     `backend` runs the models of the hub: onnxruntime, or one of the libraries on torch (`torch` is
-    sentence-transformers), which `auto` takes where there is an NVIDIA GPU. Where `rerank_url` or `embed_url` names
-    an endpoint, that server runs the model instead: `*_model` is what it calls it (by default the profile's
-    repository), `*_revision` what you know it to run; `embed_dimension` says that it embeds with another model than
-    the profile's, with prefixes of its own.
+    sentence-transformers), which `auto` takes where there is an NVIDIA GPU; `rerank` and `embed` are servers that run
+    models instead.
     """
 
     model_config = SettingsConfigDict(env_prefix="OVERFETCH_", frozen=True, env_ignore_empty=True)
@@ -164,19 +145,8 @@ class Environment(BaseSettings):
     tuned: Path = Field(default_factory=lambda: user_data_path("overfetch") / "tuned")
     threads: int = Field(default=0, ge=0)
     backend: Literal["auto", "onnx", "torch", "transformers", "flagembedding"] = "auto"
-    rerank_url: str | None = None
-    rerank_api: Literal["cohere", "jina", "infinity", "vllm", "tei"] = "cohere"
-    rerank_model: str | None = None
-    rerank_revision: str | None = None
-    rerank_api_key: str | None = Field(default=None, repr=False)
-    embed_url: str | None = None
-    embed_model: str | None = None
-    embed_revision: str | None = None
-    embed_dimension: int | None = Field(default=None, gt=0)
-    embed_query_prefix: str = ""
-    embed_passage_prefix: str = ""
-    embed_api_key: str | None = Field(default=None, repr=False)
-    remote_timeout_s: float = Field(default=30.0, gt=0)
+    rerank: RerankServer = Field(default_factory=RerankServer)
+    embed: EmbedServer = Field(default_factory=EmbedServer)
     cached_scores: int = Field(default=20_000, ge=0)
     scores_file: Path | None = None
     long_passages: Literal["windows", "cut"] = "windows"
@@ -202,26 +172,6 @@ class Environment(BaseSettings):
             )
         return self
 
-    @model_validator(mode="after")
-    def _require_what_settings_refer_to(self) -> Self:
-        needs = {
-            "rerank_url": ("rerank_api", "rerank_model", "rerank_revision", "rerank_api_key"),
-            "embed_url": ("embed_model", "embed_revision", "embed_dimension", "embed_api_key"),
-            "embed_dimension": ("embed_query_prefix", "embed_passage_prefix"),
-        }
-        for needed, names in needs.items():
-            given = [f"OVERFETCH_{name.upper()}" for name in names if name in self.model_fields_set]
-            if given and getattr(self, needed) is None:
-                raise ValueError(f"{given[0]} is set, but OVERFETCH_{needed.upper()}, which it belongs to, is not")
-        for name, example in (("rerank_url", "rerank"), ("embed_url", "v1/embeddings")):
-            if (url := getattr(self, name)) is not None and not ENDPOINT.match(url):
-                raise ValueError(
-                    f"OVERFETCH_{name.upper()} is {url!r}; give the whole endpoint, such as http://HOST:8080/{example}"
-                )
-        if self.embed_dimension is not None and self.embed_model is None:
-            raise ValueError("OVERFETCH_EMBED_DIMENSION is that of another model: name it by OVERFETCH_EMBED_MODEL")
-        return self
-
     @property
     def runner(self) -> Literal["onnx", "torch", "transformers", "flagembedding"]:
         """What runs the models of the hub here."""
@@ -234,23 +184,8 @@ class Environment(BaseSettings):
         return self.long_passages == "windows"
 
     def served(self, profile: Profile) -> Profile:
-        """The pair with the models of servers in place of its own.
-
-        A server's vectors count as those of the pinned embedder only where its very revision is stated.
-        """
-        embedder, reranker = profile.embedder, profile.reranker
-        if self.rerank_url is not None:
-            reranker = _remote(reranker, self.rerank_model, self.rerank_revision)
-        if self.embed_url is not None and self.embed_dimension is not None:
-            embedder = _remote(embedder, self.embed_model, self.embed_revision).model_copy(
-                update={
-                    "dimension": self.embed_dimension,
-                    "query_prefix": self.embed_query_prefix,
-                    "passage_prefix": self.embed_passage_prefix,
-                }
-            )
-        elif self.embed_url is not None and self.embed_revision != embedder.revision:
-            embedder = _remote(embedder, self.embed_model, self.embed_revision)
+        """The pair with the models of servers in place of its own."""
+        embedder, reranker = self.embed.model_served(profile.embedder), self.rerank.model_served(profile.reranker)
         return Profile(name=profile.name, embedder=embedder, reranker=reranker)
 
     @property
@@ -264,8 +199,9 @@ def read_environment() -> Environment:
     try:
         return Environment()
     except ValidationError as error:
-        prefix = "OVERFETCH_QDRANT_" if error.title == ServerSettings.__name__ else "OVERFETCH_"
-        raise SettingsError(explain(error, prefix=prefix)) from error
+        parts = (ServerSettings, RerankServer, EmbedServer)
+        prefixes = {part.__name__: part.model_config["env_prefix"] for part in parts}
+        raise SettingsError(explain(error, prefix=prefixes.get(error.title, "OVERFETCH_"))) from error
 
 
 @cache

@@ -110,11 +110,11 @@ def open_store(environment: Environment) -> Store:
 
 def load_embedder(spec: ModelSpec, environment: Environment, report: Report) -> Embedder:
     """The backend that runs it here, or at `OVERFETCH_EMBED_URL`."""
-    if environment.embed_url is not None:
+    server = environment.embed
+    if server.url is not None:
         from overfetch.inference.remote import Endpoint, RemoteEmbedder
 
-        endpoint = Endpoint(environment.embed_url, environment.embed_api_key, environment.remote_timeout_s)
-        return RemoteEmbedder(endpoint, spec, environment.embed_model)
+        return RemoteEmbedder(Endpoint(server.url, server.api_key, server.timeout_s), spec, server.model)
     folder = ready_folder(spec, environment, report)
     on_torch = _runs_on_torch(folder, environment)
     require_intact(spec, folder, source=on_torch)
@@ -129,11 +129,11 @@ def load_embedder(spec: ModelSpec, environment: Environment, report: Report) -> 
 
 def load_reranker(spec: ModelSpec, environment: Environment, report: Report) -> Reranker:
     """The backend that runs it here, or at `OVERFETCH_RERANK_URL`."""
-    if environment.rerank_url is not None:
+    server = environment.rerank
+    if server.url is not None:
         from overfetch.inference.remote import Endpoint, RemoteReranker
 
-        endpoint = Endpoint(environment.rerank_url, environment.rerank_api_key, environment.remote_timeout_s)
-        return RemoteReranker(endpoint, spec, environment.rerank_api)
+        return RemoteReranker(Endpoint(server.url, server.api_key, server.timeout_s), spec, server.api)
     folder = ready_folder(spec, environment, report)
     on_torch = _runs_on_torch(folder, environment)
     require_intact(spec, folder, source=on_torch)

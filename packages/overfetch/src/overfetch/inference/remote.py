@@ -182,11 +182,10 @@ DIALECTS = {
 class RemoteReranker:
     """A cross-encoder behind a `/rerank` endpoint; its scores are on the server's scale, for order within a query."""
 
-    def __init__(self, endpoint: Endpoint, spec: ModelSpec, dialect: str = "cohere", model: str | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, spec: ModelSpec, dialect: str = "cohere") -> None:
         self.spec = spec
         self._endpoint = endpoint
         self._dialect = DIALECTS[dialect]
-        self._model = model if model is not None else spec.repo
 
     def warm_up(self) -> None:
         self.score("warm up", ["warm up"])
@@ -199,7 +198,7 @@ class RemoteReranker:
         scores: list[float] = []
         while len(scores) < len(passages):
             asked = passages[len(scores) : len(scores) + self._dialect.limit]
-            body = {"model": self._model, "query": query, self._dialect.field: list(asked), "top_n": len(asked)}
+            body = {"model": self.spec.repo, "query": query, self._dialect.field: list(asked), "top_n": len(asked)}
             reply = self._endpoint.post({**body, **self._dialect.also}, deadline)
             if reply is None:
                 break
