@@ -164,21 +164,20 @@ def test_events_tell_model_and_nodes(reads: HubReranker) -> None:
 
 
 async def test_the_event_loop_stays_free() -> None:
-    """The slow reranker sleeps 0.2 s in all; meanwhile the loop ticks."""
-    rerank = OverfetchRerank(reranker=FakeReranker(seconds=0.2 / len(TEXTS)), top_n=6)
-    ticks = 0
+    """The reranker waits for what only the loop can do meanwhile."""
+    began, released = threading.Event(), threading.Event()
 
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            await asyncio.sleep(0.01)
-            ticks += 1
+    class Waiting(FakeReranker):
+        def score(self, query: str, passages: Any, deadline: float | None = None) -> RerankScores:
+            began.set()
+            assert released.wait(30)
+            return super().score(query, passages, deadline)
 
-    ticking = asyncio.create_task(tick())
-    found = await rerank.apostprocess_nodes(make_nodes(), query_bundle=QueryBundle(QUERY))
-    ticking.cancel()
-    assert ticks > 3
-    assert result(found) == result(rerank.postprocess_nodes(make_nodes(), query_str=QUERY))
+    rerank = OverfetchRerank(reranker=Waiting(), top_n=6)
+    reading = asyncio.create_task(rerank.apostprocess_nodes(make_nodes(), query_bundle=QueryBundle(QUERY)))
+    await asyncio.to_thread(began.wait)
+    released.set()
+    assert result(await reading) == result(rerank.postprocess_nodes(make_nodes(), query_str=QUERY))
 
 
 async def test_a_cancelled_task_reaches_the_reader() -> None:

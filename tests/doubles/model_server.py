@@ -7,7 +7,6 @@ import json
 import math
 import random
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ class ModelServer(ThreadingHTTPServer):
         self.faults: deque[Fault] = deque()
         self.alter: Callable[[Any], Any] = lambda reply: reply
         self.lock = threading.Lock()
+        self.closing = threading.Event()
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{path}"
@@ -124,12 +124,9 @@ def garbage(content: bytes) -> Fault:
     return fault
 
 
-def late(seconds: float) -> Fault:
-    def fault(_: Handler) -> bool:
-        time.sleep(seconds)
-        return False
-
-    return fault
+def late(handler: Handler) -> bool:
+    """No reply for a minute."""
+    return handler.server.closing.wait(60)
 
 
 def drip(handler: Handler) -> bool:
@@ -138,9 +135,8 @@ def drip(handler: Handler) -> bool:
     handler.send_header("Content-Length", "1000")
     handler.end_headers()
     try:
-        for _ in range(1000):
+        while not handler.server.closing.wait(0.05):
             handler.wfile.write(b" ")
-            time.sleep(0.05)
     except OSError:
         handler.close_connection = True
     return True
@@ -154,6 +150,7 @@ def serving(score: Callable[..., Any], embed: Callable[..., Any]) -> Iterator[Mo
     try:
         yield server
     finally:
+        server.closing.set()
         server.shutdown()
         server.server_close()
         thread.join()
