@@ -278,6 +278,21 @@ class TestEveryStoreFiltersAlike:
         stored = {c.passage.document_id: c.passage.metadata for c in found}
         assert stored == {d.id: d.metadata for d in documents}
 
+    @pytest.mark.parametrize(
+        "as_of",
+        ["2026-01-31", "2026-01-31T10:00:00+02:00", "2026-01-31T23:59:59.999Z", "1969-12-31", "0001-01-01T00:00"],
+    )
+    def test_nothing_known_later_is_seen(self, shared_store: Store, site: str, as_of: str) -> None:
+        documents = documents_at_random(1)
+        write(shared_store, f"{site}/filtered", passages_of(documents))
+        known = COLLECTION.model_copy(update={"known_at": "seen-at"})
+        engine = open_engine(shared_store, known, site)
+        options: dict[str, Any] = {"top_k": DOCUMENTS, "top_n": DOCUMENTS, "rerank": False, "as_of": as_of}
+        expected = {d.id for d in documents if holds(Wanted("seen-at", "<=", (as_of,)), d.metadata.get("seen-at"))}
+        for where in ([], ["seen-at>=0001-01-01"]):  # no other condition widens it
+            hits = engine.search("filtered", "apple", where=where, **options).hits
+            assert {hit.passage.document_id for hit in hits} == expected
+
     def test_a_field_declared_later_is_filtered_after_the_next_run(
         self, store: Store, site: str, tmp_path: Path
     ) -> None:

@@ -226,6 +226,19 @@ class TestRetries:
             store.count(NAME)
         assert waits == []
 
+    def test_a_channel_soon_finds_a_server_that_comes_back(self, double: QdrantDouble) -> None:
+        with serve_grpc(double) as address:
+            store = ServerStore(address, ServerSettings(retries=0))
+            write(store, "zero")
+        for _ in range(12):  # three seconds: by default a channel would look again after two more
+            with pytest.raises(StoreUnavailable):
+                store.count(NAME)
+            time.sleep(0.25)
+        with serve_grpc(double, port=int(address.rpartition(":")[2])):
+            time.sleep(1.5)
+            assert search(store, "zero") == ["zero"]
+            store.close()
+
     async def test_a_caller_who_leaves_ends_the_retries(self, double: QdrantDouble, open_store: Open) -> None:
         store = open_store(retries=1000)
         write(store, "zero")

@@ -253,9 +253,9 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve_rest(double: QdrantDouble, certificate: tuple[Path, Path] | None = None) -> Iterator[str]:
+def serve_rest(double: QdrantDouble, certificate: tuple[Path, Path] | None = None, port: int = 0) -> Iterator[str]:
     """The address of the double over HTTP, or HTTPS with a (certificate, key)."""
-    with Server(("127.0.0.1", 0), type("Bound", (Handler,), {"double": double})) as server:
+    with Server(("127.0.0.1", port), type("Bound", (Handler,), {"double": double})) as server:
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*certificate)

@@ -171,7 +171,7 @@ def servicer(double: QdrantDouble, base: type, routes: dict[str, Route]) -> Any:
 
 
 @contextmanager
-def serve_grpc(double: QdrantDouble, certificate: tuple[Path, Path] | None = None) -> Iterator[str]:
+def serve_grpc(double: QdrantDouble, certificate: tuple[Path, Path] | None = None, port: int = 0) -> Iterator[str]:
     """The address of the double over gRPC, with TLS where there is a (certificate, key)."""
     server = transport.server(ThreadPoolExecutor(32))
     collections: Any = collections_service_pb2_grpc
@@ -182,9 +182,9 @@ def serve_grpc(double: QdrantDouble, certificate: tuple[Path, Path] | None = Non
     points.add_PointsServicer_to_server(servicer(double, points.PointsServicer, POINTS), server)
     if certificate:
         chain, key = (path.read_bytes() for path in certificate)
-        port = server.add_secure_port("127.0.0.1:0", transport.ssl_server_credentials([(key, chain)]))
+        port = server.add_secure_port(f"127.0.0.1:{port}", transport.ssl_server_credentials([(key, chain)]))
     else:
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     yield f"{'grpcs' if certificate else 'grpc'}://127.0.0.1:{port}"
     server.stop(grace=None).wait()

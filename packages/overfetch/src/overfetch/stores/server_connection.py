@@ -36,6 +36,10 @@ R = TypeVar("R")
 MEMORY = ":memory:"
 GRPC, GRPCS = "grpc://", "grpcs://"
 GRPC_PORT = 6334
+# By default a channel that lost its server looks for it every two minutes at last, and fails all calls meanwhile.
+GRPC_OPTIONS = {
+    f"grpc.{which}_reconnect_backoff_ms": ms for which, ms in (("initial", 100), ("min", 100), ("max", 1000))
+}
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
 BUSY = (429, 503)
 LONGEST_SAID = 200
@@ -142,8 +146,9 @@ def _open_grpc(address: str, settings: ServerSettings, options: dict[str, Any]) 
     host = parts.hostname
     if not host:
         raise ValueError("no host")
+    options["grpc_options"] = dict(GRPC_OPTIONS)
     if settings.tls_ca is not None:
-        options["grpc_options"] = {"root_certificates": _read_certificates(settings)}
+        options["grpc_options"]["root_certificates"] = _read_certificates(settings)
     client = QdrantClient(
         host=f"[{host}]" if ":" in host else host,
         grpc_port=parts.port or GRPC_PORT,
