@@ -38,7 +38,9 @@ GRPC, GRPCS = "grpc://", "grpcs://"
 GRPC_PORT = 6334
 # By default a channel that lost its server looks for it every two minutes at last, and fails all calls meanwhile.
 GRPC_OPTIONS = {
-    f"grpc.{which}_reconnect_backoff_ms": ms for which, ms in (("initial", 100), ("min", 100), ("max", 1000))
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.min_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 1000,
 }
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
 BUSY = (429, 503)
@@ -224,7 +226,7 @@ def _seconds_to_wait(state: RetryCallState) -> float:
 def _reason(error: BaseException | None) -> str:
     if isinstance(error, grpc.RpcError):
         late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        return TOO_LATE if late else _one_line(error.details())
+        return TOO_LATE if late else _one_line(f"{error.code().name}: {error.details()}")
     if isinstance(error, UnexpectedResponse):
         return _one_line(f"{error.status_code} ({error.reason_phrase}) {_said(error.content)}")
     source = error.source if isinstance(error, ResponseHandlingException) else error
