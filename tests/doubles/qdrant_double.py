@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
 from qdrant_client import QdrantClient, models
 
 ALLOWED_PARAMETERS = {"wait", "timeout"}
@@ -98,6 +99,8 @@ class QdrantDouble:
             case "PUT", ["collections", name, "index"]:
                 self.indexes.setdefault(self._resolved(name), {})[model.field_name] = model.field_schema
                 return models.UpdateResult(operation_id=1, status=models.UpdateStatus.COMPLETED)
+            case "POST", ["collections", name, "points"]:
+                return self.engine.retrieve(name, model.ids, model.with_payload, model.with_vector)
             case _, ["collections", name, *rest]:
                 return self._points("/".join(rest), name, model)
         raise Refused(404, f"no such endpoint: {method} {parts}")
@@ -129,9 +132,9 @@ class QdrantDouble:
             case "points/count":
                 return self.engine.count(name, count_filter=model.filter, exact=model.exact)
             case "points/scroll":
-                found, offset = self.engine.scroll(
-                    name, limit=model.limit, offset=model.offset, with_payload=model.with_payload
-                )
+                self._require_indexes(name, model.filter)
+                wanted = {field: getattr(model, field) for field in ("limit", "offset", "with_payload")}
+                found, offset = self.engine.scroll(name, model.filter, **wanted)
                 return models.ScrollResult(points=found, next_page_offset=offset)
             case "points/query":
                 for prefetch in model.prefetch or []:
@@ -158,6 +161,7 @@ BODIES: list[tuple[str, str, Any]] = [
     ("PATCH", r"/collections/[^/]+", models.UpdateCollection),
     ("PUT", r"/collections/[^/]+/index", models.CreateFieldIndex),
     ("PUT", r"/collections/[^/]+/points", models.PointsList),
+    ("POST", r"/collections/[^/]+/points", models.PointRequest),
     ("POST", r"/collections/[^/]+/points/delete", models.PointIdsList),
     ("POST", r"/collections/[^/]+/points/count", models.CountRequest),
     ("POST", r"/collections/[^/]+/points/scroll", models.ScrollRequest),
@@ -215,8 +219,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(refused.status, {"status": {"error": str(refused)}, "time": 0.0}, {})
         if fault:
             return self.reset()
-        plain = json.loads(result.model_dump_json()) if isinstance(result, BaseModel) else result
-        return self.answer(200, {"result": plain, "status": "ok", "time": 0.0}, {})
+        return self.answer(200, {"result": to_jsonable_python(result), "status": "ok", "time": 0.0}, {})
 
     do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = handle_any
 

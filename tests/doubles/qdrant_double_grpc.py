@@ -21,6 +21,7 @@ CODES = {
 }
 FIELD_TYPES = {
     grpc.FieldType.FieldTypeKeyword: models.PayloadSchemaType.KEYWORD,
+    grpc.FieldType.FieldTypeInteger: models.PayloadSchemaType.INTEGER,
     grpc.FieldType.FieldTypeFloat: models.PayloadSchemaType.FLOAT,
     grpc.FieldType.FieldTypeDatetime: models.PayloadSchemaType.DATETIME,
 }
@@ -58,11 +59,20 @@ def query(request: Any) -> models.QueryRequest:
 
 
 def scroll(request: Any) -> models.ScrollRequest:
-    offset = optional(request, "offset")
+    offset, filter_ = optional(request, "offset"), optional(request, "filter")
     return models.ScrollRequest(
+        filter=filter_ and GrpcToRest.convert_filter(filter_),
         limit=request.limit,
         offset=offset and GrpcToRest.convert_point_id(offset),
         with_payload=GrpcToRest.convert_with_payload_selector(request.with_payload),
+    )
+
+
+def retrieve(request: Any) -> models.PointRequest:
+    return models.PointRequest(
+        ids=[GrpcToRest.convert_point_id(point_id) for point_id in request.ids],
+        with_payload=GrpcToRest.convert_with_payload_selector(request.with_payload),
+        with_vector=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
     )
 
 
@@ -133,6 +143,10 @@ POINTS: dict[str, Route] = {
         *("POST", "/collections/{}/points/delete"),
         lambda r: GrpcToRest.convert_points_selector(r.points),
         updated,
+    ),
+    "Get": (
+        *("POST", "/collections/{}/points", retrieve),
+        lambda found: grpc.GetResponse(result=[RestToGrpc.convert_record(record) for record in found]),
     ),
     "Count": (
         *("POST", "/collections/{}/points/count", lambda r: models.CountRequest(exact=r.exact)),
