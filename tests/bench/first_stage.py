@@ -46,6 +46,7 @@ class Remembering:
         self._embedder = embedder
         self.count_truncated = embedder.count_truncated
         self.embed_queries = embedder.embed_queries
+        self.warm_up = embedder.warm_up
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
         vectors = self._embedder.embed_passages(texts)

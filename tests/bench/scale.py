@@ -27,11 +27,10 @@ from generated import SCHEMA, Source, blocks, nearest, passages_of, provenance, 
 from qdrant_client import QdrantClient
 
 from overfetch.filters import AnyOf, Condition
-from overfetch.settings import RetrievalSettings
+from overfetch.settings import RetrievalSettings, ServerSettings
 from overfetch.stores.edge import EdgeStore
 from overfetch.stores.payloads import DENSE
-from overfetch.stores.server import _create
-from overfetch.stores.server_writer import _point
+from overfetch.stores.server_requests import collection, points
 
 NAME, NAME_IN_CLIENT = "bench/generated", "generated"
 BATCH, TOP_K, CLIENT_QUERIES = 256, 20, 50
@@ -107,12 +106,12 @@ def fill_client(folder: Path, size: int) -> dict[str, Any]:
     source, writing, spent = read_source(folder), 0.0, []
     with tempfile.TemporaryDirectory(dir=folder) as path, warnings.catch_warnings(action="ignore"):
         client = QdrantClient(path=path)
-        _create(client, NAME_IN_CLIENT, provenance())
+        client.create_collection(NAME_IN_CLIENT, **collection(provenance(), ServerSettings()))
         for block, count in blocks(size):
-            points = [_point(passage) for passage in passages_of(source, block, count)]
+            filled = points(passages_of(source, block, count))
             began = time.perf_counter()
             for start in range(0, count, BATCH):
-                client.upsert(NAME_IN_CLIENT, points[start : start + BATCH])
+                client.upsert(NAME_IN_CLIENT, filled[start : start + BATCH])
             writing += time.perf_counter() - began
         for query in source.queries[: CLIENT_QUERIES + 1]:
             began = time.perf_counter()

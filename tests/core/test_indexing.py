@@ -2,22 +2,22 @@
 
 import itertools
 import json
-import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
+from qdrant_double import QdrantDouble, serve_rest
 
 from overfetch import Chunk, Collection, Document, Engine, FieldMap, Site, chunk_by_headings
 from overfetch.errors import CorpusError, SettingsError
 from overfetch.indexing import BATCH
 from overfetch.partitions import BUCKETS, Partition, bucket_of, parse_partition
 from overfetch.protocols import Store
+from overfetch.settings import ServerSettings
 from overfetch.stores.edge import EdgeStore
-from overfetch.stores.server import ServerStore, connect
+from overfetch.stores.server import ServerStore
 from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore
 
 NAME = "sky/canon"
@@ -57,7 +57,7 @@ def page(paragraphs: int, start: int = 0) -> str:
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened: Store = FakeStore()
     if request.param != "fake":
-        opened = EdgeStore(tmp_path / "edge") if request.param == "edge" else connect(":memory:", None)
+        opened = EdgeStore(tmp_path / "edge") if request.param == "edge" else ServerStore(":memory:", ServerSettings())
     yield opened
     opened.close()
 
@@ -175,29 +175,13 @@ class TestStreams:
         assert (store.hashes(NAME), embedder.embedded_passages) == (before, 0)
 
 
-class OneAtATime:
-    """Lets one thread into qdrant-client's local mode at a time: shared, it loses points."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._lock = threading.Lock()
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._client, name)
-
-        def locked(*args: Any, **kwargs: Any) -> Any:
-            with self._lock:
-                return method(*args, **kwargs)
-
-        return locked
-
-
 class TestPartitions:
     @pytest.fixture
     def server(self) -> Iterator[ServerStore]:
-        connected = connect(":memory:", None)
-        yield ServerStore(OneAtATime(connected.client), connected.address)  # type: ignore[arg-type]
-        connected.close()
+        with serve_rest(QdrantDouble()) as address:
+            opened = ServerStore(address, ServerSettings())
+            yield opened
+            opened.close()
 
     @pytest.fixture
     def texts(self) -> dict[str, str]:
@@ -221,7 +205,8 @@ class TestPartitions:
             expected = whole.index("canon", source)
             with ThreadPoolExecutor(5) as pool:
                 parts = [Partition(number=number, count=5) for number in range(1, 6)]
-                engines = [canon(FakeEmbedder(), server) for _ in parts]
+                address = server.connection.address
+                engines = [canon(FakeEmbedder(), ServerStore(address, ServerSettings())) for _ in parts]
                 running = [
                     pool.submit(e.index, "canon", source, partition=p) for e, p in zip(engines, parts, strict=True)
                 ]

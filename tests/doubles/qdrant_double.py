@@ -125,6 +125,10 @@ class QdrantDouble:
 
     def _points(self, what: str, name: str, model: Any) -> Any:
         match what:
+            case "points" if isinstance(model, models.PointRequest):
+                return self.engine.retrieve(
+                    name, model.ids, with_payload=bool(model.with_payload), with_vectors=bool(model.with_vector)
+                )
             case "points":
                 return self.engine.upsert(name, model.points)
             case "points/delete":

@@ -23,6 +23,7 @@ FIELD_TYPES = {
     grpc.FieldType.FieldTypeKeyword: models.PayloadSchemaType.KEYWORD,
     grpc.FieldType.FieldTypeInteger: models.PayloadSchemaType.INTEGER,
     grpc.FieldType.FieldTypeFloat: models.PayloadSchemaType.FLOAT,
+    grpc.FieldType.FieldTypeInteger: models.PayloadSchemaType.INTEGER,
     grpc.FieldType.FieldTypeDatetime: models.PayloadSchemaType.DATETIME,
 }
 
@@ -81,6 +82,14 @@ def scrolled(result: models.ScrollResult) -> Any:
     return grpc.ScrollResponse(
         result=[RestToGrpc.convert_record(record) for record in result.points],
         next_page_offset=None if offset is None else RestToGrpc.convert_extended_point_id(offset),
+    )
+
+
+def wanted(request: Any) -> models.PointRequest:
+    return models.PointRequest(
+        ids=[GrpcToRest.convert_point_id(point_id) for point_id in request.ids],
+        with_payload=GrpcToRest.convert_with_payload_selector(request.with_payload),
+        with_vector=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
     )
 
 
@@ -153,6 +162,10 @@ POINTS: dict[str, Route] = {
         lambda counted: grpc.CountResponse(result=RestToGrpc.convert_count_result(counted)),
     ),
     "Scroll": ("POST", "/collections/{}/points/scroll", scroll, scrolled),
+    "Get": (
+        *("POST", "/collections/{}/points", wanted),
+        lambda found: grpc.GetResponse(result=[RestToGrpc.convert_record(record) for record in found]),
+    ),
     "Query": (
         *("POST", "/collections/{}/points/query", query),
         lambda found: grpc.QueryResponse(result=[RestToGrpc.convert_scored_point(p) for p in found.points]),

@@ -212,7 +212,9 @@ class ServerStore:
     def _find_published(self, collection: str) -> str | None:
         published = self._generations(collection).aliases().live
         if published is None and self._call(collection, self.client.collection_exists, slug(collection)):
-            raise self._foreign(collection)
+            published = self._generations(collection).aliases().live  # made by another writer meanwhile
+            if published is None:
+                raise self._foreign(collection)
         return published
 
     def _foreign(self, collection: str) -> StoreError:
