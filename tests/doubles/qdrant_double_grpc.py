@@ -85,14 +85,6 @@ def scrolled(result: models.ScrollResult) -> Any:
     )
 
 
-def wanted(request: Any) -> models.PointRequest:
-    return models.PointRequest(
-        ids=[GrpcToRest.convert_point_id(point_id) for point_id in request.ids],
-        with_payload=GrpcToRest.convert_with_payload_selector(request.with_payload),
-        with_vector=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
-    )
-
-
 def updated(result: models.UpdateResult) -> Any:
     return grpc.PointsOperationResponse(result=RestToGrpc.convert_update_result(result))
 
@@ -162,10 +154,6 @@ POINTS: dict[str, Route] = {
         lambda counted: grpc.CountResponse(result=RestToGrpc.convert_count_result(counted)),
     ),
     "Scroll": ("POST", "/collections/{}/points/scroll", scroll, scrolled),
-    "Get": (
-        *("POST", "/collections/{}/points", wanted),
-        lambda found: grpc.GetResponse(result=[RestToGrpc.convert_record(record) for record in found]),
-    ),
     "Query": (
         *("POST", "/collections/{}/points/query", query),
         lambda found: grpc.QueryResponse(result=[RestToGrpc.convert_scored_point(p) for p in found.points]),

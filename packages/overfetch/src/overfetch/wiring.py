@@ -12,6 +12,7 @@ from overfetch.evaluation.collections import as_site
 from overfetch.inference.caching import shared_cache
 from overfetch.inference.preparing import SOURCE, Report, prepare, prepared_folder, require_intact
 from overfetch.protocols import Embedder, Reranker, RerankScores, Store, Vectors
+from overfetch.provenance import SCHEMA_VERSION
 from overfetch.settings import SERVER_SCHEMES, Environment, ModelSpec, Profile, find_profile, read_environment
 from overfetch.sites import Site, load_site
 from overfetch.tuning.installing import read_tuned, tuned_folder
@@ -78,7 +79,8 @@ def open_test_collection(folder: Path, *, profile: str | None = None, report: Re
     """
     environment = read_environment()
     embedder = environment.served(find_profile(profile or environment.profile)).embedder
-    cached = environment.cache / "evaluations" / f"{embedder.name}-{embedder.revision[:12]}-{embedder.precision}"
+    made = f"{embedder.name}-{embedder.revision[:12]}-{embedder.precision}-schema{SCHEMA_VERSION}"
+    cached = environment.cache / "evaluations" / made
     own = environment.model_copy(update={"qdrant": f"file:{cached}"})
     return open_site(as_site(folder), profile=profile, environment=own, report=report)
 
