@@ -1,13 +1,16 @@
 """Remote models over real HTTP on 127.0.0.1: wire formats, faults, deadlines, threads, what collections remember."""
 
 import asyncio
+import itertools
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -153,13 +156,28 @@ def test_patience_ends(fault: Any, server: ModelServer, spec: Any) -> None:
     server.faults.append(fault)
     with pytest.raises(ModelError, match=r"/tei/rerank did not answer within 0\.3 s"):
         reranker(server, spec, timeout_s=0.3).score(QUERY, PASSAGES)
-    assert len(server.bodies) == 1
+    assert len(server.bodies) <= 1
 
 
 @pytest.mark.parametrize("fault", [late, drip])
-def test_a_deadline_leaves_what_came_before_it(fault: Any, server: ModelServer, spec: Any) -> None:
+def test_a_deadline_leaves_what_came_before_it(
+    fault: Any, server: ModelServer, spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that stands still until the first reply, and then is shortly before the deadline."""
+    ticks = itertools.count()
+    replied = threading.Event()
+
+    def monotonic() -> float:
+        return 99.5 + next(ticks) / 100 if replied.is_set() else 0.0
+
+    def noted(reply: Any) -> Any:
+        replied.set()
+        return reply
+
+    monkeypatch.setattr("overfetch.inference.remote.time", SimpleNamespace(monotonic=monotonic))
+    server.alter = noted
     server.faults.extend([lambda handler: False, fault])
-    scores = reranker(server, spec).score(QUERY, PASSAGES * 10, deadline=time.monotonic() + 3)
+    scores = reranker(server, spec, timeout_s=1000).score(QUERY, PASSAGES * 10, deadline=100.0)
     assert len(scores.logits) == 32
     assert scores.truncated_tokens is None
 

@@ -34,6 +34,8 @@ class ModelServer(ThreadingHTTPServer):
         self.faults: deque[Fault] = deque()
         self.alter: Callable[[Any], Any] = lambda reply: reply
         self.lock = threading.Lock()
+        self.idle = threading.Condition(self.lock)
+        self.active = 0
         self.closing = threading.Event()
 
     def url(self, path: str) -> str:
@@ -51,6 +53,18 @@ class Handler(BaseHTTPRequestHandler):
             self.server.connections += 1
 
     def do_POST(self) -> None:
+        with self.server.lock:
+            self.server.active += 1
+        try:
+            self._reply()
+        except ConnectionError:
+            self.close_connection = True  # whoever asked did not wait
+        finally:
+            with self.server.idle:
+                self.server.active -= 1
+                self.server.idle.notify_all()
+
+    def _reply(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with self.server.lock:
             self.server.bodies.append(body)
@@ -134,11 +148,9 @@ def drip(handler: Handler) -> bool:
     handler.send_response(200)
     handler.send_header("Content-Length", "1000")
     handler.end_headers()
-    try:
-        while not handler.server.closing.wait(0.05):
-            handler.wfile.write(b" ")
-    except OSError:
-        handler.close_connection = True
+    while not handler.server.closing.wait(0.05):
+        handler.wfile.write(b" ")
+    handler.close_connection = True
     return True
 
 
@@ -154,3 +166,5 @@ def serving(score: Callable[..., Any], embed: Callable[..., Any]) -> Iterator[Mo
         server.shutdown()
         server.server_close()
         thread.join()
+        with server.idle:  # a thread in the middle of a model run would not survive the end of the process
+            server.idle.wait_for(lambda: server.active == 0)
