@@ -22,7 +22,7 @@ from overfetch.errors import ModelError, ProvenanceMismatch, SettingsError
 from overfetch.inference.classifier import TransformersReranker
 from overfetch.inference.remote import PAUSES_S, Endpoint, RemoteEmbedder, RemoteReranker
 from overfetch.leaving import in_thread
-from overfetch.remotes import EmbedServer, RerankServer
+from overfetch.model_servers import EmbedServer, RerankServer
 from overfetch.settings import Environment, find_profile, read_environment
 from overfetch.testing import FakeEmbedder
 from overfetch.wiring import load_embedder, load_reranker, open_reranker, open_site, ready_folder

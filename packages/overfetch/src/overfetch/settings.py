@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from overfetch.errors import SettingsError
-from overfetch.remotes import EmbedServer, RerankServer
+from overfetch.model_servers import EmbedServer, RerankServer
 from overfetch.types import Frozen
 
 SERVER_SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
