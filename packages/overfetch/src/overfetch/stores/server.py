@@ -226,12 +226,16 @@ class ServerStore:
             self._call(collection, self.client.create_payload_index, name, wait=True, **index)
 
     def _await_indexes(self, collection: str, name: str) -> None:
-        """Until the server has built them: searches of a half-indexed collection read every vector."""
+        """Until the server has built them: searches of a half-indexed collection read every vector.
+
+        A collection that it cannot index is removed: the next run would fail on it again.
+        """
         status, info = models.CollectionStatus, self._call(collection, self.client.get_collection, name)
         while info.status is status.YELLOW:
             time.sleep(INDEX_POLL_S)
             info = self._call(collection, self.client.get_collection, name)
         if info.status is status.RED:
+            self._generations(collection).drop(name)
             raise StoreError(f"{self.connection.address} cannot index {name!r}: {info.optimizer_status}")
 
     def read_hashes(self, collection: str, name: str) -> dict[str, str]:
