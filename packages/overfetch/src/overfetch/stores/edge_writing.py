@@ -39,15 +39,19 @@ def translated(what: str) -> Iterator[None]:
         raise StoreError(f"{what}: {error}") from error
 
 
-def read_hashes(shard: EdgeShard) -> dict[str, str]:
-    """Content hash by passage id of everything in the shard."""
-    found: dict[str, str] = {}
+def scroll_hashes(shard: EdgeShard) -> Iterator[tuple[str, str]]:
+    """(passage id, content hash) of everything in the shard."""
     offset = None
     while True:
         records, offset = shard.scroll(ScrollRequest(offset=offset, limit=SCROLL_PAGE, with_payload=[CONTENT_HASH]))
-        found |= {str(record.id): (record.payload or {})[CONTENT_HASH] for record in records}
+        yield from ((str(record.id), (record.payload or {})[CONTENT_HASH]) for record in records)
         if offset is None:
-            return found
+            return
+
+
+def read_hashes(shard: EdgeShard) -> dict[str, str]:
+    """Content hash by passage id of everything in the shard."""
+    return dict(scroll_hashes(shard))
 
 
 def search_shard(
@@ -115,9 +119,10 @@ class EdgeWriter:
             return
         with translated("cannot finish the generation"):
             self._build_search_index()
-            stored = read_hashes(self.shard)
-        if stored != self._hashes:
-            raise StoreError(f"the new generation holds {len(stored)} passages, expected {len(self._hashes)}")
+            as_written = [self._hashes.get(i) == content_hash for i, content_hash in scroll_hashes(self.shard)]
+        if not len(as_written) == sum(as_written) == len(self._hashes):
+            found = f"{len(as_written)} passages, {sum(as_written)} of them as written"
+            raise StoreError(f"the new generation holds {found}; expected {len(self._hashes)}")
         self._finished = True
 
     def _build_search_index(self) -> None:
