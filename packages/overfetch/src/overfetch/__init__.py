@@ -1,7 +1,8 @@
 """Two-stage retrieval: retrieve 20, read 20, keep 5."""
 
-from overfetch.answering import AnswerRequest, Draft, LanguageModel, keep_valid
+from overfetch.answering import AnswerRequest, Draft, LanguageModel
 from overfetch.chunking import chunk_by_headings, split_at_headings, split_by_words
+from overfetch.citations import check_citations, guard, keep_valid
 from overfetch.corpus import FieldMap, Record
 from overfetch.engine import Engine
 from overfetch.errors import (
@@ -26,7 +27,7 @@ from overfetch.indexing import IndexReport
 from overfetch.pipeline import retrieve
 from overfetch.settings import Environment, ModelSpec, Profile, RetrievalSettings
 from overfetch.sites import Collection, Part, Site, load_site, site_names
-from overfetch.types import Answer, Chunk, Citation, Document, Hit, Passage, Retrieval
+from overfetch.types import Answer, AsOf, Chunk, Citation, Document, Hit, Passage, RefusedCitation, Retrieval
 from overfetch.wiring import open_reranker, open_site
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "AnswerError",
     "AnswerRequest",
     "AnyOf",
+    "AsOf",
     "Chunk",
     "Citation",
     "Collection",
@@ -64,6 +66,7 @@ __all__ = [
     "ProvenanceMismatch",
     "RecallLoss",
     "Record",
+    "RefusedCitation",
     "Retrieval",
     "RetrievalSettings",
     "SettingsError",
@@ -71,7 +74,9 @@ __all__ = [
     "StoreError",
     "StoreLocked",
     "StoreUnavailable",
+    "check_citations",
     "chunk_by_headings",
+    "guard",
     "keep_valid",
     "load_site",
     "open_reranker",

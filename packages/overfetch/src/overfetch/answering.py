@@ -3,12 +3,13 @@
 import importlib
 import logging
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from pydantic import Field
 from sentencex import segment
 
+from overfetch.citations import OnRefused, guard
 from overfetch.errors import AnswerError
 from overfetch.protocols import Reranker
 from overfetch.types import Answer, Citation, Frozen, Hit, Passage, Retrieval
@@ -31,7 +32,7 @@ class LanguageModel(Frozen):
 
 
 class Draft(Frozen):
-    """What an answer module returns, before its citations are checked.
+    """What an answer module returns, before its citations are checked; in the answer `[n]` names the nth of them.
 
     `found` is False where the module says that the sources hold no answer; only then may citations lack.
     """
@@ -53,7 +54,13 @@ AnswerFunction = Callable[[AnswerRequest], Draft]
 
 
 def answer(
-    question: str, retrievals: Sequence[Retrieval], *, reranker: Reranker, answering: str, lm: LanguageModel | None
+    question: str,
+    retrievals: Sequence[Retrieval],
+    *,
+    reranker: Reranker,
+    answering: str,
+    lm: LanguageModel | None,
+    on_refused: OnRefused = "flag",
 ) -> Answer:
     """The module `answering` answers where a language model is given; without one, or if it fails, quotes do."""
     reason = "no language model is configured (OVERFETCH_LM)"
@@ -62,21 +69,27 @@ def answer(
     elif lm is not None:
         try:
             request = AnswerRequest(question=question, retrievals=tuple(retrievals), lm=lm)
-            return _checked(load_answer_function(answering)(request), request)
+            return _checked(load_answer_function(answering)(request), request, on_refused)
         except AnswerError as error:
             log.warning("answering extractively: %s", error)
             reason = str(error)
     return extractive_answer(question, retrievals, reranker, reason)
 
 
-def _checked(draft: Draft, request: AnswerRequest) -> Answer:
+def _checked(draft: Draft, request: AnswerRequest, on_refused: OnRefused) -> Answer:
     """The draft with the citations that hold. Raises AnswerError where it claims an answer and none does."""
-    citations = tuple(keep_valid(draft.citations, request.retrievals))
-    if draft.found and not citations:
+    guarded = guard(draft.answer, draft.citations, request.retrievals, on_refused)
+    if draft.found and not guarded.citations:
         given = len(draft.citations)
         raise AnswerError(f"{request.lm.name!r} answered, but of its {given} citations none is in the sources")
     return Answer(
-        question=request.question, answer=draft.answer, mode="lm", citations=citations, retrievals=request.retrievals
+        question=request.question,
+        answer=guarded.answer,
+        mode="lm",
+        citations=guarded.citations,
+        refused=guarded.refused,
+        coverage=guarded.coverage if draft.found else None,
+        retrievals=request.retrievals,
     )
 
 
@@ -88,15 +101,6 @@ def load_answer_function(path: str) -> AnswerFunction:
     except (ImportError, AttributeError, SyntaxError) as error:
         raise AnswerError(f"cannot load the answer module {path!r}: {error}") from error
     return function
-
-
-def keep_valid(citations: Iterable[Citation], retrievals: Sequence[Retrieval]) -> Iterator[Citation]:
-    """Citations whose passage was retrieved and contains the quote, letter for letter but for spacing."""
-    passages = {hit.passage.id: hit.passage for retrieval in retrievals for hit in retrieval.hits}
-    for citation in citations:
-        passage = passages.get(citation.passage_id)
-        if passage and normalise(citation.quote) and normalise(citation.quote) in normalise(passage.reading):
-            yield citation.model_copy(update={"document_id": passage.document_id})
 
 
 def normalise(text: str) -> str:
@@ -126,6 +130,7 @@ def extractive_answer(question: str, retrievals: Sequence[Retrieval], reranker: 
         mode="extractive",
         reason=reason,
         citations=citations,
+        coverage=1.0 if chosen else None,
         retrievals=tuple(retrievals),
     )
 

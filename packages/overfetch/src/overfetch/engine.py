@@ -18,7 +18,7 @@ from overfetch.pipeline import retrieve
 from overfetch.protocols import Embedder, Reranker, Store
 from overfetch.provenance import FIRST_STAGE_FIELDS, SAMPLE, Provenance, join_sources, require_match
 from overfetch.sites import Collection, Part, Site
-from overfetch.types import Answer, Retrieval
+from overfetch.types import Answer, AsOf, Retrieval
 
 
 class Engine:
@@ -84,7 +84,8 @@ class Engine:
         keeps what happened within the collection's `near_days` of a date.
         """
         chosen = self.site.collection(collection)
-        return retrieve(
+        known = _known_by(chosen, as_of)
+        retrieval = retrieve(
             query,
             self.name_of(collection),
             store=self.store,
@@ -92,8 +93,9 @@ class Engine:
             reranker=self.reranker_of(collection),
             expected=self._provenance(chosen, SAMPLE),
             settings=chosen.retrieval.override(**overrides),
-            conditions=[*_typed(chosen, where), *_bounds(chosen, as_of, near)],
+            conditions=[*_typed(chosen, where), *_bounds(chosen, known, near)],
         )
+        return retrieval.model_copy(update={"as_of": known})
 
     def ask(
         self,
@@ -171,10 +173,16 @@ def _typed(collection: Collection, where: Sequence[str | Condition]) -> list[Con
     return [parse_condition(c, schema) if isinstance(c, str) else require_filterable(c, schema) for c in where]
 
 
-def _bounds(collection: Collection, as_of: str | None, near: str | None) -> Iterator[Condition]:
-    if as_of is not None:
-        field = _date_field(collection, collection.known_at, "as_of", as_of)
-        yield DateRange(field=field, end=parse_date(as_of, end_of_day=True))
+def _known_by(collection: Collection, as_of: str | None) -> AsOf | None:
+    if as_of is None:
+        return None
+    field = _date_field(collection, collection.known_at, "as_of", as_of)
+    return AsOf(field=field, moment=parse_date(as_of, end_of_day=True))
+
+
+def _bounds(collection: Collection, known: AsOf | None, near: str | None) -> Iterator[Condition]:
+    if known is not None:
+        yield DateRange(field=known.field, end=known.moment)
     if near is not None:
         field = _date_field(collection, collection.date, "near", near)
         yield _around(field, near, timedelta(days=collection.near_days))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Literal
 from uuid import UUID, uuid5
 
@@ -120,6 +121,13 @@ class Timings(Frozen):
     total: float
 
 
+class AsOf(Frozen):
+    """What was known by then: the passage's `field` is a date no later than `moment`."""
+
+    field: str
+    moment: datetime
+
+
 class Retrieval(Frozen):
     """The outcome of one query: hits in final order and how they came about.
 
@@ -128,6 +136,7 @@ class Retrieval(Frozen):
 
     query: str
     collection: str
+    as_of: AsOf | None = None
     hits: tuple[Hit, ...]
     rerank_status: RerankStatus
     rerank_reason: str | None = None
@@ -144,12 +153,24 @@ class Citation(Frozen):
     quote: str
 
 
+class RefusedCitation(Frozen):
+    """A citation that does not hold, and why."""
+
+    citation: Citation
+    reason: str
+
+
 class Answer(Frozen):
-    """An answer with its checked citations and the retrievals that ground it."""
+    """An answer with its checked citations and the retrievals that ground it; `[n]` names the nth citation.
+
+    `coverage` is the share of its sentences with a citation that holds; None where the sources hold no answer.
+    """
 
     question: str
     answer: str
     mode: AnswerMode
     reason: str | None = None
     citations: tuple[Citation, ...]
+    refused: tuple[RefusedCitation, ...] = ()
+    coverage: float | None = None
     retrievals: tuple[Retrieval, ...]

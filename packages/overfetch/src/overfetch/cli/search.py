@@ -146,6 +146,8 @@ def _answer_document(answer: Answer) -> dict[str, Any]:
         "mode": answer.mode,
         "reason": answer.reason,
         "citations": [citation.model_dump() for citation in answer.citations],
+        "refused": [refused.model_dump() for refused in answer.refused],
+        "coverage": answer.coverage,
     }
 
 

@@ -1,0 +1,124 @@
+"""The citation guard: a citation holds where its passage was retrieved, says so verbatim, and was known in time.
+
+Deterministic and without a model. The same check serves as a metric, gives the feedback of a retry, and guards what
+is served. In an answer `[n]` names the nth citation.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from sentencex import segment
+
+from overfetch.errors import SettingsError
+from overfetch.filters import parse_date
+from overfetch.types import AsOf, Citation, Passage, RefusedCitation, Retrieval
+from overfetch.verbatim import find_verbatim
+
+OnRefused = Literal["flag", "drop"]
+
+UNVERIFIED = "[unverified]"
+# Within backticks stands code, where [0] is an index.
+MARKERS = re.compile(r"`[^`\n]*`|\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\]")
+LEADING_MARKERS = re.compile(r"(?:\s*\[[\d,\s]+\])+")
+LIST_MARKER = re.compile(r"\s*(?:\d+[.)]|[-*•])\s+")
+
+
+class Guarded(NamedTuple):
+    """An answer whose markers name citations that hold, what was refused and why, and how much is covered.
+
+    `coverage` is the share of the answer's sentences that carry a citation that holds.
+    """
+
+    answer: str
+    citations: tuple[Citation, ...]
+    refused: tuple[RefusedCitation, ...]
+    coverage: float
+
+
+def guard(
+    answer: str, citations: Sequence[Citation], retrievals: Sequence[Retrieval], on_refused: OnRefused = "flag"
+) -> Guarded:
+    """Keeps the citations that hold and renumbers their markers.
+
+    A marker of any other turns into `[unverified]`; with `drop`, a sentence that has no other support goes instead.
+    """
+    checked = check_citations(citations, retrievals)
+    held = list(dict.fromkeys(c for c in checked if isinstance(c, Citation)))
+    numbers = {n: held.index(c) + 1 for n, c in enumerate(checked, start=1) if isinstance(c, Citation)}
+    sentences = [_renumber(sentence, numbers) for sentence in split_sentences(answer)]
+    if on_refused == "drop":
+        sentences = [s for s in sentences if UNVERIFIED not in s or _is_marked(s)]
+    claims = [s for s in sentences if any(c.isalpha() for c in MARKERS.sub("", s.replace(UNVERIFIED, "")))]
+    return Guarded(
+        answer="".join(sentences).strip(),
+        citations=tuple(held),
+        refused=tuple(c for c in checked if isinstance(c, RefusedCitation)),
+        coverage=sum(map(_is_marked, claims)) / len(claims) if claims else 0.0,
+    )
+
+
+def check_citations(citations: Iterable[Citation], retrievals: Sequence[Retrieval]) -> list[Citation | RefusedCitation]:
+    """Each citation in turn: where it holds with its passage's own words and document, else refused with the reason."""
+    sources = {hit.passage.id: (hit.passage, r.as_of) for r in retrievals for hit in r.hits}
+    return [_check(citation, sources) for citation in citations]
+
+
+def keep_valid(citations: Iterable[Citation], retrievals: Sequence[Retrieval]) -> Iterator[Citation]:
+    """The citations that hold."""
+    return (c for c in check_citations(citations, retrievals) if isinstance(c, Citation))
+
+
+def _check(citation: Citation, sources: Mapping[str, tuple[Passage, AsOf | None]]) -> Citation | RefusedCitation:
+    if citation.passage_id not in sources:
+        return RefusedCitation(citation=citation, reason="the passage was not retrieved")
+    passage, as_of = sources[citation.passage_id]
+    if as_of is not None and not _was_known(passage, as_of):
+        known = passage.metadata.get(as_of.field)
+        return RefusedCitation(citation=citation, reason=f"known only at {known}, after {as_of.moment.isoformat()}")
+    # Apart, so that no quote runs from the title into the text.
+    words = find_verbatim(citation.quote, passage.text) or find_verbatim(citation.quote, passage.breadcrumb)
+    if words is None:
+        return RefusedCitation(citation=citation, reason="the quote is not verbatim in the passage, or too short")
+    return Citation(passage_id=passage.id, document_id=passage.document_id, quote=words)
+
+
+def _was_known(passage: Passage, as_of: AsOf) -> bool:
+    """As the filter has it: a passage without the date was not."""
+    try:
+        return parse_date(str(passage.metadata.get(as_of.field))) <= as_of.moment
+    except SettingsError:
+        return False
+
+
+def split_sentences(answer: str) -> list[str]:
+    """Sentences that join to the answer again; markers after a full stop stay with their sentence."""
+    return [sentence for line in answer.splitlines(keepends=True) for sentence in _split_line(line)]
+
+
+def _split_line(line: str) -> list[str]:
+    start = LIST_MARKER.match(line)
+    sentences = [start.group() if start else ""]
+    for number, piece in enumerate(segment("en", line[len(sentences[0]) :])):
+        late = LEADING_MARKERS.match(piece) if number else None
+        sentences[-1] += late.group() if late else ""
+        rest = piece[late.end() :] if late else piece
+        if number and rest.strip():
+            sentences.append(rest)
+        else:
+            sentences[-1] += rest
+    return sentences
+
+
+def _renumber(sentence: str, numbers: Mapping[int, int]) -> str:
+    def renumbered(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0]
+        kept = dict.fromkeys(numbers[n] for n in map(int, found[1].split(",")) if n in numbers)
+        return "".join(f"[{n}]" for n in kept) or UNVERIFIED
+
+    return MARKERS.sub(renumbered, sentence)
+
+
+def _is_marked(sentence: str) -> bool:
+    return any(found[1] for found in MARKERS.finditer(sentence))
