@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -28,10 +29,10 @@ from overfetch.verbatim import MIN_LETTERS, find_verbatim, fold
 
 NO_TIME = Timings(embed=0, search=0, rerank=0, total=0)
 CASES = 1000
-LOOK_ALIKES = str.maketrans("aceopxyAEHKMOPTX", "асеорхуАЕНКМОРТХ")
-STYLED = {ord("a") + i: chr(0x1D41A + i) for i in range(26)}  # mathematical bold
-OTHER_DIGITS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-ARABIC_DIGITS = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
+LOOK_ALIKES: dict[int, Any] = str.maketrans("aceopxyAEHKMOPTX", "асеорхуАЕНКМОРТХ")
+STYLED: dict[int, Any] = {ord("a") + i: chr(0x1D41A + i) for i in range(26)}  # mathematical bold
+OTHER_DIGITS: dict[int, Any] = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+ARABIC_DIGITS: dict[int, Any] = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
 CONTROLS = "\u202a\u202e\u2066\u2069\u200e\u200f\u061c\U000e0041\u0007\ue000"
 
 
@@ -129,7 +130,7 @@ def cut_inside_a_word(draw: random.Random, passage: Passage, other: Passage) -> 
 
 
 def look_alikes(draw: random.Random, passage: Passage, other: Passage) -> Citation:
-    table: dict[int, str] | dict[int, int] = draw.choice([LOOK_ALIKES, STYLED, OTHER_DIGITS, ARABIC_DIGITS])
+    table = draw.choice([LOOK_ALIKES, STYLED, OTHER_DIGITS, ARABIC_DIGITS])
     return citing(passage, span(draw, passage).translate(table))
 
 
