@@ -76,9 +76,9 @@ def reply_to(prompt: str) -> str:
         "product": "Sage",
         "verdict": "answered",
         "answer": "As quoted.",
-        "ranking": [{"symbol": facts.get("symbol"), "evidence": "As quoted.", "quotes": quotes}],
+        "ranking": [{"symbol": facts.get("symbol"), "evidence": "As quoted.", "quotes": quotes[:1]}],
         "precedents": [{"passage": 1, "alike": "Much.", "unlike": "Little.", "quotes": quotes}],
-        "meanings": [{"part": n, "meaning": "So.", "quotes": quotes} for n in range(1, len(parts) + 1)],
+        "meanings": [{"part": n, "meaning": "So.", "quotes": [quote]} for n, quote in enumerate(quotes, start=1)],
         "reading": "As quoted.",
     }
     wanted = re.findall(r"`\[\[ ## (\w+) ## \]\]`", prompt)
@@ -112,11 +112,16 @@ def _no_configured_model(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("answer", "fixture", "text", "documents"),
     [
-        (answer_resources, "pages", "Sage: Because.\n\nHow to start: Read it.", ["sage", "sage-daily"]),
-        (answer_chat, "pages", "As quoted.", ["sage", "sage-daily"]),
-        (answer_tickers, "tickers", "1. MSFT: As quoted.", ["MSFT"]),
-        (answer_catalysts, "catalysts", "1. 2023-07-05, Pair opens\n   Alike: Much.\n   Unlike: Little.", ["listing"]),
-        (answer_canon, "draws", "As quoted.", ["tower", "fool"]),
+        (answer_resources, "pages", "Sage: Because. [1][2]\n\nHow to start: Read it. [1][2]", ["sage", "sage-daily"]),
+        (answer_chat, "pages", "As quoted. [1][2]", ["sage", "sage-daily"]),
+        (answer_tickers, "tickers", "1. MSFT: As quoted. [1]", ["MSFT"]),
+        (
+            answer_catalysts,
+            "catalysts",
+            "1. 2023-07-05, Pair opens [1]\n   Alike: Much. [1]\n   Unlike: Little. [1]",
+            ["listing"],
+        ),
+        (answer_canon, "draws", "As quoted. [1][2]", ["tower", "fool"]),
     ],
 )
 def test_every_site_answers_and_cites(
@@ -145,7 +150,7 @@ def test_a_key_from_the_environment_stays_at_home(
 
 async def test_answers_where_an_event_loop_runs_already(server: Server, pages: Retrievals) -> None:
     draft = answer_chat(AnswerRequest(question="What is Sage?", retrievals=pages, lm=server.lm))
-    assert draft.answer == "As quoted."
+    assert draft.answer == "As quoted. [1][2]"
 
 
 def test_a_reasoning_model_is_sent_no_temperature(server: Server, pages: Retrievals) -> None:

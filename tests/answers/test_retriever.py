@@ -79,7 +79,7 @@ def test_optimises_and_saves_without_the_store(store: Store, tmp_path: Path) -> 
     loaded.load(tmp_path / "chat.json")
     assert len(loaded.respond.demos) == 2
     with dspy.context(lm=DummyLM([chat_reply()])):
-        assert loaded(question="What is Sage?").answer == "A bridge."
+        assert loaded(question="What is Sage?").answer == "A bridge. [1]"
 
 
 def test_invented_quotes_do_not_become_demonstrations(store: Store) -> None:

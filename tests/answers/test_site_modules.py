@@ -8,7 +8,7 @@ import pytest
 from dspy.utils import DummyLM
 
 from builddaily.answering import ChatAnswer, ResourceAnswer
-from overfetch import AnswerError, Retrieval, keep_valid
+from overfetch import AnswerError, Retrieval, Turn, keep_valid
 from overfetch_answers import GroundedModule, Retriever
 from paiddaily.answering import CatalystAnswer, TickerAnswer
 from sagedaily.answering import ReadingAnswer
@@ -48,7 +48,7 @@ def test_a_page_is_named_by_its_own_title(run: Run, pages: Retrievals) -> None:
     quotes = [{"passage": 2, "quote": "Sage Daily writes readings."}]
     reply = {"quotes": quotes, "page": 2, "why": "It writes them.", "how_to_start": "Draw a card."}
     prediction = run(ResourceAnswer, pages, reply, question="Who writes readings?")
-    assert prediction.answer == "Sage Daily: It writes them.\n\nHow to start: Draw a card."
+    assert prediction.answer == "Sage Daily: It writes them. [1]\n\nHow to start: Draw a card. [1]"
     assert valid_quotes(prediction) == [("sage-daily", "Sage Daily writes readings.")]
 
 
@@ -73,8 +73,8 @@ def test_chat_cites_across_line_breaks_and_loses_inventions(run: Run, pages: Ret
         {"passage": 9, "quote": "Sage is a bridge."},
     ]
     reply = {"product": "Sage", "quotes": quotes, "verdict": "answered", "answer": "A bridge."}
-    prediction = run(ChatAnswer, pages, reply, question="What is Sage?", history=["Hello."])
-    assert prediction.answer == "A bridge."
+    prediction = run(ChatAnswer, pages, reply, question="What is Sage?", history=[Turn(question="Hello.")])
+    assert prediction.answer == "A bridge. [1][2][3][4]"
     assert valid_quotes(prediction) == [("sage", "Sage is a bridge. It speaks OSC.")]
     assert "Hello." in prediction.prompt
 
@@ -83,7 +83,7 @@ def test_chat_says_that_sources_are_silent(run: Run, pages: Retrievals) -> None:
     quotes = [{"passage": 1, "quote": "Sage is a bridge."}]
     reply = {"product": "Sage", "quotes": quotes, "verdict": "not in the sources", "answer": "No price is given."}
     prediction = run(ChatAnswer, pages, reply, question="What does Sage cost?")
-    assert prediction.answer == "Not in the sources. No price is given."
+    assert prediction.answer == "Not in the sources. The nearest pages: Sage, Sage Daily."
     assert prediction.citations == ()
 
 
@@ -101,7 +101,7 @@ def test_tickers_are_ranked_and_invented_symbols_dropped(run: Run, tickers: Retr
         {"symbol": "MSFT", "evidence": "Flat.", "quotes": [{"passage": 2, "quote": "A long shelf formed."}]},
     ]
     prediction = run(TickerAnswer, tickers, {"ranking": rows}, question="quiet before earnings")
-    assert prediction.answer == "1. AVGO: A shelf.\n2. MSFT: Flat."
+    assert prediction.answer == "1. AVGO: A shelf. [1]\n2. MSFT: Flat. [2]"
     assert valid_quotes(prediction) == [("AVGO", "A long shelf formed.")]
 
 
@@ -113,7 +113,7 @@ def test_a_precedent_is_dated_by_the_archive(run: Run, catalysts: Retrievals) ->
     quotes = [{"passage": 1, "quote": "Funding was strongly positive."}]
     reply = {"precedents": [{"passage": 1, "alike": "A listing.", "unlike": "Smaller.", "quotes": quotes}]}
     prediction = run(CatalystAnswer, catalysts, reply, question="a new listing")
-    assert prediction.answer == "1. 2023-07-05, Pair opens\n   Alike: A listing.\n   Unlike: Smaller."
+    assert prediction.answer == "1. 2023-07-05, Pair opens [1]\n   Alike: A listing. [1]\n   Unlike: Smaller. [1]"
     assert valid_quotes(prediction) == [("listing", "Funding was strongly positive.")]
 
 
@@ -132,7 +132,7 @@ def test_a_reading_quotes_each_part_from_its_own_passages(run: Run, draws: Retri
     ]
     reply = {"meanings": meanings, "reading": "Wait, then go."}
     prediction = run(ReadingAnswer, draws, reply, question="Shall I move?")
-    assert prediction.answer == "Wait, then go."
+    assert prediction.answer == "Wait, then go. [1][2][3][4]"
     assert valid_quotes(prediction) == [("tower", "The fall is put off."), ("fool", "A start before the plan.")]
     assert '"drawn": "The Tower, reversed", "passages": [{"number": 1' in prediction.prompt
     assert '"orientation": "reversed"' in prediction.prompt

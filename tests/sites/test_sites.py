@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from overfetch import Engine, Environment, ModelNotPrepared, open_site, site_names
-from overfetch.answering import normalise
+from overfetch.extracting import normalise
 
 HEAVY = ("torch", "transformers", "sentence_transformers", "dspy", "litellm", "qdrant_client")
 QUESTIONS = {

@@ -1,35 +1,59 @@
 """The DSPy bridge that Overfetch's site answer modules share."""
 
+from overfetch_answers.guarding import (
+    RetryCitations,
+    answer_quality,
+    citation_reward,
+    citations_hold,
+    explain_refusals,
+    quality_with_feedback,
+)
 from overfetch_answers.language_model import build_language_model
-from overfetch_answers.module import GroundedModule, citations_hold
+from overfetch_answers.module import GroundedModule
 from overfetch_answers.passages import (
+    MARKED,
     PASSAGES,
     QUOTES,
+    Cited,
     NumberedPassage,
+    Places,
     Quote,
-    cite,
     find_passage,
+    mark,
     number_parts,
     number_passages,
     show,
 )
+from overfetch_answers.programs import fingerprint, load_program, provenance_of, read_program, save_program
 from overfetch_answers.retriever import Retriever
-from overfetch_answers.running import answer_with, answer_with_async
+from overfetch_answers.running import Answers
 
 __all__ = [
+    "MARKED",
     "PASSAGES",
     "QUOTES",
+    "Answers",
+    "Cited",
     "GroundedModule",
     "NumberedPassage",
+    "Places",
     "Quote",
     "Retriever",
-    "answer_with",
-    "answer_with_async",
+    "RetryCitations",
+    "answer_quality",
     "build_language_model",
+    "citation_reward",
     "citations_hold",
-    "cite",
+    "explain_refusals",
     "find_passage",
+    "fingerprint",
+    "load_program",
+    "mark",
     "number_parts",
     "number_passages",
+    "provenance_of",
+    "quality_with_feedback",
+    "read_program",
+    "save_program",
     "show",
 ]

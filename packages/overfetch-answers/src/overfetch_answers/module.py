@@ -6,17 +6,20 @@ from typing import Any, ClassVar
 
 import dspy
 
-from overfetch import Draft, Retrieval, keep_valid
+from overfetch import Draft, Retrieval, Turn
+from overfetch_answers.language_model import count_tokens
 from overfetch_answers.retriever import Retriever
 
 
 class GroundedModule(dspy.Module):
     """`module(question=...)` gives a Prediction: answer, citations, the retrievals and the model's typed reply.
 
-    A site names its signature, what the model is given, and what the reply becomes.
+    A site names its signature, what the model is given, and what the reply becomes. `streamed` names the output
+    field whose text may be shown while it is written.
     """
 
     signature: ClassVar[type[dspy.Signature]]
+    streamed: ClassVar[str | None] = None
 
     def __init__(self, retrieve: Retriever) -> None:
         super().__init__()
@@ -31,6 +34,11 @@ class GroundedModule(dspy.Module):
     def draft(self, reply: dspy.Prediction, retrievals: Sequence[Retrieval]) -> Draft:
         """The answer and its citations, from the signature's output fields."""
 
+    @property
+    def reads_history(self) -> bool:
+        """Whether the signature takes the earlier turns of a chat."""
+        return "history" in self.respond.signature.input_fields
+
     def forward(self, question: str, **extra: Any) -> dspy.Prediction:
         """`extra` are further input fields, such as the history of a chat."""
         retrievals = self.retrieve(question)
@@ -42,18 +50,13 @@ class GroundedModule(dspy.Module):
         reply = await self.respond.acall(**{**self.inputs(question, retrievals), **extra})
         return self._prediction(reply, retrievals)
 
+    def prompt_tokens(self, question: str, retrievals: Sequence[Retrieval], history: Sequence[Turn] = ()) -> int:
+        """About how many tokens the prompt takes, demonstrations and all."""
+        extra = {"history": [*history]} if self.reads_history else {}
+        inputs = {**self.inputs(question, retrievals), **extra}
+        messages = dspy.ChatAdapter().format(self.respond.signature, self.respond.demos, inputs)
+        return count_tokens("".join(str(message["content"]) for message in messages))
+
     def _prediction(self, reply: dspy.Prediction, retrievals: tuple[Retrieval, ...]) -> dspy.Prediction:
         draft = self.draft(reply, retrievals)
         return dspy.Prediction(**dict(draft), retrievals=retrievals, reply=reply)
-
-
-def citations_hold(_example: dspy.Example, prediction: dspy.Prediction, trace: object = None) -> float:
-    """A DSPy metric: the share of citations that are verbatim and retrieved; 0 without any.
-
-    While an optimiser collects demonstrations (`trace` is given), only a perfect answer passes.
-    """
-    citations = prediction.citations
-    if not citations:
-        return 0.0
-    share = len(list(keep_valid(citations, prediction.retrievals))) / len(citations)
-    return share if trace is None else float(share == 1.0)

@@ -1,51 +1,163 @@
-"""Runs an answer module with the language model of a request, within one deadline."""
+"""Answers requests with a site's module: compiled where a program fits, within the deadline and the token budget."""
 
 import asyncio
-import contextvars
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import inspect
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import dspy
 
-from overfetch import AnswerError, AnswerRequest, Draft, LanguageModel
-from overfetch_answers.language_model import build_language_model
+from overfetch import AnswerError, AnswerRequest, Draft, LanguageModel, Retrieval, Turn
+from overfetch_answers.guarding import RetryCitations
+from overfetch_answers.language_model import Allowance, allowance, shared_language_model
+from overfetch_answers.looping import result_of, submit, wait_for
+from overfetch_answers.module import GroundedModule
+from overfetch_answers.programs import load_program, provenance_of
+from overfetch_answers.retriever import Retriever
+from overfetch_answers.rewriting import Rewrite
 
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 2
 SHOWN_CHARACTERS = 200
 
+Emit = Callable[[str], None]
 
-def answer_with(module: dspy.Module, request: AnswerRequest) -> Draft:
-    """The module's draft. Raises AnswerError.
 
-    In a thread with an event loop of its own, since only a task can be stopped at the deadline (a server that sends
-    a byte now and then, or asks to be tried again in an hour, passes every other timeout), and since the caller may
-    be inside a loop, as notebooks are.
+class Answers:
+    """Answers requests with modules of one class: `answer_chat = Answers(ChatAnswer)`.
+
+    Called, it waits; `acall` is a coroutine; `stream` yields texts and then the Draft. All raise AnswerError.
     """
-    context = contextvars.copy_context()
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="overfetch-answer") as thread:
-        return thread.submit(context.run, asyncio.run, answer_with_async(module, request)).result()
 
+    def __init__(self, module: type[GroundedModule]) -> None:
+        self.module = module
 
-async def answer_with_async(module: dspy.Module, request: AnswerRequest) -> Draft:
-    """The module's draft. Raises AnswerError."""
-    lm = build_language_model(request.lm)
-    try:
-        with _translated(request.lm), dspy.context(lm=lm, disable_history=True):
+    def __call__(self, request: AnswerRequest) -> Draft:
+        return wait_for(self._draft(request))
+
+    async def acall(self, request: AnswerRequest) -> Draft:
+        return await result_of(self._draft(request))
+
+    async def stream(self, request: AnswerRequest) -> AsyncIterator[str | Draft]:
+        """Pieces of the module's streamed field as they come, at the end the Draft."""
+        here, pieces = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+        work = submit(self._draft(request, lambda text: _tell(here, pieces, text)))
+        work.add_done_callback(lambda _: _tell(here, pieces, None))
+        try:
+            while (piece := await pieces.get()) is not None:
+                yield piece
+            draft: Draft = await asyncio.wrap_future(work)
+            yield draft
+        finally:
+            work.cancel()
+
+    def rewrite(self, question: str, history: Sequence[Turn], lm: LanguageModel) -> str:
+        """The question as it would be asked alone. Raises AnswerError."""
+        return wait_for(_rewritten(question, history, lm))
+
+    def program_path(self, collection: str) -> Path:
+        """Where the compiled program of `SITE/COLLECTION` stands: in `programs/` beside the module's file."""
+        return Path(inspect.getfile(self.module)).parent / "programs" / f"{collection.rpartition('/')[2]}.json"
+
+    async def _draft(self, request: AnswerRequest, emit: Emit | None = None) -> Draft:
+        with answer_errors(request.lm):
             async with asyncio.timeout(request.lm.timeout_s):
-                prediction = await module.acall(question=request.question)
-    finally:
-        await lm.aclose()
-    if not prediction.answer.strip():
-        raise AnswerError(f"language model {request.lm.name!r} gave an empty answer; try a more capable model")
-    return Draft(answer=prediction.answer, citations=prediction.citations, found=prediction.found)
+                return await self._answer(request, emit)
+
+    async def _answer(self, request: AnswerRequest, emit: Emit | None) -> Draft:
+        lm = shared_language_model(request.lm)
+        module, notes = self._loaded(request)
+        fitted, allowed, left_out = fit(module, request)
+        if left_out:
+            notes.append(f"{left_out} passages were left out: token budget {request.lm.token_budget}")
+        module.retrieve = Retriever.fixed(fitted)
+        program = RetryCitations(module, allowed.attempts)
+        adapter = dspy.ChatAdapter(use_json_adapter_fallback=allowed.json_fallback)
+        history = {"history": [*request.history]} if request.history and module.reads_history else {}
+        with dspy.context(lm=lm, adapter=adapter, disable_history=True):
+            prediction = await _called(program, module.streamed, emit, question=request.question, **history)
+        if not prediction.answer.strip():
+            raise AnswerError(f"language model {request.lm.name!r} gave an empty answer; try a more capable model")
+        return Draft(
+            answer=prediction.answer,
+            citations=prediction.citations,
+            found=prediction.found,
+            note="; ".join(notes) or None,
+        )
+
+    def _loaded(self, request: AnswerRequest) -> tuple[GroundedModule, list[str]]:
+        """The module with the collection's compiled program, or as it is and why."""
+        module = self.module(Retriever.fixed(request.retrievals))
+        path = self.program_path(request.retrievals[0].collection)
+        if not path.exists():
+            return module, []
+        try:
+            provenance = provenance_of(request.retrievals[0], request.lm.name)
+            return load_program(module, path, provenance=provenance), []
+        except AnswerError as error:
+            log.warning("serving uncompiled: %s", error)
+            return module, [f"served uncompiled: {error}"]
+
+
+def fit(module: GroundedModule, request: AnswerRequest) -> tuple[tuple[Retrieval, ...], Allowance, int]:
+    """The retrievals that the token budget has room for, what it allows with them, and how many passages it cost.
+
+    The last passage of the longest list goes first; each list keeps one. Raises AnswerError.
+    """
+    kept, left_out = list(request.retrievals), 0
+    while True:
+        needed = module.prompt_tokens(request.question, kept, request.history)
+        allowed = allowance(request.lm, needed, ATTEMPTS)
+        if allowed is not None:
+            return tuple(kept), allowed, left_out
+        longest = max(range(len(kept)), key=lambda i: len(kept[i].hits))
+        if len(kept[longest].hits) <= 1:
+            raise AnswerError(
+                f"the prompt takes about {needed} tokens, and the reply has to fit too: "
+                f"a token budget of {request.lm.token_budget} is too small (OVERFETCH_LM_TOKEN_BUDGET)"
+            )
+        kept[longest] = kept[longest].model_copy(update={"hits": kept[longest].hits[:-1]})
+        left_out += 1
+
+
+async def _called(program: dspy.Module, field: str | None, emit: Emit | None, **inputs: object) -> dspy.Prediction:
+    """The prediction; the text of `field` goes to `emit` as it comes."""
+    if emit is None or field is None:
+        return await program.acall(**inputs)
+    listener = dspy.streaming.StreamListener(signature_field_name=field)
+    prediction = None
+    async for piece in dspy.streamify(program, stream_listeners=[listener], is_async_program=True)(**inputs):
+        if isinstance(piece, dspy.Prediction):
+            prediction = piece
+        elif isinstance(piece, dspy.streaming.StreamResponse) and piece.chunk:
+            emit(piece.chunk)
+    if prediction is None:
+        raise AnswerError("the stream of the language model ended without an answer; ask again")
+    return prediction
+
+
+def _tell(loop: asyncio.AbstractEventLoop, pieces: "asyncio.Queue[str | None]", piece: str | None) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+
+async def _rewritten(question: str, history: Sequence[Turn], lm: LanguageModel) -> str:
+    with answer_errors(lm), dspy.context(lm=shared_language_model(lm), disable_history=True):
+        async with asyncio.timeout(lm.timeout_s):
+            return str(await Rewrite().acall(question=question, history=history))
 
 
 @contextmanager
-def _translated(lm: LanguageModel) -> Iterator[None]:
-    """Errors of DSPy as AnswerError."""
+def answer_errors(lm: LanguageModel) -> Iterator[None]:
+    """Whatever fails here becomes an AnswerError: a failing model or module costs the text, never the request."""
     model = f"language model {lm.name!r}" + (f" at {lm.api_base!r}" if lm.api_base else "")
     try:
         yield
+    except AnswerError:
+        raise
     except TimeoutError as error:
         raise AnswerError(
             f"{model} gave no answer in {lm.timeout_s:g} s; allow more (OVERFETCH_LM_TIMEOUT_S)"
@@ -58,6 +170,11 @@ def _translated(lm: LanguageModel) -> Iterator[None]:
         reason = _shorten(str(error).partition("\n")[0])
         raise AnswerError(
             f"{model} failed ({type(error).__name__}: {reason}); check OVERFETCH_LM and its address and key"
+        ) from error
+    except Exception as error:
+        log.exception("the answer module failed")
+        raise AnswerError(
+            f"the answer module failed on a reply of {model} ({type(error).__name__}: {error})"
         ) from error
 
 

@@ -2,7 +2,7 @@
 
 from overfetch.answering import AnswerRequest, Draft, LanguageModel
 from overfetch.chunking import chunk_by_headings, split_at_headings, split_by_words
-from overfetch.citations import check_citations, guard, keep_valid
+from overfetch.citations import check_citations, guard, has_markers, keep_valid, renumber_markers
 from overfetch.corpus import FieldMap, Record
 from overfetch.engine import Engine
 from overfetch.errors import (
@@ -15,6 +15,7 @@ from overfetch.errors import (
     ModelNotPrepared,
     OverfetchError,
     Overloaded,
+    ProgramMismatch,
     ProvenanceMismatch,
     RecallLoss,
     SettingsError,
@@ -27,7 +28,7 @@ from overfetch.indexing import IndexReport
 from overfetch.pipeline import retrieve
 from overfetch.settings import Environment, ModelSpec, Profile, RetrievalSettings
 from overfetch.sites import Collection, Part, Site, load_site, site_names
-from overfetch.types import Answer, AsOf, Chunk, Citation, Document, Hit, Passage, RefusedCitation, Retrieval
+from overfetch.types import Answer, AsOf, Chunk, Citation, Document, Hit, Passage, RefusedCitation, Retrieval, Turn
 from overfetch.wiring import open_reranker, open_site
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "Part",
     "Passage",
     "Profile",
+    "ProgramMismatch",
     "ProvenanceMismatch",
     "RecallLoss",
     "Record",
@@ -74,14 +76,17 @@ __all__ = [
     "StoreError",
     "StoreLocked",
     "StoreUnavailable",
+    "Turn",
     "check_citations",
     "chunk_by_headings",
     "guard",
+    "has_markers",
     "keep_valid",
     "load_site",
     "open_reranker",
     "open_site",
     "parse_date",
+    "renumber_markers",
     "retrieve",
     "site_names",
     "split_at_headings",

@@ -18,8 +18,8 @@ from overfetch.verbatim import find_verbatim
 OnRefused = Literal["flag", "drop"]
 
 UNVERIFIED = "[unverified]"
-# Within backticks stands code, where [0] is an index.
-MARKERS = re.compile(r"`[^`\n]*`|\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\]")
+# One or more in a row; within backticks stands code, where [0] is an index.
+MARKERS = re.compile(r"`[^`\n]*`|((?:\[\d{1,4}(?:\s*,\s*\d{1,4})*\] ?)*\[\d{1,4}(?:\s*,\s*\d{1,4})*\])")
 LEADING_MARKERS = re.compile(r"(?:\s*\[[\d,\s]+\])+")
 LIST_MARKER = re.compile(r"\s*(?:\d+[.)]|[-*•])\s+")
 
@@ -45,16 +45,16 @@ def guard(
     """
     checked = check_citations(citations, retrievals)
     held = list(dict.fromkeys(c for c in checked if isinstance(c, Citation)))
-    numbers = {n: held.index(c) + 1 for n, c in enumerate(checked, start=1) if isinstance(c, Citation)}
-    sentences = [_renumber(sentence, numbers) for sentence in split_sentences(answer)]
+    numbers = {n: [held.index(c) + 1] for n, c in enumerate(checked, start=1) if isinstance(c, Citation)}
+    sentences = [renumber_markers(sentence, numbers, UNVERIFIED) for sentence in split_sentences(answer)]
     if on_refused == "drop":
-        sentences = [s for s in sentences if UNVERIFIED not in s or _is_marked(s)]
+        sentences = [s for s in sentences if UNVERIFIED not in s or has_markers(s)]
     claims = [s for s in sentences if any(c.isalpha() for c in MARKERS.sub("", s.replace(UNVERIFIED, "")))]
     return Guarded(
         answer="".join(sentences).strip(),
         citations=tuple(held),
         refused=tuple(c for c in checked if isinstance(c, RefusedCitation)),
-        coverage=sum(map(_is_marked, claims)) / len(claims) if claims else 0.0,
+        coverage=sum(map(has_markers, claims)) / len(claims) if claims else 0.0,
     )
 
 
@@ -110,15 +110,18 @@ def _split_line(line: str) -> list[str]:
     return sentences
 
 
-def _renumber(sentence: str, numbers: Mapping[int, int]) -> str:
+def renumber_markers(text: str, numbers: Mapping[int, Sequence[int]], otherwise: str) -> str:
+    """Markers with the numbers that each of theirs stands for; `otherwise` in place of those that stand for none."""
+
     def renumbered(found: re.Match[str]) -> str:
         if found[1] is None:
             return found[0]
-        kept = dict.fromkeys(numbers[n] for n in map(int, found[1].split(",")) if n in numbers)
-        return "".join(f"[{n}]" for n in kept) or UNVERIFIED
+        kept = dict.fromkeys(n for old in re.findall(r"\d+", found[1]) for n in numbers.get(int(old), ()))
+        return "".join(f"[{n}]" for n in kept) or otherwise
 
-    return MARKERS.sub(renumbered, sentence)
+    return MARKERS.sub(renumbered, text)
 
 
-def _is_marked(sentence: str) -> bool:
-    return any(found[1] for found in MARKERS.finditer(sentence))
+def has_markers(text: str) -> bool:
+    """Whether a `[n]` stands in the text, outside of code."""
+    return any(found[1] for found in MARKERS.finditer(text))

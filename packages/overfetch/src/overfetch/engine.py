@@ -1,13 +1,15 @@
 """One site, opened: search, ask and index over live models and a live store. Safe to share between threads."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
 from overfetch import indexing
-from overfetch.answering import LanguageModel, answer
+from overfetch.answering import Answering, LanguageModel
+from overfetch.citations import OnRefused
+from overfetch.conversation import KEPT_TURNS, standalone
 from overfetch.errors import CollectionMissing, SettingsError
 from overfetch.filters import Condition, DateRange, parse_condition, parse_date, require_filterable
 from overfetch.gate import Gate
@@ -18,7 +20,7 @@ from overfetch.pipeline import retrieve
 from overfetch.protocols import Embedder, Reranker, Store
 from overfetch.provenance import FIRST_STAGE_FIELDS, SAMPLE, Provenance, join_sources, require_match
 from overfetch.sites import Collection, Part, Site
-from overfetch.types import Answer, AsOf, Retrieval
+from overfetch.types import Answer, AsOf, Retrieval, Turn
 
 
 class Engine:
@@ -33,6 +35,7 @@ class Engine:
         store: Store,
         lm: LanguageModel | None = None,
         tuned: Mapping[str, Reranker] | None = None,
+        on_refused: OnRefused = "flag",
     ) -> None:
         self.site = site
         self.embedder = embedder
@@ -40,6 +43,7 @@ class Engine:
         self.store = store
         self.lm = lm
         self.tuned = dict(tuned or {})
+        self.on_refused = on_refused
 
     def __enter__(self) -> Self:
         return self
@@ -98,22 +102,14 @@ class Engine:
         return retrieval.model_copy(update={"as_of": known})
 
     def ask(
-        self,
-        question: str,
-        *,
-        collection: str | None = None,
-        parts: Sequence[str] = (),
-        where: Sequence[str | Condition] = (),
-        **options: Any,
+        self, question: str, *, collection: str | None = None, history: Sequence[Turn | str] = (), **options: Any
     ) -> Answer:
-        """A cited answer. Each of `parts` (a card, a transit) is retrieved on its own; see `search` for the rest."""
-        name = collection or self.site.ask
-        chosen = self.site.collection(name)
-        if not question.strip():
-            raise SettingsError(f"the question is empty (given {question!r}); write what to ask")
-        wanted = [_parse_part(chosen, text, question) for text in parts] or [Part(query=question)]
-        retrievals = [self.search(name, p.query, where=[*where, *p.conditions], **options) for p in wanted]
-        return answer(question, retrievals, reranker=self.reranker_of(name), answering=chosen.answering, lm=self.lm)
+        """A cited answer. `history` are the earlier turns of a chat, oldest first, or their questions.
+
+        `options` are those of `search`, and `parts`: each (a card, a transit) is retrieved on its own.
+        """
+        name, turns = collection or self.site.ask, _as_turns(history)
+        return self._answering(name).answer(question, self._retrieve(name, question, turns, **options), turns)
 
     def index(
         self,
@@ -161,11 +157,61 @@ class Engine:
         return await in_thread(self.search, collection, query, **options)
 
     async def ask_async(self, question: str, **options: Any) -> Answer:
-        """`ask` in a worker thread, as `search_async`."""
-        return await in_thread(self.ask, question, **options)
+        """`ask`: searching in a worker thread, as `search_async`; waiting for a language model takes none."""
+        async for piece in self._pieces(question, whole=True, **options):
+            if isinstance(piece, Answer):
+                return piece
+        raise AssertionError("an answer comes last")
+
+    def ask_stream(self, question: str, **options: Any) -> AsyncIterator[str | Answer]:
+        """`ask_async`, with the text in pieces as it is written; the last one is the Answer, its citations checked.
+
+        What the pieces say is unchecked: where it differs, the Answer counts.
+        """
+        return self._pieces(question, whole=False, **options)
+
+    async def _pieces(
+        self,
+        question: str,
+        *,
+        whole: bool,
+        collection: str | None = None,
+        history: Sequence[Turn | str] = (),
+        **options: Any,
+    ) -> AsyncIterator[str | Answer]:
+        name, turns = collection or self.site.ask, _as_turns(history)
+        retrievals = await in_thread(self._retrieve, name, question, turns, **options)
+        async for piece in self._answering(name).stream(question, retrievals, turns, whole=whole):
+            yield piece
+
+    def _answering(self, collection: str) -> Answering:
+        module = self.site.collection(collection).answering
+        return Answering(module, self.reranker_of(collection), self.lm, self.on_refused)
+
+    def _retrieve(
+        self,
+        collection: str,
+        question: str,
+        history: Sequence[Turn],
+        *,
+        parts: Sequence[str] = (),
+        where: Sequence[str | Condition] = (),
+        **options: Any,
+    ) -> list[Retrieval]:
+        chosen = self.site.collection(collection)
+        if not question.strip():
+            raise SettingsError(f"the question is empty (given {question!r}); write what to ask")
+        wanted = [_parse_part(chosen, text, question) for text in parts] or [
+            Part(query=standalone(question, history, chosen.answering, self.lm))
+        ]
+        return [self.search(collection, p.query, where=[*where, *p.conditions], **options) for p in wanted]
 
     def _provenance(self, collection: Collection, source: str) -> Provenance:
         return Provenance.of(self.embedder.spec, collection.chunker, source)
+
+
+def _as_turns(history: Sequence[Turn | str]) -> tuple[Turn, ...]:
+    return tuple(Turn(question=turn) if isinstance(turn, str) else turn for turn in history)[-KEPT_TURNS:]
 
 
 def _typed(collection: Collection, where: Sequence[str | Condition]) -> list[Condition]:

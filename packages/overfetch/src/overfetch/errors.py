@@ -13,6 +13,7 @@ OverfetchError
 ├── RecallLoss             a new generation finds less than the live one; nothing was swapped (exit code 3)
 ├── CorpusError            a source file cannot be read; names file and line
 ├── AnswerError            the language model or its module failed
+│   └── ProgramMismatch    a compiled program was made for another signature, collection or model
 ├── Overloaded             too much waits to be scored already; later it may not
 └── DeadlineExceeded       the request's deadline passed before a result existed
 """
@@ -68,6 +69,10 @@ class CorpusError(OverfetchError):
 
 class AnswerError(OverfetchError):
     """The language model or its answer module failed."""
+
+
+class ProgramMismatch(AnswerError):
+    """A compiled program was made for another signature, collection or model."""
 
 
 class Overloaded(OverfetchError):

@@ -154,6 +154,10 @@ class Environment(BaseSettings):
     lm_api_base: str | None = None
     lm_api_key: str | None = Field(default=None, repr=False)
     lm_timeout_s: float = Field(default=60.0, gt=0)
+    lm_retries: int = Field(default=1, ge=0)
+    lm_max_tokens: int | None = Field(default=None, gt=0)
+    lm_token_budget: int | None = Field(default=None, gt=0)
+    on_refused: Literal["flag", "drop"] = "flag"
 
     @model_validator(mode="after")
     def _server_settings_have_a_server(self) -> Self:

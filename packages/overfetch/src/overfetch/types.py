@@ -153,6 +153,13 @@ class Citation(Frozen):
     quote: str
 
 
+class Turn(Frozen):
+    """An earlier turn of a chat."""
+
+    question: str
+    answer: str = ""
+
+
 class RefusedCitation(Frozen):
     """A citation that does not hold, and why."""
 
@@ -163,13 +170,15 @@ class RefusedCitation(Frozen):
 class Answer(Frozen):
     """An answer with its checked citations and the retrievals that ground it; `[n]` names the nth citation.
 
-    `coverage` is the share of its sentences with a citation that holds; None where the sources hold no answer.
+    `found` is False where the sources hold no answer. `coverage` is the share of its sentences with a citation that
+    holds; None where nothing is claimed.
     """
 
     question: str
     answer: str
     mode: AnswerMode
     reason: str | None = None
+    found: bool = True
     citations: tuple[Citation, ...]
     refused: tuple[RefusedCitation, ...] = ()
     coverage: float | None = None

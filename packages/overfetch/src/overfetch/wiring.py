@@ -40,6 +40,7 @@ def open_site(
         reranker=open_reranker(pair.name, environment=chosen, report=report),
         store=open_store(chosen),
         lm=language_model(chosen),
+        on_refused=chosen.on_refused,
         tuned={
             c.name: tuned
             for c in found.collections
@@ -93,6 +94,9 @@ def language_model(environment: Environment) -> LanguageModel | None:
         api_base=environment.lm_api_base,
         api_key=environment.lm_api_key,
         timeout_s=environment.lm_timeout_s,
+        retries=environment.lm_retries,
+        max_tokens=environment.lm_max_tokens,
+        token_budget=environment.lm_token_budget,
     )
 
 

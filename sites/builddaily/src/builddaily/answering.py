@@ -5,23 +5,24 @@ from typing import Any, Literal
 
 import dspy
 
-from overfetch import AnswerRequest, Draft, Retrieval
+from overfetch import Draft, Retrieval, Turn
 from overfetch_answers import (
+    MARKED,
     PASSAGES,
     QUOTES,
+    Answers,
+    Cited,
     GroundedModule,
     NumberedPassage,
     Quote,
-    Retriever,
-    answer_with,
-    cite,
     find_passage,
+    mark,
     number_passages,
     show,
 )
 
 FACTS = ("kind", "category", "updated")
-NO_PAGE = "Not in the sources: none of the pages found answers the question."
+NEAREST = 3
 
 
 class ChoosePage(dspy.Signature):
@@ -34,26 +35,29 @@ class ChoosePage(dspy.Signature):
     passages: list[NumberedPassage] = dspy.InputField(desc=PASSAGES)
     quotes: list[Quote] = dspy.OutputField(desc=QUOTES)
     page: int | None = dspy.OutputField(desc="number of the passage whose page answers best; null where none does")
-    why: str = dspy.OutputField(desc="why this page, in one or two sentences; empty where none does")
-    how_to_start: str = dspy.OutputField(desc="the first step that the page itself gives; empty where it gives none")
+    why: str = dspy.OutputField(desc=f"why this page, in one or two sentences: {MARKED}; empty where none does")
+    how_to_start: str = dspy.OutputField(desc=f"the page's own first step: {MARKED}; empty where it gives none")
 
 
 class ResourceAnswer(GroundedModule):
     """question -> page, why, how_to_start, quotes."""
 
     signature = ChoosePage
+    streamed = "why"
 
     def inputs(self, question: str, retrievals: Sequence[Retrieval]) -> dict[str, Any]:
         return {"question": question, "passages": show(number_passages(retrievals), FACTS)}
 
     def draft(self, reply: dspy.Prediction, retrievals: Sequence[Retrieval]) -> Draft:
         if reply.page is None:
-            return Draft(answer=NO_PAGE, citations=(), found=False)
-        numbered = number_passages(retrievals)
-        answer = f"{find_passage(reply.page, numbered).title}: {reply.why}"
-        if reply.how_to_start:
-            answer += f"\n\nHow to start: {reply.how_to_start}"
-        return Draft(answer=answer, citations=cite(reply.quotes, numbered))
+            return not_in_the_sources(retrievals)
+        cited, numbered = Cited(), number_passages(retrievals)
+        page = find_passage(reply.page, numbered)
+        places = cited.keep(reply.quotes, numbered)
+        answer = mark(f"{page.title}: {reply.why}", places)
+        if start := mark(reply.how_to_start, places):
+            answer += f"\n\nHow to start: {start}"
+        return Draft(answer=answer, citations=tuple(cited.citations))
 
 
 class ReplyInChat(dspy.Signature):
@@ -64,33 +68,38 @@ class ReplyInChat(dspy.Signature):
     """
 
     question: str = dspy.InputField()
-    history: list[str] = dspy.InputField(desc="earlier turns of this chat, oldest first")
+    history: list[Turn] = dspy.InputField(desc="earlier turns of this chat, oldest first")
     passages: list[NumberedPassage] = dspy.InputField(desc=PASSAGES)
     product: str = dspy.OutputField(desc="what the question is about, as the passages' titles spell it")
     quotes: list[Quote] = dspy.OutputField(desc=QUOTES)
     verdict: Literal["answered", "not in the sources"] = dspy.OutputField()
-    answer: str = dspy.OutputField(desc="the answer; or, where it is not in the sources, what they lack")
+    answer: str = dspy.OutputField(desc=f"{MARKED}; empty where it is not in the sources")
 
 
 class ChatAnswer(GroundedModule):
     """question, history (turns, optional) -> product, verdict, answer, quotes."""
 
     signature = ReplyInChat
+    streamed = "answer"
 
     def inputs(self, question: str, retrievals: Sequence[Retrieval]) -> dict[str, Any]:
         return {"question": question, "history": [], "passages": show(number_passages(retrievals), FACTS)}
 
     def draft(self, reply: dspy.Prediction, retrievals: Sequence[Retrieval]) -> Draft:
         if reply.verdict != "answered":
-            return Draft(answer=f"Not in the sources. {reply.answer}".strip(), citations=(), found=False)
-        return Draft(answer=reply.answer, citations=cite(reply.quotes, number_passages(retrievals)))
+            return not_in_the_sources(retrievals)
+        cited = Cited()
+        answer = cited.add(reply.answer, reply.quotes, number_passages(retrievals))
+        return Draft(answer=answer, citations=tuple(cited.citations))
 
 
-def answer_resources(request: AnswerRequest) -> Draft:
-    """Which page helps, why, and how to start."""
-    return answer_with(ResourceAnswer(Retriever.fixed(request.retrievals)), request)
+def not_in_the_sources(retrievals: Sequence[Retrieval]) -> Draft:
+    """Without a word of the model, since nothing would support it: only which pages came nearest."""
+    titles = dict.fromkeys(hit.passage.title for retrieval in retrievals for hit in retrieval.hits)
+    nearest = ", ".join([*titles][:NEAREST])
+    return Draft(answer=f"Not in the sources. The nearest pages: {nearest}.", citations=(), found=False)
 
 
-def answer_chat(request: AnswerRequest) -> Draft:
-    """A reply to one question, grounded in the passages."""
-    return answer_with(ChatAnswer(Retriever.fixed(request.retrievals)), request)
+# Which page helps, why, and how to start; and a reply in a chat, grounded in the passages.
+answer_resources = Answers(ResourceAnswer)
+answer_chat = Answers(ChatAnswer)

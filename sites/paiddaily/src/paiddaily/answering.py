@@ -1,22 +1,23 @@
 """Answers about markets: tickers ranked by evidence, and precedents of a catalyst."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dspy
 from pydantic import BaseModel
 
-from overfetch import AnswerRequest, Citation, Draft, Retrieval
+from overfetch import Draft, Retrieval
 from overfetch_answers import (
+    MARKED,
     PASSAGES,
     QUOTES,
+    Answers,
+    Cited,
     GroundedModule,
     NumberedPassage,
     Quote,
-    Retriever,
-    answer_with,
-    cite,
     find_passage,
+    mark,
     number_passages,
     show,
 )
@@ -45,7 +46,9 @@ class RankTickers(dspy.Signature):
 
     question: str = dspy.InputField()
     passages: list[NumberedPassage] = dspy.InputField(desc=PASSAGES)
-    ranking: list[RankedTicker] = dspy.OutputField(desc=f"each symbol once, as in `facts`; `quotes` are {QUOTES}")
+    ranking: list[RankedTicker] = dspy.OutputField(
+        desc=f"each symbol once, as in `facts`; `evidence`: {MARKED}; `quotes` are {QUOTES}"
+    )
 
 
 class TickerAnswer(GroundedModule):
@@ -57,18 +60,16 @@ class TickerAnswer(GroundedModule):
         return {"question": question, "passages": show(number_passages(retrievals), TICKER_FACTS)}
 
     def draft(self, reply: dspy.Prediction, retrievals: Sequence[Retrieval]) -> Draft:
-        """Rows of symbols that were not retrieved, and quotes from another ticker's passages, are dropped."""
-        numbered = number_passages(retrievals)
+        """Rows of symbols that were not retrieved are dropped; quotes from another ticker's passages are refused."""
+        cited, numbered = Cited(), number_passages(retrievals)
         lines: list[str] = []
-        citations: list[Citation] = []
         for row in reply.ranking:
             own = {
                 number: passage for number, passage in numbered.items() if passage.metadata.get("symbol") == row.symbol
             }
             if own:
-                lines.append(f"{len(lines) + 1}. {row.symbol}: {row.evidence}")
-                citations.extend(cite(row.quotes, own))
-        return Draft(answer="\n".join(lines) or NO_TICKER, citations=tuple(citations), found=bool(lines))
+                lines.append(cited.add(f"{len(lines) + 1}. {row.symbol}: {row.evidence}", row.quotes, own))
+        return Draft(answer="\n".join(lines) or NO_TICKER, citations=tuple(cited.citations), found=bool(lines))
 
 
 class Precedent(BaseModel):
@@ -90,7 +91,8 @@ class FindPrecedents(dspy.Signature):
     question: str = dspy.InputField()
     passages: list[NumberedPassage] = dspy.InputField(desc=PASSAGES)
     precedents: list[Precedent] = dspy.OutputField(
-        desc=f"each event once; `passage` is the number of a passage that tells of it; `quotes` are {QUOTES}"
+        desc=f"each event once; `passage` is the number of a passage that tells of it; `alike` and `unlike`: {MARKED}; "
+        f"`quotes` are {QUOTES}"
     )
 
 
@@ -103,28 +105,21 @@ class CatalystAnswer(GroundedModule):
         return {"question": question, "passages": show(number_passages(retrievals), CATALYST_FACTS)}
 
     def draft(self, reply: dspy.Prediction, retrievals: Sequence[Retrieval]) -> Draft:
-        numbered = number_passages(retrievals)
+        """Title and date are the archive's own: the model only judges likeness. Of an event only its own passages."""
+        cited, numbered = Cited(), number_passages(retrievals)
+        lines: list[str] = []
+        for precedent in reply.precedents:
+            event = find_passage(precedent.passage, numbered)
+            own = {n: p for n, p in numbered.items() if p.document_id == event.document_id}
+            places = cited.keep(precedent.quotes, own)
+            lines.append(mark(f"{len(lines) // 3 + 1}. {event.metadata['date']}, {event.title}", places))
+            lines.append(f"   Alike: {mark(precedent.alike, places)}")
+            lines.append(f"   Unlike: {mark(precedent.unlike, places)}")
         return Draft(
-            answer="\n".join(self._lines(reply, retrievals)) or NO_PRECEDENT,
-            citations=tuple(c for precedent in reply.precedents for c in cite(precedent.quotes, numbered)),
-            found=bool(reply.precedents),
+            answer="\n".join(lines) or NO_PRECEDENT, citations=tuple(cited.citations), found=bool(reply.precedents)
         )
 
-    def _lines(self, reply: dspy.Prediction, retrievals: Sequence[Retrieval]) -> Iterator[str]:
-        """Title and date are the archive's own: the model only judges likeness."""
-        numbered = number_passages(retrievals)
-        for place, precedent in enumerate(reply.precedents, start=1):
-            event = find_passage(precedent.passage, numbered)
-            yield f"{place}. {event.metadata['date']}, {event.title}"
-            yield f"   Alike: {precedent.alike}"
-            yield f"   Unlike: {precedent.unlike}"
 
-
-def answer_tickers(request: AnswerRequest) -> Draft:
-    """The tickers that fit, ranked, with evidence."""
-    return answer_with(TickerAnswer(Retriever.fixed(request.retrievals)), request)
-
-
-def answer_catalysts(request: AnswerRequest) -> Draft:
-    """Precedents with dates: what is alike, what is not."""
-    return answer_with(CatalystAnswer(Retriever.fixed(request.retrievals)), request)
+# The tickers that fit, ranked, with evidence; and precedents with dates: what is alike, what is not.
+answer_tickers = Answers(TickerAnswer)
+answer_catalysts = Answers(CatalystAnswer)

@@ -1,24 +1,28 @@
 """One reading of several parts (cards, transits), each grounded in its own passages of the canon."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import dspy
 from pydantic import BaseModel
 
-from overfetch import AnswerRequest, Draft, Retrieval
+from overfetch import Draft, Passage, Retrieval
 from overfetch_answers import (
+    MARKED,
     PASSAGES,
     QUOTES,
+    Answers,
+    Cited,
     GroundedModule,
     NumberedPassage,
+    Places,
     Quote,
-    Retriever,
-    answer_with,
-    cite,
+    mark,
     number_parts,
     show,
 )
+from sagedaily.chunking import NO_ORIENTATION, ORIENTATIONS
 
 FACTS = ("kind", "subject", "orientation", "work")
 
@@ -50,13 +54,16 @@ class Read(dspy.Signature):
     question: str = dspy.InputField()
     parts: list[Part] = dspy.InputField(desc=f"in the order drawn; `passages` are {PASSAGES}")
     meanings: list[PartMeaning] = dspy.OutputField(desc=f"one for each part, in order; `quotes` are {QUOTES}")
-    reading: str = dspy.OutputField(desc="one coherent text that ties the parts together and answers the question")
+    reading: str = dspy.OutputField(
+        desc=f"one coherent text that ties the parts together and answers the question; {MARKED}"
+    )
 
 
 class ReadingAnswer(GroundedModule):
     """question, one retrieval for each part -> meanings (part, meaning, quotes), reading."""
 
     signature = Read
+    streamed = "reading"
 
     def inputs(self, question: str, retrievals: Sequence[Retrieval]) -> dict[str, Any]:
         numbered = number_parts(retrievals)
@@ -67,12 +74,27 @@ class ReadingAnswer(GroundedModule):
         return {"question": question, "parts": parts}
 
     def draft(self, reply: dspy.Prediction, retrievals: Sequence[Retrieval]) -> Draft:
-        """Quotes from another part's passages are dropped."""
-        parts = dict(enumerate(number_parts(retrievals), start=1))
-        citations = [c for meaning in reply.meanings for c in cite(meaning.quotes, parts.get(meaning.part, {}))]
-        return Draft(answer=reply.reading, citations=tuple(citations))
+        """Quotes from another part's passages, or about another orientation than the one drawn, are refused."""
+        cited = Cited()
+        places: Places = {}
+        parts = dict(enumerate(zip(retrievals, number_parts(retrievals), strict=True), start=1))
+        for meaning in reply.meanings:
+            retrieval, passages = parts.get(meaning.part, (None, {}))
+            own = {n: p for n, p in passages.items() if retrieval and _fits(p, _drawn(retrieval.query))}
+            for passage, numbers in cited.keep(meaning.quotes, own).items():
+                places.setdefault(passage, []).extend(numbers)
+        return Draft(answer=mark(reply.reading, places), citations=tuple(cited.citations))
 
 
-def answer_canon(request: AnswerRequest) -> Draft:
-    """One reading of all parts, in one text."""
-    return answer_with(ReadingAnswer(Retriever.fixed(request.retrievals)), request)
+def _drawn(query: str) -> str | None:
+    """The orientation that a part's query names: `The Tower, reversed: Shall I move?`."""
+    named = re.match(rf"[^:]*, ({'|'.join(ORIENTATIONS)})(?::|$)", query)
+    return named[1] if named else None
+
+
+def _fits(passage: Passage, drawn: str | None) -> bool:
+    return drawn is None or passage.metadata.get("orientation") in (drawn, NO_ORIENTATION, None)
+
+
+# One reading of all parts, in one text.
+answer_canon = Answers(ReadingAnswer)

@@ -1,0 +1,61 @@
+"""One event loop for all language models of a process, in a thread of its own.
+
+A caller inside a running loop (a notebook, a service) cannot start another there; only a task can be stopped at a
+deadline; connections belong to a loop, so one loop shares them; and parsing replies never holds up the caller's loop.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class _Background:
+    """The loop, started on first use."""
+
+    def __init__(self) -> None:
+        self._starting = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def submit(self, work: Coroutine[Any, Any, Result]) -> "Future[Result]":
+        """Starts `work` there, in the caller's context."""
+        with self._starting:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="overfetch-answers", daemon=True).start()
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+
+_background = _Background()
+
+
+def _after_fork() -> None:
+    """Threads stay behind: a forked process starts a loop of its own."""
+    global _background
+    _background = _Background()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def submit(work: Coroutine[Any, Any, Result]) -> "Future[Result]":
+    """Starts `work` on the background loop."""
+    return _background.submit(work)
+
+
+def wait_for(work: Coroutine[Any, Any, Result]) -> Result:
+    """Runs `work` on the background loop and waits; cancels it where the caller is interrupted."""
+    future = submit(work)
+    try:
+        return future.result()
+    finally:
+        future.cancel()
+
+
+async def result_of(work: Coroutine[Any, Any, Result]) -> Result:
+    """Runs `work` on the background loop; cancelling the caller's task cancels it."""
+    return await asyncio.wrap_future(submit(work))

@@ -1,0 +1,78 @@
+"""The extractive answer: the best sentences of the passages, quoted in reading order; no language model writes it."""
+
+import logging
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from sentencex import segment
+
+from overfetch.protocols import Reranker
+from overfetch.types import Answer, Citation, Hit, Passage, Retrieval
+
+log = logging.getLogger(__name__)
+
+QUOTED_SENTENCES = 3
+SENTENCES_PER_PART = 2
+READ_HITS = 3
+MIN_WORDS, MAX_WORDS = 5, 60
+
+
+def normalise(text: str) -> str:
+    """Compatibility form with single spaces: what is compared."""
+    return " ".join(unicodedata.normalize("NFKC", text).split())
+
+
+class Sentence(NamedTuple):
+    """A sentence of a hit, where it stands, and how well it answers."""
+
+    text: str
+    passage: Passage
+    place: tuple[int, int, int]
+
+
+def extractive_answer(question: str, retrievals: Sequence[Retrieval], reranker: Reranker, reason: str) -> Answer:
+    """Quotes the sentences that the reranker finds best, in reading order, and says that it only quotes."""
+    each = QUOTED_SENTENCES if len(retrievals) == 1 else SENTENCES_PER_PART
+    chosen = [s for part, r in enumerate(retrievals) for s in _best_sentences(part, r, reranker, each)]
+    citations = tuple(
+        Citation(passage_id=s.passage.id, document_id=s.passage.document_id, quote=s.text) for s in chosen
+    )
+    text = " ".join(f"“{s.text}” [{number}]" for number, s in enumerate(chosen, start=1))
+    return Answer(
+        question=question,
+        answer=text or "Nothing in this collection answers the question.",
+        mode="extractive",
+        found=bool(chosen),
+        reason=reason,
+        citations=citations,
+        coverage=1.0 if chosen else None,
+        retrievals=tuple(retrievals),
+    )
+
+
+def _best_sentences(part: int, retrieval: Retrieval, reranker: Reranker, number: int) -> list[Sentence]:
+    sentences = [s for hit in retrieval.hits[:READ_HITS] for s in _sentences(part, hit)]
+    distinct = list({normalise(s.text).lower(): s for s in reversed(sentences)}.values())[::-1]
+    if retrieval.rerank_status != "full":  # off, out of time or out of order: not once more for sentences
+        return distinct[:number]
+    try:
+        logits = reranker.score(retrieval.query, [f"{s.passage.breadcrumb}\n{s.text}" for s in distinct]).logits
+    except Exception as error:
+        log.warning("choosing sentences by rank, since the reranker failed: %s", error)
+        logits = [-float(place) for place in range(len(distinct))]
+    best = sorted(range(len(distinct)), key=lambda i: -logits[i])[:number]
+    return sorted((distinct[i] for i in best), key=lambda s: s.place)
+
+
+def _sentences(part: int, hit: Hit) -> Iterator[Sentence]:
+    """Whole sentences of prose; code, tables and list markers are left out."""
+    prose = "\n".join("" if _is_markup(line) else line.lstrip("-*• ") for line in hit.passage.text.splitlines())
+    for number, sentence in enumerate(segment("en", prose)):
+        text = normalise(sentence)
+        if MIN_WORDS <= len(text.split()) <= MAX_WORDS and text in normalise(hit.passage.text):
+            yield Sentence(text, hit.passage, (part, hit.rank, number))
+
+
+def _is_markup(line: str) -> bool:
+    return line.lstrip().startswith(("|", "```", "#", ">")) or line.startswith("    ")
