@@ -59,9 +59,7 @@ class AsyncRuleBasedEngine:
 def reply_to(messages: Sequence[tuple[str, str]]) -> str:
     """The reply to (role, content) messages: in the form that DSPy's chat or JSON adapter asks for."""
     prompt = messages[-1][1]
-    wanted = re.findall(r"`\[\[ ## (\w+) ## \]\]`", prompt) or re.findall(r"`(\w+)`(?= \(| must|,|\.)", prompt)
-    if not wanted:
-        return _propose(prompt)
+    wanted = re.findall(r"`(?:\[\[ ## )?(\w+)(?: ## \]\])?`", prompt[prompt.rfind("Respond with") :])
     values = _values(messages)
     filled = {name: values.get(name, "") for name in wanted if name != "completed"}
     if "[[ ## completed ## ]]" not in prompt:
@@ -71,11 +69,10 @@ def reply_to(messages: Sequence[tuple[str, str]]) -> str:
 
 
 def _propose(prompt: str) -> str:
-    """A new instruction for GEPA: the old one, and what the feedback complains about."""
-    old = re.search(r"```\n(.*?)\n```", prompt, re.DOTALL)
+    """A new instruction: the old one, and what the feedback complains about."""
     tips = [TIPS[1]] if re.search(r"refused|nothing is cited", prompt, re.IGNORECASE) else []
     tips += ["Read every passage."] if "but is not cited" in prompt else []
-    return f"```\n{old[1] if old else ''} {' '.join(tips or TIPS[:1])}\n```"
+    return " ".join([section(prompt, "current_instruction"), *(tips or TIPS[:1])])
 
 
 def _values(messages: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -108,6 +105,7 @@ def _values(messages: Sequence[tuple[str, str]]) -> dict[str, Any]:
         "reading": " ".join(f"{c.quote} [{c.number}]" for c in best if c),
         "standalone_question": _standalone(prompt, question),
         "proposed_instruction": f"{section(prompt, 'basic_instruction')} {proposed}",
+        "new_instruction": _propose(prompt),
         "program_description": "It answers questions by quoting passages.",
         "module_description": "It quotes passages.",
         "observations": "Questions about passages.",

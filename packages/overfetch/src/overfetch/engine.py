@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from overfetch import indexing
-from overfetch.answering import Answering, LanguageModel
+from overfetch.answering import AnswerFunction, Answering, LanguageModel, load_answer_function
 from overfetch.citations import OnRefused
 from overfetch.conversation import KEPT_TURNS, standalone
 from overfetch.errors import CollectionMissing, SettingsError
@@ -140,6 +140,10 @@ class Engine:
             progress=progress,
             gate=Gate(self.name_of(collection), chosen, self.embedder, accept_loss=accept_loss),
         )
+
+    def answer_function(self, collection: str) -> AnswerFunction:
+        """What answers with a language model. Raises AnswerError."""
+        return load_answer_function(self.site.collection(collection).answering)
 
     def is_indexed(self, collection: str) -> bool:
         try:

@@ -31,8 +31,9 @@ class Collection(Frozen):
     `chunker` is name and version: a change means a rebuild. `filters` are the fields that may be filtered on.
     `date` names the field that `near` looks at, within `near_days`; `known_at` the one that `as_of` bounds.
     `parse_part` reads one part of a composed question.
-    `judged` is a folder of judged queries in BEIR layout: a new generation must not find less of what they ask for.
     `answering` is the `module:function` that answers with a language model.
+    `judged` is a folder of judged queries in BEIR layout: a new generation must not find less of what they ask for,
+    and they are the default of `eval --answers` and `compile`.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")

@@ -88,6 +88,15 @@ def judged_folder(target: str) -> Path:
     return folder
 
 
+def judged_of(engine: Engine, collection: str, given: Path | None) -> Path:
+    """The folder given, else the one that the collection names. Raises SettingsError."""
+    folder = given or engine.site.collection(collection).judged
+    if folder is None:
+        name = engine.name_of(collection)
+        raise SettingsError(f"{name} has no judged queries of its own; give their folder with --queries")
+    return folder
+
+
 def _run(
     engine: Engine, collection: str, judged: JudgedQueries, profile: str | None, settings: dict[str, Any]
 ) -> "Evaluation":

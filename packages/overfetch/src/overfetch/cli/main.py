@@ -2,7 +2,7 @@
 
 import typer
 
-from overfetch.cli import bench, evaluate, index, models, search, status, tune
+from overfetch.cli import bench, compile, evaluate, index, models, search, status, tune
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,6 +17,7 @@ app.command()(status.rollback)
 app.command()(status.prune)
 app.command("eval")(evaluate.evaluate)
 app.command()(tune.tune)
+app.command("compile")(compile.compile_answers)
 app.command()(index.sites)
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")

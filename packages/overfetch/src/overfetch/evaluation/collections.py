@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from overfetch.corpus import FieldMap
-from overfetch.errors import CorpusError
+from overfetch.errors import CorpusError, SettingsError
 from overfetch.filters import Condition, DateRange, parse_date
 from overfetch.settings import RetrievalSettings, explain
 from overfetch.sites import Collection, Site
@@ -56,6 +56,19 @@ def date_bounds(field: str | None, query: JudgedQuery) -> Iterator[Condition]:
     given = {side: parse_date(date) for side, date in bounds.items() if date}
     if field and given:
         yield DateRange(field=field, **given)
+
+
+def require_apart(learning: JudgedQueries, test: JudgedQueries) -> None:
+    """Raises SettingsError where a query is in both parts."""
+    shared = {_plain(q) for q in learning.queries} & {_plain(q) for q in test.queries}
+    if shared:
+        raise SettingsError(
+            f"{len(shared)} queries are in both parts, such as {min(shared)!r}: what was trained on cannot test"
+        )
+
+
+def _plain(query: JudgedQuery) -> str:
+    return " ".join(query.text.lower().split())
 
 
 def as_site(folder: Path) -> Site:

@@ -11,7 +11,7 @@ from typing import Any
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
 from overfetch.evaluation.candidates import Candidates, find_candidates, rank
-from overfetch.evaluation.collections import JudgedQueries
+from overfetch.evaluation.collections import JudgedQueries, require_apart
 from overfetch.evaluation.metrics import Interval, Values, means, measure, paired_difference
 from overfetch.indexing import Progress
 from overfetch.inference.checksums import sha256
@@ -68,7 +68,7 @@ def tune(
     other. Better means: nDCG@10 above the first stage's and above the present reranker's, each with a 95% interval
     above 0. Raises SettingsError where queries are too few or shared by both parts.
     """
-    _require_apart(train, test)
+    require_apart(train, test)
     spec = engine.reranker.spec
     with watch("searching") as progress:
         found = find_candidates(engine, collection, train, progress=progress, **settings)
@@ -172,14 +172,6 @@ def _write(
         }
     )
     return tuned, OnnxReranker(folder, tuned)
-
-
-def _require_apart(train: JudgedQueries, test: JudgedQueries) -> None:
-    shared = {q.text.strip().lower() for q in train.queries} & {q.text.strip().lower() for q in test.queries}
-    if shared:
-        raise SettingsError(
-            f"{len(shared)} queries are in both parts, such as {min(shared)!r}: what was trained on cannot test"
-        )
 
 
 def _why_not(over_first: Interval, over_present: Interval) -> str:

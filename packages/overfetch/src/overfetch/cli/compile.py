@@ -1,0 +1,129 @@
+"""`overfetch compile`: optimise a collection's answer module on judged questions; keep it only if it is better."""
+
+import hashlib
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.markup import escape
+
+from overfetch.answering import LanguageModel
+from overfetch.cli.console import (
+    Json,
+    Profile,
+    ending_errors,
+    notice,
+    opened_collection,
+    output,
+    print_json,
+    progress_bar,
+    with_sample_if_missing,
+)
+from overfetch.cli.evaluate import Queries, judged_of
+from overfetch.engine import Engine
+from overfetch.errors import SettingsError
+from overfetch.evaluation.collections import read_judged_queries
+from overfetch.settings import read_environment
+from overfetch.wiring import language_model
+
+PLUGINS = "overfetch.plugins"
+NOT_BETTER = 3
+
+
+@ending_errors
+def compile_answers(
+    target: Annotated[str, typer.Argument(help="SITE/COLLECTION.")],
+    optimizer: Annotated[
+        Literal["bootstrap", "random", "mipro", "gepa"], typer.Option(help="DSPy's optimiser.")
+    ] = "bootstrap",
+    lm: Annotated[str | None, typer.Option(help="DSPy model string; by default OVERFETCH_LM.")] = None,
+    budget: Annotated[int, typer.Option(min=1, help="Calls of the language model while optimising.")] = 200,
+    queries: Queries = None,
+    train: Annotated[str, typer.Option(help="Judgements to learn from: qrels/TRAIN.tsv.")] = "dev",
+    test: Annotated[str, typer.Option(help="Judgements that decide: qrels/TEST.tsv.")] = "test",
+    out: Annotated[Path | None, typer.Option(help="Where to save; by default the site's programs/.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the halves and the optimiser.")] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the log of an earlier run.")] = False,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Optimise the answer module of a collection; saved only if better on questions that it did not see (else 3).
+
+    Every call is logged: the same command goes on where an interrupted one stopped.
+    """
+    with opened_collection(target, profile) as (engine, collection):
+        folder = judged_of(engine, collection, queries)
+        learning, decisive = (read_judged_queries(folder, split) for split in (train, test))
+        model = _language_model(lm)
+        log = _log(engine, collection, optimizer, model, seed, fresh)
+        run = find_plugin("compile")
+        result = with_sample_if_missing(
+            engine,
+            collection,
+            lambda: run(
+                engine,
+                collection,
+                learning,
+                decisive,
+                optimizer=optimizer,
+                lm=model,
+                budget=budget,
+                log=log,
+                watch=progress_bar,
+                out=out,
+                seed=seed,
+            ),
+        )
+    if as_json:
+        print_json(result.model_dump())
+    else:
+        _print(result)
+    if result.saved is None:
+        raise typer.Exit(NOT_BETTER)
+
+
+def find_plugin(name: str) -> Any:
+    """What another package offers under that name. Raises SettingsError."""
+    found = entry_points(group=PLUGINS, name=name)
+    if not found:
+        raise SettingsError(f"`overfetch {name}` needs the package overfetch-answers: uv add overfetch-answers")
+    return found[name].load()
+
+
+def _language_model(name: str | None) -> LanguageModel:
+    environment = read_environment()
+    given = environment if name is None else environment.model_copy(update={"lm": name})
+    model = language_model(given)
+    if model is None:
+        raise SettingsError("which language model? give --lm PROVIDER/MODEL or set OVERFETCH_LM")
+    return model
+
+
+def _log(engine: Engine, collection: str, optimizer: str, lm: LanguageModel, seed: int, fresh: bool) -> Path:
+    """The log of exactly such a run: of another model, seed or optimiser it would be of no use."""
+    which = hashlib.sha256(f"{lm.name} {lm.api_base} {optimizer} {seed}".encode()).hexdigest()[:8]
+    name = engine.name_of(collection).replace("/", "-")
+    log = read_environment().cache / "compile" / f"{name}-{optimizer}-{which}.jsonl"
+    if fresh:
+        log.unlink(missing_ok=True)
+    elif log.exists():
+        notice(f"replaying the calls of an earlier run from {log} (--fresh forgets them)")
+    return log
+
+
+def _print(result: Any) -> None:
+    gain = result.difference
+    output.print(
+        f"[bold]{escape(result.collection)}[/bold] · {result.optimizer} · {escape(result.lm)} · learnt on "
+        f"{result.train_queries} + {result.dev_queries} questions, tested on {result.test_queries}"
+    )
+    output.print(
+        f"answer quality {result.before:.3f} -> {result.after:.3f}, "
+        + escape(f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]")
+    )
+    output.print(
+        f"{result.calls} calls ({result.replayed_calls} replayed), "
+        f"{result.input_tokens} tokens in, {result.output_tokens} out"
+    )
+    output.print(escape(f"saved: {result.saved}" if result.saved else f"not saved: {result.reason}"))
