@@ -85,12 +85,16 @@ class Answering(NamedTuple):
     async def stream(
         self, question: str, retrievals: Sequence[Retrieval], history: Sequence[Turn] = (), *, whole: bool = False
     ) -> AsyncIterator[str | Answer]:
-        """As `answer`: pieces of the text as they are written (none if `whole`), at the end the checked answer."""
+        """As `answer`: pieces of the text as they are written (none if `whole`), at the end the checked answer.
+
+        Importing and checking happen in worker threads: the event loop stays free.
+        """
         request = self._request(question, retrievals, history)
         try:
             if isinstance(request, AnswerRequest):
-                async for piece in _drafts(load_answer_function(self.module), request, whole):
-                    yield self._checked(piece, request) if isinstance(piece, Draft) else piece
+                function = await in_thread(load_answer_function, self.module)
+                async for piece in _drafts(function, request, whole):
+                    yield await in_thread(self._checked, piece, request) if isinstance(piece, Draft) else piece
                 return
             reason = request
         except AnswerError as error:
