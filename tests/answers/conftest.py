@@ -1,5 +1,7 @@
 """Retrievals made by hand: the answer modules are tested without models and stores."""
 
+from collections.abc import Callable
+
 import pytest
 
 from overfetch import Chunk, Document, Hit, Passage, Retrieval
@@ -21,6 +23,12 @@ def make_retrieval(query: str, *documents: Document) -> Retrieval:
 
 def as_passage(document: Document) -> Passage:
     return Passage.of(document, 0, Chunk(breadcrumb=document.title, text=document.text, metadata={}))
+
+
+@pytest.fixture
+def retrieval_of() -> Callable[..., Retrieval]:
+    """`make_retrieval`, for tests with documents of their own."""
+    return make_retrieval
 
 
 @pytest.fixture

@@ -91,7 +91,6 @@ def opened(fake: bool) -> Iterator[Engine]:
             return
         with open_site("builddaily") as engine:
             engine.index("chat")
-            engine.warm_up()
             yield engine
 
 
@@ -108,6 +107,7 @@ def main() -> None:
     faults = [text for fault, share in SHARES.items() for text in (f"--{fault}", str(share))]
     with openai_server.running(*faults) as address, opened(given.fake) as engine:
         engine.lm = LanguageModel(name="openai/rules", api_base=address, timeout_s=given.timeout)
+        engine.warm_up()
         result = asyncio.run(run(engine, questions, given.asks, given.streamed))
     print(json.dumps({"shares": SHARES, "cores": os.cpu_count(), **result}, indent=1))
 

@@ -53,9 +53,7 @@ class Allowance(NamedTuple):
 
 def allowance(lm: LanguageModel, prompt_tokens: int, attempts: int) -> Allowance | None:
     """What the token budget allows for a prompt of that size; None where not even one try."""
-    if lm.token_budget is None:
-        return Allowance(attempts, json_fallback=True)
-    calls = lm.token_budget // (prompt_tokens + (reply_tokens(lm) or 0))
+    calls = (lm.token_budget or 0) // (prompt_tokens + (reply_tokens(lm) or 0))
     if calls == 0:
         return None
     return Allowance(attempts if calls >= 2 * attempts else 1, json_fallback=calls >= 2)

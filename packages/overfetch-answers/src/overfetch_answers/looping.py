@@ -13,11 +13,15 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
+# More would wait for a connection (a pool has 100), with their prompts in memory for every garbage collection to walk.
+AT_A_TIME = 64
+
 
 class _Background:
     """The loop, started on first use."""
 
     def __init__(self) -> None:
+        self.turns = asyncio.Semaphore(AT_A_TIME)
         self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -45,6 +49,11 @@ os.register_at_fork(after_in_child=_after_fork)
 def submit(work: Coroutine[Any, Any, Result]) -> "Future[Result]":
     """Starts `work` on the background loop."""
     return _background.submit(work)
+
+
+def turn() -> asyncio.Semaphore:
+    """Held by work on the background loop while it talks to a language model: `async with turn(): ...`."""
+    return _background.turns
 
 
 def wait_for(work: Coroutine[Any, Any, Result]) -> Result:

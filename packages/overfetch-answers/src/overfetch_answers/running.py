@@ -12,7 +12,7 @@ import dspy
 from overfetch import AnswerError, AnswerRequest, Draft, LanguageModel, Retrieval, Turn
 from overfetch_answers.guarding import RetryCitations
 from overfetch_answers.language_model import Allowance, allowance, shared_language_model
-from overfetch_answers.looping import result_of, submit, wait_for
+from overfetch_answers.looping import result_of, submit, turn, wait_for
 from overfetch_answers.module import GroundedModule
 from overfetch_answers.programs import load_program, provenance_of
 from overfetch_answers.retriever import Retriever
@@ -64,7 +64,7 @@ class Answers:
 
     async def _draft(self, request: AnswerRequest, emit: Emit | None = None) -> Draft:
         with answer_errors(request.lm):
-            async with asyncio.timeout(request.lm.timeout_s):
+            async with asyncio.timeout(request.lm.timeout_s), turn():
                 return await self._answer(request, emit)
 
     async def _answer(self, request: AnswerRequest, emit: Emit | None) -> Draft:
@@ -108,6 +108,8 @@ def fit(module: GroundedModule, request: AnswerRequest) -> tuple[tuple[Retrieval
     The last passage of the longest list goes first; each list keeps one. Raises AnswerError.
     """
     kept, left_out = list(request.retrievals), 0
+    if request.lm.token_budget is None:
+        return tuple(kept), Allowance(ATTEMPTS, json_fallback=True), 0
     while True:
         needed = module.prompt_tokens(request.question, kept, request.history)
         allowed = allowance(request.lm, needed, ATTEMPTS)

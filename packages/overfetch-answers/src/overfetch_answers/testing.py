@@ -1,9 +1,10 @@
 """A rule-based language model for tests: no weights, no network, the same reply every time.
 
-It is as careless as small models are, and the more its prompt shows or tells it, the better it does: of the questions
-it is asked cold, it quotes a third letter for letter and cuts the others short; demonstrations with good quotes, or an
-instruction to quote letter for letter, make it careful. It reads only the first passage, unless told to read every
-one or shown so. What it is told inside passages it takes as data. So optimisers have something real to find.
+It is as careless as small models are, and the more its prompt shows or tells it, the better it does. Of the questions
+that it is asked cold, it quotes a third letter for letter and cuts the others short; demonstrations with good quotes,
+an instruction to quote letter for letter, or feedback on its last reply make it careful. It reads only the first
+passage, unless told to read every one or shown so. What stands in passages it takes as data. So optimisers have
+something real to find.
 """
 
 import json
@@ -132,7 +133,8 @@ def _choose(messages: Sequence[tuple[str, str]], question: str, passages: Sequen
     )
     if best is None:
         return None
-    competence = 100 if CAREFUL.search(told) else CARELESS_SHARE + LEARNT_A_DEMO * shown
+    warned = CAREFUL.search(told) or section(messages[-1][1], "feedback")
+    competence = 100 if warned else CARELESS_SHARE + LEARNT_A_DEMO * shown
     careful = zlib.crc32(question.encode()) % 100 < competence
     return best if careful else best._replace(quote=best.quote.lower().rpartition(" ")[0] + " and so on")
 

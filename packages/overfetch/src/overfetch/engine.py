@@ -1,7 +1,8 @@
 """One site, opened: search, ask and index over live models and a live store. Safe to share between threads."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import gc
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -58,15 +59,21 @@ class Engine:
         """Loads the models and runs them, so that the first request is not the slow one.
 
         Raises ProvenanceMismatch where other models made what is indexed: not the first request finds that out.
+        What was loaded is then frozen (`gc.freeze`): a full garbage collection would walk over all of it, and stop
+        every thread meanwhile.
         """
         for collection in self.site.collections:
             with contextlib.suppress(CollectionMissing):
                 name = self.name_of(collection.name)
                 stored = self.store.provenance(name)
                 require_match(name, stored, self._provenance(collection, stored.source), FIRST_STAGE_FIELDS)
+            if self.lm is not None:
+                self.answer_function(collection.name)
         self.embedder.warm_up()
         for reranker in {*map(self.reranker_of, (c.name for c in self.site.collections))}:
             reranker.warm_up()
+        gc.collect()
+        gc.freeze()
 
     def reranker_of(self, collection: str) -> Reranker:
         """The one tuned for that collection, else the profile's."""
@@ -167,7 +174,7 @@ class Engine:
                 return piece
         raise AssertionError("an answer comes last")
 
-    def ask_stream(self, question: str, **options: Any) -> AsyncIterator[str | Answer]:
+    def ask_stream(self, question: str, **options: Any) -> AsyncGenerator[str | Answer, None]:
         """`ask_async`, with the text in pieces as it is written; the last one is the Answer, its citations checked.
 
         What the pieces say is unchecked: where it differs, the Answer counts.
@@ -182,7 +189,7 @@ class Engine:
         collection: str | None = None,
         history: Sequence[Turn | str] = (),
         **options: Any,
-    ) -> AsyncIterator[str | Answer]:
+    ) -> AsyncGenerator[str | Answer, None]:
         name, turns = collection or self.site.ask, _as_turns(history)
         retrievals = await in_thread(self._retrieve, name, question, turns, **options)
         async for piece in self._answering(name).stream(question, retrievals, turns, whole=whole):

@@ -26,6 +26,7 @@ from overfetch.settings import read_environment
 from overfetch.wiring import open_test_collection
 
 if TYPE_CHECKING:
+    from overfetch.evaluation.answers import AnswerEvaluation
     from overfetch.evaluation.evaluating import Evaluation
 
 Queries = Annotated[
@@ -46,11 +47,17 @@ def evaluate(
     rerank: Annotated[bool, typer.Option("--rerank/--no-rerank", help="Second stage on or off.")] = True,
     top_k: TopK = None,
     order_weight: OrderWeight = None,
+    answers: Annotated[
+        bool, typer.Option("--answers", help="With SITE/COLLECTION: whether its answers cite what holds.")
+    ] = False,
     limit_queries: Annotated[int | None, typer.Option(min=1, help="Only the first queries.")] = None,
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
     """Compare the first stage with the reranked order on judged queries."""
+    if answers:
+        _evaluate_answers(target, queries, split, limit_queries, profile, as_json)
+        return
     settings: dict[str, Any] = {
         "first_stage": first_stage,
         "fusion": fusion,
@@ -105,6 +112,34 @@ def _run(
     name = profile or read_environment().profile
     with progress_bar(f"evaluating {len(judged.queries)} queries") as progress:
         return run(engine, collection, judged, name, progress=progress, **settings)
+
+
+def _evaluate_answers(
+    target: str, queries: Path | None, split: str, limit: int | None, profile: str | None, as_json: bool
+) -> None:
+    from overfetch.evaluation.answers import evaluate_answers
+
+    with opened_collection(target, profile) as (engine, collection):
+        judged = read_judged_queries(judged_of(engine, collection, queries), split, limit)
+        with progress_bar(f"asking {len(judged.queries)} questions") as progress:
+            result = with_sample_if_missing(
+                engine, collection, lambda: evaluate_answers(engine, collection, judged, progress=progress)
+            )
+    if as_json:
+        print_json(result.model_dump())
+    else:
+        _print_answers(result)
+
+
+def _print_answers(result: "AnswerEvaluation") -> None:
+    by = f"answered by {result.lm}" if result.lm else "answered extractively"
+    output.print(f"[bold]{escape(result.collection)}[/bold] · {result.questions} questions · {escape(by)}")
+    for name, value in result.metrics.items():
+        output.print(escape(f"{name:12}{value.mean:6.3f} [{value.low:.3f}, {value.high:.3f}]"))
+    output.print(escape(", ".join(f"{count} {mode}" for mode, count in result.modes.items())))
+    output.print(f"{result.answer_ms.p50:.0f} ms (p50), {result.answer_ms.p95:.0f} ms (p95)")
+    for reason, count in result.reasons.items():
+        output.print(f"[dim]{count} x {escape(reason)}[/dim]")
 
 
 def _print(evaluation: "Evaluation") -> None:

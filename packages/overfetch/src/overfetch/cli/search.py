@@ -1,5 +1,6 @@
 """`overfetch search` and `overfetch ask`."""
 
+import asyncio
 from functools import partial
 from typing import Annotated, Any
 
@@ -11,11 +12,13 @@ from overfetch.cli.console import (
     Profile,
     Target,
     ending_errors,
+    notices,
     opened,
     output,
     print_json,
     with_sample_if_missing,
 )
+from overfetch.engine import Engine
 from overfetch.types import Answer, Hit, Retrieval
 
 SNIPPET = 240
@@ -81,15 +84,20 @@ def ask(
     as_of: AsOf = None,
     near: Near = None,
     rerank: Rerank = None,
+    after: Annotated[
+        list[str] | None, typer.Option(help="An earlier question of this chat; repeatable, oldest first.")
+    ] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Show the text on standard error as it is written.")] = False,
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
     """Search, then answer with citations."""
     with opened(target, profile) as (engine, collection):
         work = partial(
-            engine.ask,
+            partial(_streamed, engine) if stream else engine.ask,
             question,
             collection=collection,
+            history=after or (),
             parts=part or (),
             where=where or (),
             as_of=as_of,
@@ -103,6 +111,20 @@ def ask(
         print_json(_answer_document(answer))
     else:
         _print_answer(answer)
+
+
+def _streamed(engine: Engine, question: str, **options: Any) -> Answer:
+    """The answer; its text, unchecked as yet, goes to standard error as it comes."""
+
+    async def read() -> Answer:
+        async for piece in engine.ask_stream(question, **options):
+            if isinstance(piece, Answer):
+                notices.print()
+                return piece
+            notices.print(escape(piece), end="", style="dim")
+        raise AssertionError("an answer comes last")
+
+    return asyncio.run(read())
 
 
 def as_document(retrieval: Retrieval) -> dict[str, Any]:
@@ -171,6 +193,15 @@ def _print_footer(retrieval: Retrieval) -> None:
     output.print(f"[dim]{escape(retrieval.collection)} · rerank: {escape(status)} · {times}{cut}[/dim]")
 
 
+def _print_guard(answer: Answer) -> None:
+    for refused in answer.refused:
+        output.print(f"[dim]refused: “{escape(refused.citation.quote)}”: {escape(refused.reason)}[/dim]")
+    if answer.coverage is not None:
+        output.print(f"[dim]{answer.coverage:.0%} of its sentences carry a citation that holds[/dim]")
+    if answer.reason:
+        output.print(f"[dim]{escape(answer.reason)}[/dim]")
+
+
 def _print_answer(answer: Answer) -> None:
     output.print(escape(answer.answer))
     output.print()
@@ -180,5 +211,7 @@ def _print_answer(answer: Answer) -> None:
         output.print(escape(f"[{number}] {citation.document_id}: {titles[citation.passage_id]}{quote}"))
     if answer.mode == "extractive" and answer.citations:
         output.print(f"[dim]quoted from the sources, not written: {escape(answer.reason or '')}[/dim]")
+    if answer.mode == "lm":
+        _print_guard(answer)
     for retrieval in answer.retrievals:
         _print_footer(retrieval)

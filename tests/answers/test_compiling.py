@@ -1,0 +1,215 @@
+"""`overfetch compile` and `eval --answers` end to end: command line, HTTP, rule-based model; bounded and resumable."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dspy
+import openai_server
+import pytest
+from dspy.lm15 import Request, Response
+from typer.testing import CliRunner
+
+from builddaily.answering import answer_chat
+from overfetch import AnswerError, Engine, SettingsError, Site, load_site
+from overfetch.cli import compile, console
+from overfetch.cli.main import app
+from overfetch.evaluation.collections import JudgedQueries, read_judged_queries
+from overfetch.evaluation.metrics import Interval
+from overfetch.settings import read_environment
+from overfetch.testing import open_fake
+from overfetch.wiring import language_model
+from overfetch_answers.compiling import Compilation, compile_answers
+from overfetch_answers.recording import recorded
+from overfetch_answers.testing import AsyncRuleBasedEngine, RuleBasedEngine
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with openai_server.running() as address:
+        yield address
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return open_fake(load_site("builddaily"))
+
+
+def judged(split: str, limit: int | None = None) -> JudgedQueries:
+    folder = load_site("builddaily").collection("chat").judged
+    assert folder is not None
+    return read_judged_queries(folder, split, limit)
+
+
+def rules() -> dspy.LM:
+    return dspy.LM("rules", engine=RuleBasedEngine(), async_engine=AsyncRuleBasedEngine(), cache=False)
+
+
+def run(engine: Engine, folder: Path, **changes: Any) -> Compilation:
+    watched = lambda what: contextlib.nullcontext(lambda done, total: None)  # noqa: E731
+    options: dict[str, Any] = {
+        "optimizer": "bootstrap",
+        "lm": rules(),
+        "budget": 60,
+        "log": folder / "log.jsonl",
+        "watch": watched,
+        "out": folder / "chat.json",
+    }
+    return compile_answers(engine, "chat", judged("dev"), judged("test"), **{**options, **changes})
+
+
+def invoke(*arguments: str, **environment: str) -> Any:
+    return CliRunner().invoke(app, list(arguments), env=environment)
+
+
+def open_fake_as_configured(site: Site, **options: object) -> Engine:
+    engine = open_fake(site)
+    engine.lm = language_model(read_environment())
+    return engine
+
+
+def test_the_command_compiles_saves_and_serves(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From question to compiled answer, over HTTP: the command saves, and the site serves what was saved."""
+    monkeypatch.setenv("OVERFETCH_LM", "openai/rules")
+    monkeypatch.setenv("OVERFETCH_LM_API_BASE", address)
+    monkeypatch.setenv("OVERFETCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(console, "open_site", open_fake_as_configured)
+    program = tmp_path / "programs" / "chat.json"
+    done = invoke("compile", "builddaily/chat", "--budget", "40", "--out", str(program), "--json", "--seed", "1")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert result["saved"] == str(program)
+    assert result["after"] > result["before"]
+    assert result["difference"]["low"] > 0
+    assert result["calls"] >= 60
+    assert result["input_tokens"] > 1000
+
+    monkeypatch.setattr(type(answer_chat), "program_path", lambda self, collection: program)
+    answer = json.loads(invoke("ask", "builddaily/chat", "What is Sage Daily?", "--json").stdout)
+    assert (answer["mode"], answer["reason"], answer["refused"]) == ("lm", None, [])
+    monkeypatch.setenv("OVERFETCH_LM", "openai/other")
+    answer = json.loads(invoke("ask", "builddaily/chat", "What is Sage Daily?", "--json").stdout)
+    assert answer["mode"] == "lm"
+    assert "served uncompiled" in answer["reason"]
+    assert "lm: compiled with 'openai/rules', here 'openai/other'" in answer["reason"]
+
+
+def test_what_is_not_better_is_not_saved(engine: Engine, tmp_path: Path) -> None:
+    class Unteachable(RuleBasedEngine):
+        """Sees no demonstration."""
+
+        def complete(self, request: Request) -> Response:
+            return super().complete(dataclasses.replace(request, messages=request.messages[-1:]))
+
+    result = run(engine, tmp_path, lm=dspy.LM("rules", engine=Unteachable(), cache=False))
+    assert result.saved is None
+    assert "not better on the test part beyond chance" in result.reason
+    assert list(tmp_path.iterdir()) == [tmp_path / "log.jsonl"]
+
+
+def test_the_command_ends_with_3_where_nothing_is_saved(address: str, tmp_path: Path) -> None:
+    environment = {"OVERFETCH_LM_API_BASE": address, "OVERFETCH_CACHE": str(tmp_path / "cache")}
+    command = ["compile", "builddaily/chat", "--lm", "openai/rules", "--budget", "1", "--out", str(tmp_path / "p.json")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compile, "find_plugin", lambda name: lambda engine, *given, **options: NOT_BETTER)
+        done = invoke(*command, **environment)
+    assert done.exit_code == 3, done.output
+    assert "not saved: no gain" in done.stdout
+
+
+NOT_BETTER = Compilation(
+    collection="builddaily/chat",
+    optimizer="bootstrap",
+    lm="openai/rules",
+    seed=0,
+    train_queries=1,
+    dev_queries=1,
+    test_queries=1,
+    before=0.5,
+    after=0.5,
+    difference=Interval(mean=0, low=0, high=0),
+    calls=1,
+    replayed_calls=0,
+    input_tokens=1,
+    output_tokens=1,
+    saved=None,
+    reason="no gain",
+)
+
+
+def test_an_interrupted_run_goes_on_from_its_log(engine: Engine, tmp_path: Path) -> None:
+    first = run(engine, tmp_path)
+    log = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert first.replayed_calls == 0
+    assert len(log) == first.calls
+    (tmp_path / "log.jsonl").write_text("\n".join(log[:30]) + '\n{"key": "half a li')
+    second = run(engine, tmp_path)
+    assert second.replayed_calls == 30
+    assert second == first.model_copy(update={"replayed_calls": 30})
+
+
+def test_train_and_test_never_mix(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="queries are in both parts, such as"):
+        compile_answers(
+            engine,
+            "chat",
+            judged("test"),
+            judged("test", 3),
+            optimizer="bootstrap",
+            lm=rules(),
+            budget=9,
+            log=tmp_path / "log",
+            watch=lambda what: contextlib.nullcontext(lambda done, total: None),
+        )
+
+
+def test_a_budget_bounds_the_calls(tmp_path: Path) -> None:
+    model, calls = recorded(rules(), tmp_path / "log")
+    told: list[tuple[int, int]] = []
+    with dspy.context(lm=model), calls.watched(lambda done, total: told.append((done, total)), 2, limited=True):
+        ask = dspy.Predict("question -> answer")
+        ask(question="one")
+        ask(question="two")
+        with pytest.raises(dspy.LMError, match="the budget of 2 calls is spent"):
+            ask(question="three")
+    assert calls.calls == 2
+    assert told == [(1, 2), (2, 2)]
+
+
+def test_a_model_that_never_answers_is_an_error(engine: Engine, tmp_path: Path) -> None:
+    class Broken:
+        def complete(self, request: object) -> None:
+            raise dspy.lm15.ServerError("down")
+
+    with pytest.raises(AnswerError, match="answered none of 30 questions"):
+        run(engine, tmp_path, lm=dspy.LM("rules", engine=Broken(), cache=False, num_retries=0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compile", "builddaily"], "is a site: name one of its collections"),
+        (["compile", "builddaily/chat"], "which language model? give --lm"),
+        (["compile", "builddaily/chat", "--lm", "openai/x", "--train", "none"], "none.tsv is missing"),
+        (["eval", "builddaily", "--answers"], "is a site: name one of its collections"),
+    ],
+)
+def test_wrong_usage_says_what_to_do(arguments: list[str], message: str) -> None:
+    done = invoke(*arguments)
+    assert done.exit_code in (1, 2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_answers_are_evaluated_without_a_language_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "open_site", open_fake_as_configured)
+    done = invoke("eval", "builddaily/chat", "--answers", "--limit-queries", "4", "--json")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert result["modes"] == {"extractive": 4}
+    assert result["metrics"]["held"]["mean"] == 1.0
+    assert 0 < result["metrics"]["cited"]["mean"] <= 1
+    assert "answered extractively" in invoke("eval", "builddaily/chat", "--answers", "--limit-queries", "4").stdout
