@@ -149,6 +149,8 @@ def test_a_reply_has_no_more_tokens_than_allowed(lm: LanguageModel) -> None:
 
 
 def test_a_question_of_a_chat_is_searched_for_by_name(engine: Engine) -> None:
+    assert engine.lm is not None
+    engine.lm = engine.lm.model_copy(update={"rewrites": True})
     history = [Turn(question="What is BM25?"), Turn(question="What is Valkey?", answer="A fork.")]
     rewritten = standalone("Does it have a licence?", history, "builddaily.answering:answer_chat", engine.lm)
     assert rewritten == "Does Valkey have a licence?"
@@ -157,13 +159,12 @@ def test_a_question_of_a_chat_is_searched_for_by_name(engine: Engine) -> None:
     assert answer.question == "Does it have a licence?"
 
 
-def test_without_a_model_the_turn_before_is_carried_over(engine: Engine) -> None:
+def test_the_turn_before_is_carried_over(engine: Engine) -> None:
     history = ["What is BM25?", "What is Valkey?"]
-    engine.lm = None
     assert engine.ask("Does it have a licence?", history=history).retrievals[0].query == (
         "What is Valkey? Does it have a licence?"
     )
     assert carry_over("Alone?", []) == "Alone?"
-    down = LanguageModel(name="openai/rules", api_base="http://127.0.0.1:9/v1", retries=0, timeout_s=5)
+    down = LanguageModel(name="openai/rules", api_base="http://127.0.0.1:9/v1", retries=0, timeout_s=5, rewrites=True)
     turns = [Turn(question="What is Valkey?")]
     assert standalone("Is it free?", turns, "builddaily.answering:answer_chat", down) == "What is Valkey? Is it free?"

@@ -13,11 +13,12 @@ KEPT_TURNS = 4
 
 
 def standalone(question: str, history: Sequence[Turn], answering: str, lm: LanguageModel | None) -> str:
-    """The question as it would be asked alone: rewritten by the collection's answer module (its `rewrite`) where it
-    can and a language model is given, else with the turn before it."""
-    if not history:
-        return question
-    if lm is not None:
+    """The question after the one before it; where the language model rewrites, as that would ask it alone.
+
+    The turn before is the default since it costs nothing and was measured (tests/bench/follow_ups.py). Rewriting is
+    the answer module's: its `rewrite`.
+    """
+    if history and lm is not None and lm.rewrites:
         try:
             rewrite = getattr(load_answer_function(answering), "rewrite", None)
             if rewrite is not None and (rewritten := str(rewrite(question, history, lm)).strip()):

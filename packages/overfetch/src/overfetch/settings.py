@@ -157,6 +157,7 @@ class Environment(BaseSettings):
     lm_retries: int = Field(default=1, ge=0)
     lm_max_tokens: int | None = Field(default=None, gt=0)
     lm_token_budget: int | None = Field(default=None, gt=0)
+    lm_rewrites: bool = False
     on_refused: Literal["flag", "drop"] = "flag"
 
     @model_validator(mode="after")

@@ -97,6 +97,7 @@ def language_model(environment: Environment) -> LanguageModel | None:
         retries=environment.lm_retries,
         max_tokens=environment.lm_max_tokens,
         token_budget=environment.lm_token_budget,
+        rewrites=environment.lm_rewrites,
     )
 
 
