@@ -48,7 +48,9 @@ def answer_quality(example: dspy.Example, prediction: dspy.Prediction, trace: ob
 
 
 def explain_refusals(prediction: dspy.Prediction) -> str:
-    """Feedback for another try, one line a refused citation; empty where all hold."""
+    """Feedback for another try, one line a refused citation; empty where all hold or the sources hold no answer."""
+    if not prediction.citations and prediction.get("found", True):
+        return "nothing is cited: quote whole sentences, letter for letter"
     return "\n".join(f"{r.citation.quote!r}: {r.reason}" for r in _refused(prediction))
 
 
@@ -57,10 +59,8 @@ def quality_with_feedback(
 ) -> dspy.Prediction:
     """`answer_quality` and, in words, what to do better: what GEPA reflects on."""
     relevant = example.get("relevant") or ()
-    lines = [f"Refused citation {line}" for line in explain_refusals(prediction).splitlines()]
-    if not prediction.citations:
-        lines.append("Nothing is cited: quote whole sentences, letter for letter.")
-    elif guard(prediction.answer, prediction.citations, prediction.retrievals).coverage < 1:
+    lines = [f"Refused: {line}" for line in explain_refusals(prediction).splitlines()]
+    if prediction.citations and guard(prediction.answer, prediction.citations, prediction.retrievals).coverage < 1:
         lines.append("Some sentences carry no marker: end each with the number of its passage, as in [2].")
     missed = {h.passage.document_id for r in prediction.retrievals for h in r.hits} & set(relevant)
     if missed and not missed & {c.document_id for c in prediction.citations}:

@@ -1,6 +1,7 @@
 """Answers requests with a site's module: compiled where a program fits, within the deadline and the token budget."""
 
 import asyncio
+import copy
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -34,6 +35,7 @@ class Answers:
 
     def __init__(self, module: type[GroundedModule]) -> None:
         self.module = module
+        self._programs: dict[Path, tuple[object, GroundedModule]] = {}
 
     def __call__(self, request: AnswerRequest) -> Draft:
         return wait_for(self._draft(request))
@@ -92,11 +94,16 @@ class Answers:
         """The module with the collection's compiled program, or as it is and why."""
         module = self.module(Retriever.fixed(request.retrievals))
         path = self.program_path(request.retrievals[0].collection)
-        if not path.exists():
+        provenance = provenance_of(request.retrievals[0], request.lm.name)
+        try:
+            state = (path.stat().st_mtime_ns, provenance)
+        except OSError:
             return module, []
         try:
-            provenance = provenance_of(request.retrievals[0], request.lm.name)
-            return load_program(module, path, provenance=provenance), []
+            if self._programs.get(path, (None,))[0] != state:
+                self._programs[path] = (state, load_program(module, path, provenance=provenance))
+            # Requests share its prompts, each with a retriever of its own.
+            return copy.copy(self._programs[path][1]), []
         except AnswerError as error:
             log.warning("serving uncompiled: %s", error)
             return module, [f"served uncompiled: {error}"]

@@ -72,6 +72,7 @@ class Answering(NamedTuple):
     reranker: Reranker
     lm: LanguageModel | None = None
     on_refused: OnRefused = "flag"
+    quoted_hits: int = 3
 
     def answer(self, question: str, retrievals: Sequence[Retrieval], history: Sequence[Turn] = ()) -> Answer:
         """The module answers where a language model is given; without one, or if it fails, quotes do."""
@@ -82,7 +83,7 @@ class Answering(NamedTuple):
             reason = request
         except AnswerError as error:
             reason = _failed(error)
-        return extractive_answer(question, retrievals, self.reranker, reason)
+        return self._quoted(question, retrievals, reason)
 
     async def stream(
         self, question: str, retrievals: Sequence[Retrieval], history: Sequence[Turn] = (), *, whole: bool = False
@@ -101,7 +102,7 @@ class Answering(NamedTuple):
             reason = request
         except AnswerError as error:
             reason = _failed(error)
-        yield await in_thread(extractive_answer, question, retrievals, self.reranker, reason)
+        yield await in_thread(self._quoted, question, retrievals, reason)
 
     def _request(self, question: str, retrievals: Sequence[Retrieval], history: Sequence[Turn]) -> AnswerRequest | str:
         """What to ask the language model, or why it isn't asked."""
@@ -110,6 +111,9 @@ class Answering(NamedTuple):
         if self.lm is None:
             return NO_MODEL
         return AnswerRequest(question=question, retrievals=tuple(retrievals), lm=self.lm, history=tuple(history))
+
+    def _quoted(self, question: str, retrievals: Sequence[Retrieval], reason: str) -> Answer:
+        return extractive_answer(question, retrievals, self.reranker, reason, self.quoted_hits)
 
     def _checked(self, draft: Draft, request: AnswerRequest) -> Answer:
         """The draft with the citations that hold. Raises AnswerError where it claims an answer and none does."""

@@ -11,7 +11,7 @@ from overfetch import indexing
 from overfetch.answering import AnswerFunction, Answering, LanguageModel, load_answer_function
 from overfetch.citations import OnRefused
 from overfetch.conversation import KEPT_TURNS, standalone
-from overfetch.errors import CollectionMissing, SettingsError
+from overfetch.errors import AnswerError, CollectionMissing, SettingsError
 from overfetch.filters import Condition, DateRange, parse_condition, parse_date, require_filterable
 from overfetch.gate import Gate
 from overfetch.indexing import IndexReport, Progress
@@ -68,7 +68,8 @@ class Engine:
                 stored = self.store.provenance(name)
                 require_match(name, stored, self._provenance(collection, stored.source), FIRST_STAGE_FIELDS)
             if self.lm is not None:
-                self.answer_function(collection.name)
+                with contextlib.suppress(AnswerError):  # said by the answers that it costs
+                    self.answer_function(collection.name)
         self.embedder.warm_up()
         for reranker in {*map(self.reranker_of, (c.name for c in self.site.collections))}:
             reranker.warm_up()
@@ -196,8 +197,9 @@ class Engine:
             yield piece
 
     def _answering(self, collection: str) -> Answering:
-        module = self.site.collection(collection).answering
-        return Answering(module, self.reranker_of(collection), self.lm, self.on_refused)
+        chosen = self.site.collection(collection)
+        reranker = self.reranker_of(collection)
+        return Answering(chosen.answering, reranker, self.lm, self.on_refused, chosen.quoted_hits)
 
     def _retrieve(
         self,

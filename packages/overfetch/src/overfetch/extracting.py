@@ -3,6 +3,7 @@
 import logging
 import unicodedata
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from sentencex import segment
@@ -14,7 +15,6 @@ log = logging.getLogger(__name__)
 
 QUOTED_SENTENCES = 3
 SENTENCES_PER_PART = 2
-READ_HITS = 3
 MIN_WORDS, MAX_WORDS = 5, 60
 
 
@@ -31,10 +31,15 @@ class Sentence(NamedTuple):
     place: tuple[int, int, int]
 
 
-def extractive_answer(question: str, retrievals: Sequence[Retrieval], reranker: Reranker, reason: str) -> Answer:
-    """Quotes the sentences that the reranker finds best, in reading order, and says that it only quotes."""
+def extractive_answer(
+    question: str, retrievals: Sequence[Retrieval], reranker: Reranker, reason: str, quoted_hits: int
+) -> Answer:
+    """Quotes the sentences that the reranker finds best, in reading order, and says that it only quotes.
+
+    They come from the best `quoted_hits` hits that have sentences.
+    """
     each = QUOTED_SENTENCES if len(retrievals) == 1 else SENTENCES_PER_PART
-    chosen = [s for part, r in enumerate(retrievals) for s in _best_sentences(part, r, reranker, each)]
+    chosen = [s for part, r in enumerate(retrievals) for s in _best_sentences(part, r, reranker, each, quoted_hits)]
     citations = tuple(
         Citation(passage_id=s.passage.id, document_id=s.passage.document_id, quote=s.text) for s in chosen
     )
@@ -51,8 +56,11 @@ def extractive_answer(question: str, retrievals: Sequence[Retrieval], reranker: 
     )
 
 
-def _best_sentences(part: int, retrieval: Retrieval, reranker: Reranker, number: int) -> list[Sentence]:
-    sentences = [s for hit in retrieval.hits[:READ_HITS] for s in _sentences(part, hit)]
+def _best_sentences(
+    part: int, retrieval: Retrieval, reranker: Reranker, number: int, quoted_hits: int
+) -> list[Sentence]:
+    of_hits = [found for hit in retrieval.hits if (found := list(_sentences(part, hit)))]
+    sentences = list(chain.from_iterable(of_hits[:quoted_hits]))
     distinct = list({normalise(s.text).lower(): s for s in reversed(sentences)}.values())[::-1]
     if retrieval.rerank_status != "full":  # off, out of time or out of order: not once more for sentences
         return distinct[:number]

@@ -34,6 +34,7 @@ class Collection(Frozen):
     `answering` is the `module:function` that answers with a language model.
     `judged` is a folder of judged queries in BEIR layout: a new generation must not find less of what they ask for,
     and they are the default of `eval --answers` and `compile`.
+    `quoted_hits` is how many of the best hits an extractive answer quotes.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
@@ -50,6 +51,7 @@ class Collection(Frozen):
     adapt: Callable[[Record], Record] | None = None
     parse_part: Callable[[str], Part] | None = None
     judged: Path | None = None
+    quoted_hits: int = Field(default=3, gt=0)
 
     @model_validator(mode="after")
     def _dates_are_filters(self) -> "Collection":

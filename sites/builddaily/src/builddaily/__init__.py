@@ -30,7 +30,8 @@ RESOURCES = Collection(
     chunker=CHUNKER,
     filters=FILTERS,
     answering="builddaily.answering:answer_resources",
-    # The exact right page must come first: passages of one page collapse to their best.
+    # The exact right page must come first: passages of one page collapse to their best, and only that is quoted.
+    quoted_hits=1,
     retrieval=RetrievalSettings(top_k=20, top_n=5, one_per_document=True),
 )
 CHAT = Collection(
