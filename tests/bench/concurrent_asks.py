@@ -10,6 +10,7 @@ corpus, a store in a temporary folder; `--fake` takes fakes for models and store
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -108,6 +109,10 @@ def main() -> None:
     with openai_server.running(*faults) as address, opened(given.fake) as engine:
         engine.lm = LanguageModel(name="openai/rules", api_base=address, timeout_s=given.timeout)
         engine.warm_up()
+        # As a service does once it has started: a full collection would walk over all that was loaded, and stop
+        # every thread meanwhile.
+        gc.collect()
+        gc.freeze()
         result = asyncio.run(run(engine, questions, given.asks, given.streamed))
     print(json.dumps({"shares": SHARES, "cores": os.cpu_count(), **result}, indent=1))
 

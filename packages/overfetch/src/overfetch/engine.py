@@ -1,7 +1,6 @@
 """One site, opened: search, ask and index over live models and a live store. Safe to share between threads."""
 
 import contextlib
-import gc
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -59,8 +58,6 @@ class Engine:
         """Loads the models and runs them, so that the first request is not the slow one.
 
         Raises ProvenanceMismatch where other models made what is indexed: not the first request finds that out.
-        What was loaded is then frozen (`gc.freeze`): a full garbage collection would walk over all of it, and stop
-        every thread meanwhile.
         """
         for collection in self.site.collections:
             with contextlib.suppress(CollectionMissing):
@@ -73,8 +70,6 @@ class Engine:
         self.embedder.warm_up()
         for reranker in {*map(self.reranker_of, (c.name for c in self.site.collections))}:
             reranker.warm_up()
-        gc.collect()
-        gc.freeze()
 
     def reranker_of(self, collection: str) -> Reranker:
         """The one tuned for that collection, else the profile's."""
