@@ -1,10 +1,11 @@
 """The first stage of the store beside exact references: nDCG@10 on a test collection in BEIR layout.
 
-    uv run python tests/bench/first_stage.py [../shared/data/eval/scifact] [--split test] [--json]
+    uv run python tests/bench/first_stage.py [../shared/data/eval/scifact] [--split test] [--vectors FILE] [--json]
 
 Dense: exact products (numpy) of the same vectors. BM25: bm25s with its own tokenisation (English stop words, Snowball
 stemmer, k1=1.2, b=0.75, Lucene's variant, true average length). Hybrid: both exact lists, as deep as the store's,
-fused as RRF and DBSF are defined. The store indexes the collection in process, in a temporary folder.
+fused as RRF and DBSF are defined. The store indexes the collection in process, in a temporary folder; --vectors (a
+.npz file) keeps what was embedded for the next run.
 """
 
 import argparse
@@ -40,18 +41,24 @@ Scores = dict[str, float]  # by document id
 class Remembering:
     """An embedder that keeps what it embedded, so that both sides search the same vectors."""
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, kept: Path | None) -> None:
         self.spec = embedder.spec
         self.vectors: dict[str, Vectors] = {}
+        if kept and kept.exists():
+            with np.load(kept) as found:
+                self.vectors = dict(zip(found["texts"].tolist(), found["vectors"], strict=True))
         self._embedder = embedder
         self.count_truncated = embedder.count_truncated
         self.embed_queries = embedder.embed_queries
         self.warm_up = embedder.warm_up
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
-        vectors = self._embedder.embed_passages(texts)
-        self.vectors |= dict(zip(texts, vectors, strict=True))
-        return vectors
+        if missing := [text for text in texts if text not in self.vectors]:
+            self.vectors |= dict(zip(missing, self._embedder.embed_passages(missing), strict=True))
+        return np.stack([self.vectors[text] for text in texts])
+
+    def keep(self, path: Path) -> None:
+        np.savez(path, texts=np.array([*self.vectors]), vectors=np.stack([*self.vectors.values()]))
 
 
 def searched(engine: Engine, judged: JudgedQueries, **settings: str) -> Run:
@@ -124,16 +131,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=SCIFACT)
     parser.add_argument("--split", default="test")
+    parser.add_argument("--vectors", type=Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     judged = read_judged_queries(options.folder, options.split)
     with tempfile.TemporaryDirectory() as folder:
         environment = read_environment().model_copy(update={"qdrant": f"file:{folder}"})
         with open_site(as_site(options.folder), environment=environment) as engine:
-            engine.embedder = embedder = Remembering(engine.embedder)
+            engine.embedder = embedder = Remembering(engine.embedder, options.vectors)
             documents = engine.index(engine.site.ask).documents
             own = {stage: searched(engine, judged, **settings) for stage, settings in STAGES.items()}
             references = exact(engine, embedder, judged)
+            if options.vectors:
+                embedder.keep(options.vectors)
     rows = {}
     for stage in STAGES:
         store, reference = (fmean(measure(judged.qrels, runs[stage])["ndcg@10"]) for runs in (own, references))

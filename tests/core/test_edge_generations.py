@@ -288,6 +288,20 @@ class TestGenerations:
         assert embedder.embedded_passages == 0
         assert editions(store) == {2}
 
+    def test_what_the_engine_did_not_finish_is_written_again(
+        self, store: EdgeStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An upsert that failed half way may have left old vectors under new texts."""
+        index_notes(store, 1)
+        with monkeypatch.context() as breaking:
+            breaking.setattr(edge_writing.requests, "upsert", lambda passages: edge_writing.requests.delete(["bad id"]))
+            with pytest.raises(StoreError, match="cannot store passages"):
+                index_notes(store, 2)
+        embedder = FakeEmbedder()
+        index_notes(store, 2, embedder=embedder)
+        assert embedder.embedded_passages == COUNT
+        assert editions(store) == {2}
+
     def test_a_write_that_failed_before_it_wrote_leaves_nothing(self, store: EdgeStore, root: Path) -> None:
         index_notes(store, 1)
         with pytest.raises(ZeroDivisionError), store.write(NAME, provenance(), {}):

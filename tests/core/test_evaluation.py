@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from overfetch import open_site
+from overfetch import load_site, open_site
 from overfetch.cli.main import app
 from overfetch.errors import CorpusError
 from overfetch.evaluation.collections import as_site, read_judged_queries
@@ -206,6 +206,15 @@ class TestCommand:
         result = run("sagedaily/canon", "--queries", folder, "--no-rerank", "--json")
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["collection"] == "sagedaily/canon"
+
+    def test_the_queries_that_a_site_brings_along(self, run: Callable[..., Result]) -> None:
+        result = run("sagedaily/canon", "--no-rerank", "--json")
+        assert result.exit_code == 0, result.output
+        found = json.loads(result.stdout)
+        judged = load_site("sagedaily").collection("canon").judged
+        assert judged is not None
+        assert found["queries"] == len(read_judged_queries(judged).queries)
+        assert found["first_stage"]["recall@20"] > 0.5
 
     @pytest.mark.parametrize(
         ("arguments", "code", "message"),

@@ -103,9 +103,11 @@ class Provenance(Frozen):
 
     def holding(self, hashes: Mapping[str, str], recall: Recall | None) -> Self:
         """What was made, once it is complete; `hashes` are content hashes by passage id."""
-        lines = "".join(f"{passage_id} {hashes[passage_id]}\n" for passage_id in sorted(hashes))
-        corpus_hash = hashlib.sha256(lines.encode()).hexdigest()
-        return self.model_copy(update={"passages": len(hashes), "corpus_hash": corpus_hash, "recall": recall})
+        digest = hashlib.sha256()
+        for passage_id in sorted(hashes):
+            digest.update(f"{passage_id} {hashes[passage_id]}\n".encode())
+        held = {"passages": len(hashes), "corpus_hash": digest.hexdigest(), "recall": recall}
+        return self.model_copy(update=held)
 
 
 def is_same_work(left: Provenance, now: Provenance) -> bool:

@@ -23,6 +23,7 @@ from overfetch.engine import Engine
 from overfetch.errors import SettingsError
 from overfetch.evaluation.collections import DEPTH, JudgedQueries, read_judged_queries
 from overfetch.settings import read_environment
+from overfetch.sites import load_site, site_names
 from overfetch.wiring import open_test_collection
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ OrderWeight = Annotated[float | None, typer.Option(help="Reranker's share in the
 
 @ending_errors
 def evaluate(
-    target: Annotated[str, typer.Argument(help="Folder in BEIR layout, or SITE/COLLECTION with --queries.")],
+    target: Annotated[
+        str, typer.Argument(help="Folder in BEIR layout, or SITE/COLLECTION, with --queries of your own.")
+    ],
     queries: Queries = None,
     split: Split = "test",
     first_stage: FirstStage = None,
@@ -65,6 +68,7 @@ def evaluate(
         "rerank": rerank,
         "order_weight": order_weight,
     }
+    queries = queries if queries is not None else _own_queries(target)
     if queries is not None:
         judged = read_judged_queries(queries, split, limit_queries)
         with opened_collection(target, profile) as (engine, collection):
@@ -84,6 +88,14 @@ def evaluate(
         print_json(evaluation.model_dump())
     else:
         _print(evaluation)
+
+
+def _own_queries(target: str) -> Path | None:
+    """The judged queries that a site brings along for SITE/COLLECTION."""
+    site, _, collection = target.partition("/")
+    if not collection or site not in site_names() or Path(target).is_dir():
+        return None
+    return load_site(site).collection(collection).judged
 
 
 def judged_folder(target: str) -> Path:

@@ -16,10 +16,9 @@ tells what is published, and it is replaced atomically.
 
 import contextlib
 import json
-import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -30,8 +29,6 @@ from overfetch.errors import OverfetchError, StoreLocked, StoreUnavailable
 from overfetch.protocols import Copied
 from overfetch.provenance import Provenance, is_same_work
 from overfetch.stores.copying import copy_folder, sync
-
-log = logging.getLogger(__name__)
 
 NOTHING = "-"
 REMOVED = ".removed"
@@ -91,7 +88,7 @@ class GenerationFolder:
         """
         return FileLock(self.path.parent.parent / "open.lock")
 
-    def touch(self, passage_ids: list[str]) -> None:
+    def touch(self, passage_ids: Sequence[str]) -> None:
         """Notes what is about to be written."""
         with (self.path / "touched").open("a", encoding="utf-8") as file:
             file.writelines(f"{passage_id}\n" for passage_id in passage_ids)

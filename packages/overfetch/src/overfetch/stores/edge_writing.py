@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from qdrant_edge import EdgeShard, ScrollRequest
+from qdrant_edge import EdgeShard, ScrollRequest, UpdateOperation
 
 from overfetch.errors import OverfetchError, StoreError, StoreUnavailable
 from overfetch.filters import Condition, Schema
@@ -76,6 +76,7 @@ class EdgeWriter:
         self._optimising = lock
         self._finished = False
         self._worth_keeping = resumed
+        self._changing = False
         self.shard = EdgeShard.load(str(building.shard))
         for operation in requests.payload_indexes(schema):  # does nothing where the index is there
             self.shard.update(operation)
@@ -94,15 +95,13 @@ class EdgeWriter:
 
     def upsert(self, passages: Sequence[EncodedPassage]) -> None:
         with translated("cannot store passages"):
-            self._begin_change([p.passage.id for p in passages])
-            self.shard.update(requests.upsert(passages))
+            self._change([p.passage.id for p in passages], requests.upsert(passages))
         self._hashes |= {p.passage.id: p.passage.content_hash for p in passages}
 
     def delete(self, passage_ids: Sequence[str]) -> None:
         if passage_ids:
             with translated("cannot delete passages"):
-                self._begin_change(list(passage_ids))
-                self.shard.update(requests.delete(passage_ids))
+                self._change(passage_ids, requests.delete(passage_ids))
         for passage_id in passage_ids:
             self._hashes.pop(passage_id, None)
 
@@ -146,18 +145,21 @@ class EdgeWriter:
     def leave(self) -> None:
         """Keeps what was written for the next run, if anything was."""
         with contextlib.suppress(Exception):
-            if self._worth_keeping:
+            if self._worth_keeping and not self._changing:
                 self._checkpoint()
             self.shard.close()
         if not self._worth_keeping:
             remove(self.building.path)
 
-    def _begin_change(self, passage_ids: list[str]) -> None:
+    def _change(self, passage_ids: Sequence[str], operation: UpdateOperation) -> None:
         """A kill leaves what is not flushed in doubt: old vectors under new texts, or the reverse."""
         self._finished, self._worth_keeping = False, True
         if time.monotonic() - self._flushed > CHECKPOINT_S:
             self._checkpoint()
         self.building.touch(passage_ids)
+        self._changing = True
+        self.shard.update(operation)
+        self._changing = False
 
     def _checkpoint(self) -> None:
         self.shard.flush()
