@@ -27,7 +27,7 @@ from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection
 from overfetch.sparse import embed_sparse_query
-from overfetch.stores import edge_generations, edge_writing
+from overfetch.stores import edge_generations, edge_requests, edge_writing
 from overfetch.stores.edge import EdgeStore
 from overfetch.testing import FakeEmbedder
 from overfetch.types import Chunk, Document
@@ -294,7 +294,7 @@ class TestGenerations:
         """An upsert that failed half way may have left old vectors under new texts."""
         index_notes(store, 1)
         with monkeypatch.context() as breaking:
-            breaking.setattr(edge_writing.requests, "upsert", lambda passages: edge_writing.requests.delete(["bad id"]))
+            breaking.setattr(edge_requests, "upsert", lambda passages: edge_requests.delete(["bad id"]))
             with pytest.raises(StoreError, match="cannot store passages"):
                 index_notes(store, 2)
         embedder = FakeEmbedder()
