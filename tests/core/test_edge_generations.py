@@ -293,8 +293,9 @@ class TestGenerations:
     ) -> None:
         """An upsert that failed half way may have left old vectors under new texts."""
         index_notes(store, 1)
+        upsert = edge_requests.upsert
         with monkeypatch.context() as breaking:
-            breaking.setattr(edge_requests, "upsert", lambda passages: edge_requests.delete(["bad id"]))
+            breaking.setattr(edge_requests, "upsert", lambda of: upsert([p._replace(dense=p.dense[:3]) for p in of]))
             with pytest.raises(StoreError, match="cannot store passages"):
                 index_notes(store, 2)
         embedder = FakeEmbedder()
