@@ -1,5 +1,6 @@
 """What a copy of the last generation costs."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -41,3 +42,11 @@ def test_this_file_system_does_the_one_or_the_other(folder: Path, tmp_path: Path
     copying.copy_folder(folder, tmp_path / "target")
     copying.make_durable(tmp_path / "target")
     assert (tmp_path / "target" / "segment" / "vectors").stat().st_size == 50_000_000
+
+
+def test_a_size_is_told_while_files_come_and_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that opens a generation replaces and removes small files of it."""
+    (tmp_path / "stays").write_bytes(b"x" * 8192)
+    walk = os.walk
+    monkeypatch.setattr(os, "walk", lambda folder: [*walk(folder), (str(tmp_path / "gone"), [], [".atomicwrite"])])
+    assert copying.size_of(tmp_path) == 8192
