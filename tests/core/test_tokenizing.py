@@ -135,7 +135,7 @@ def test_neighbouring_pieces_overlap(tokenizer: TextTokenizer) -> None:
 
 def test_readings_say_whose_they_are(tokenizer: TextTokenizer) -> None:
     long = "star " * 100
-    whose = [index for index, _ in tokenizer.readings("the tower", ["rain", long, "hill"], windows=True)]
+    whose = [reading.place for reading in tokenizer.readings("the tower", ["rain", long, "hill"], windows=True)]
     assert whose == [0] + [1] * len(tokenizer.split("the tower", long)) + [2]
-    cut = list(tokenizer.readings("the tower", ["rain", long, "hill"], windows=False))
+    cut = [(r.place, r.tokens) for r in tokenizer.readings("the tower", ["rain", long, "hill"], windows=False)]
     assert cut == list(enumerate(tokenizer.pairs("the tower", ["rain", long, "hill"])))

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from overfetch.citations import OnRefused, guard
+from overfetch.citations import guard
 from overfetch.errors import AnswerError
 from overfetch.extracting import extractive_answer
 from overfetch.leaving import in_thread
 from overfetch.protocols import Reranker
-from overfetch.types import Answer, Citation, Frozen, Retrieval, Turn
+from overfetch.types import Answer, Citation, Frozen, OnRefused, Retrieval, Turn
 
 log = logging.getLogger(__name__)
 

@@ -6,16 +6,14 @@ is served. In an answer `[n]` names the nth citation.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from sentencex import segment
 
 from overfetch.errors import SettingsError
 from overfetch.filters import parse_date
-from overfetch.types import AsOf, Citation, Passage, RefusedCitation, Retrieval
+from overfetch.types import AsOf, Citation, OnRefused, Passage, RefusedCitation, Retrieval
 from overfetch.verbatim import find_verbatim
-
-OnRefused = Literal["flag", "drop"]
 
 UNVERIFIED = "[unverified]"
 # One or more in a row; within backticks stands code, where [0] is an index.

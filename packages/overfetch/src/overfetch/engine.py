@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from overfetch import indexing
 from overfetch.answering import AnswerFunction, Answering, LanguageModel, load_answer_function
-from overfetch.citations import OnRefused
 from overfetch.conversation import KEPT_TURNS, standalone
 from overfetch.errors import AnswerError, CollectionMissing, SettingsError
 from overfetch.filters import Condition, DateRange, parse_condition, parse_date, require_filterable
@@ -20,7 +19,7 @@ from overfetch.pipeline import retrieve
 from overfetch.protocols import Embedder, Reranker, Store
 from overfetch.provenance import FIRST_STAGE_FIELDS, SAMPLE, Provenance, join_sources, require_match
 from overfetch.sites import Collection, Part, Site
-from overfetch.types import Answer, AsOf, Retrieval, Turn
+from overfetch.types import Answer, AsOf, OnRefused, Retrieval, Turn
 
 
 class Engine:

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from overfetch.errors import SettingsError
 from overfetch.model_servers import EmbedServer, RerankServer
-from overfetch.types import Frozen
+from overfetch.types import Frozen, OnRefused
 
 SERVER_SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
 TLS_SCHEMES = ("https://", "grpcs://")
@@ -158,7 +158,7 @@ class Environment(BaseSettings):
     lm_max_tokens: int | None = Field(default=None, gt=0)
     lm_token_budget: int | None = Field(default=None, gt=0)
     lm_rewrites: bool = False
-    on_refused: Literal["flag", "drop"] = "flag"
+    on_refused: OnRefused = "flag"
 
     @model_validator(mode="after")
     def _server_settings_have_a_server(self) -> Self:

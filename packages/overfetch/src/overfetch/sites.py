@@ -33,7 +33,7 @@ class Collection(Frozen):
     `parse_part` reads one part of a composed question.
     `answering` is the `module:function` that answers with a language model.
     `judged` is a folder of judged queries in BEIR layout: a new generation must not find less of what they ask for,
-    and they are the default of `eval --answers` and `compile`.
+    and they are the default of `eval` and `compile`.
     `quoted_hits` is how many of the best hits an extractive answer quotes.
     """
 

@@ -14,6 +14,7 @@ Metadata = Mapping[str, MetadataValue]
 Comparable = Sequence[str | float]
 RerankStatus = Literal["full", "partial", "skipped", "off", "failed"]
 AnswerMode = Literal["lm", "extractive"]
+OnRefused = Literal["flag", "drop"]
 
 PASSAGE_NAMESPACE = UUID("6f1c9a52-3f0e-5c53-9a4b-0f9c1de2a7b1")
 

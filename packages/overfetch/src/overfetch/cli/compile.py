@@ -20,7 +20,7 @@ from overfetch.cli.console import (
     progress_bar,
     with_sample_if_missing,
 )
-from overfetch.cli.evaluate import Queries, judged_of
+from overfetch.cli.evaluate import Queries, Test, Train, judged_of
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
 from overfetch.evaluation.collections import read_judged_queries
@@ -40,8 +40,8 @@ def compile_answers(
     lm: Annotated[str | None, typer.Option(help="DSPy model string; by default OVERFETCH_LM.")] = None,
     budget: Annotated[int, typer.Option(min=1, help="Calls of the language model while optimising.")] = 200,
     queries: Queries = None,
-    train: Annotated[str, typer.Option(help="Judgements to learn from: qrels/TRAIN.tsv.")] = "dev",
-    test: Annotated[str, typer.Option(help="Judgements that decide: qrels/TEST.tsv.")] = "test",
+    train: Train = "dev",
+    test: Test = "test",
     out: Annotated[Path | None, typer.Option(help="Where to save; by default the site's programs/.")] = None,
     seed: Annotated[int, typer.Option(help="Of the halves and the optimiser.")] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the log of an earlier run.")] = False,

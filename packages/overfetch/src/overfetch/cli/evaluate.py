@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 Queries = Annotated[
     Path | None, typer.Option(help="With SITE/COLLECTION: folder with its queries.jsonl and qrels/*.tsv.")
 ]
+Train = Annotated[str, typer.Option(help="Judgements to learn from: qrels/TRAIN.tsv.")]
+Test = Annotated[str, typer.Option(help="Judgements that decide: qrels/TEST.tsv.")]
 Split = Annotated[str, typer.Option(help="Which judgements: qrels/SPLIT.tsv.")]
 Fusion = Annotated[str | None, typer.Option(help="How dense and BM25 lists merge: rrf or dbsf.")]
 OrderWeight = Annotated[float | None, typer.Option(help="Reranker's share in the final order; 1: its scores alone.")]

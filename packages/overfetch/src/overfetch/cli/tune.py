@@ -20,7 +20,7 @@ from overfetch.cli.console import (
     progress_bar,
     with_sample_if_missing,
 )
-from overfetch.cli.evaluate import Queries, judged_folder
+from overfetch.cli.evaluate import Queries, Test, Train, judged_folder
 from overfetch.engine import Engine
 from overfetch.evaluation.collections import DEPTH, read_judged_queries
 from overfetch.settings import read_environment
@@ -39,8 +39,8 @@ METRICS = ("recall@5", "mrr@5", "ndcg@10")
 def tune(
     target: Annotated[str, typer.Argument(help="SITE/COLLECTION with --queries, or a folder in BEIR layout.")],
     queries: Queries = None,
-    train: Annotated[str, typer.Option(help="Judgements to learn from: qrels/TRAIN.tsv.")] = "train",
-    test: Annotated[str, typer.Option(help="Judgements that decide: qrels/TEST.tsv.")] = "test",
+    train: Train = "train",
+    test: Test = "test",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training queries.")] = EPOCHS,
     remove: Annotated[bool, typer.Option("--remove", help="Go back to the profile's own reranker.")] = False,
     profile: Profile = None,

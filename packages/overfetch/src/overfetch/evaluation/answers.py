@@ -5,11 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
-import numpy as np
-
 from overfetch.engine import Engine
 from overfetch.evaluation.collections import JudgedQueries, date_bounds
-from overfetch.evaluation.evaluating import Latency
+from overfetch.evaluation.evaluating import Latency, latency
 from overfetch.evaluation.metrics import Interval, paired_difference
 from overfetch.indexing import Progress
 from overfetch.types import Answer, Frozen
@@ -52,7 +50,6 @@ def evaluate_answers(
         "precision": [_precision(answer, right) for answer, right in zip(answers, relevant, strict=True)],
         "cited": [float(_precision(answer, right) > 0) for answer, right in zip(answers, relevant, strict=True)],
     }
-    p50, p95 = np.percentile(milliseconds, [50, 95])
     return AnswerEvaluation(
         collection=engine.name_of(collection),
         questions=len(answers),
@@ -60,7 +57,7 @@ def evaluate_answers(
         metrics={name: _mean(of_questions) for name, of_questions in values.items()},
         modes=dict(Counter(answer.mode if answer.found else f"{answer.mode}, not found" for answer in answers)),
         reasons=dict(Counter(answer.reason for answer in answers if answer.reason)),
-        answer_ms=Latency(p50=round(float(p50), 1), p95=round(float(p95), 1)),
+        answer_ms=latency(milliseconds),
     )
 
 

@@ -1,5 +1,6 @@
 """First stage against reranked, on the judged queries of one collection."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def evaluate(
         first_stage=means(stages.first_stage),
         reranked=means(reranked) if reranked else None,
         difference={m: paired_difference(stages.first_stage[m], reranked[m]) for m in reranked} if reranked else None,
-        rerank_ms=_latency(stages.rerank_ms) if reranked else None,
+        rerank_ms=latency(stages.rerank_ms) if reranked else None,
         not_reranked=stages.not_reranked,
         provenance=stages.provenance,
     )
@@ -110,6 +111,6 @@ def _documents(retrieval: Retrieval) -> list[str]:
     return list(dict.fromkeys(hit.passage.document_id for hit in retrieval.hits))
 
 
-def _latency(milliseconds: tuple[float, ...]) -> Latency:
+def latency(milliseconds: Sequence[float]) -> Latency:
     p50, p95 = np.percentile(milliseconds, [50, 95])
     return Latency(p50=round(float(p50), 1), p95=round(float(p95), 1))

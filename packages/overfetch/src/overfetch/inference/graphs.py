@@ -10,21 +10,18 @@ from onnx import TensorProto, helper, numpy_helper
 HALF = "_half"
 
 
-def strip_traces(path: Path) -> None:
+def strip_traces(model: onnx.ModelProto) -> None:
     """Removes what the exporter notes about its source: stack traces that name folders of this machine."""
-    model = onnx.load(path, load_external_data=False)
     graph = model.graph
     for noted in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         del noted.metadata_props[:]
         noted.doc_string = ""
-    onnx.save(model, path)
 
 
-def attend_unmasked_alone(path: Path) -> None:
+def attend_unmasked_alone(model: onnx.ModelProto) -> None:
     """A sequence that runs alone has no padding to mask, and without a mask onnxruntime's kernel is the one that never
     holds a matrix of tokens by tokens: of 8,192 tokens that would be 256 MiB for each head.
     """
-    model = onnx.load(path, load_external_data=False)
     graph = model.graph
     graph.initializer.append(helper.make_tensor("one", TensorProto.INT64, [], [1]))
     nodes = [
@@ -35,7 +32,6 @@ def attend_unmasked_alone(path: Path) -> None:
         nodes.append(_chosen(node) if node.op_type == "MultiHeadAttention" else node)
     del graph.node[:]
     graph.node.extend(nodes)
-    onnx.save(model, path)
 
 
 def _chosen(node: Any) -> Any:

@@ -3,13 +3,13 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from overfetch.inference.devices import best_place, keep_head_exact
 from overfetch.inference.runs import Piece, RunningReranker
+from overfetch.inference.tokenizing import TextTokenizer
 from overfetch.protocols import Vectors
 from overfetch.settings import ModelSpec
 
@@ -22,7 +22,7 @@ class HubEmbedder:
         prompts = {"query": spec.query_prefix, "document": spec.passage_prefix}
         self._model = SentenceTransformer(str(folder), prompts=prompts, local_files_only=True)
         self._model.max_seq_length = spec.max_tokens
-        # Embedding and counting switch the tokenizer's truncation on and off: one thread at a time.
+        self._tokenizer = TextTokenizer(folder / "tokenizer.json", spec.max_tokens)
         self._embedding = threading.Lock()
 
     def warm_up(self) -> None:
@@ -39,9 +39,7 @@ class HubEmbedder:
         return vectors
 
     def count_truncated(self, passages: Sequence[str]) -> int:
-        texts = [self.spec.passage_prefix + passage for passage in passages]
-        with self._embedding:
-            return count_excess(self._model.tokenizer, texts, self.spec.max_tokens)
+        return sum(self._tokenizer.text(self.spec.passage_prefix + passage).cut for passage in passages)
 
 
 class HubReranker(RunningReranker):
@@ -64,9 +62,3 @@ class HubReranker(RunningReranker):
         pairs = [piece.texts for piece in pieces]
         logits: list[float] = self._model.predict(pairs, batch_size=len(pairs), show_progress_bar=False).tolist()
         return logits
-
-
-def count_excess(tokenizer: Any, inputs: Sequence[str | tuple[str, str]], max_tokens: int) -> int:
-    """Tokens beyond the limit, over all inputs."""
-    encoded = tokenizer(inputs, truncation=False, verbose=False)["input_ids"]
-    return sum(max(0, len(ids) - max_tokens) for ids in encoded)

@@ -167,9 +167,9 @@ class OnnxReranker:
 
         def tokenised() -> Iterator[Tokens]:
             """One after the other, while the first are read already."""
-            for index, tokens in self._model.tokenizer.readings(query, [passages[p] for p in places], self.windows):
-                owners.append((places[index], tokens.cut))
-                yield tokens
+            for reading in self._model.tokenizer.readings(query, [passages[p] for p in places], self.windows):
+                owners.append((places[reading.place], reading.tokens.cut))
+                yield reading.tokens
 
         rows = self._scorer.run(self._model, tokenised(), deadline)
         for place, pieces in groupby(zip(owners, rows, strict=True), key=lambda piece: piece[0][0]):

@@ -58,10 +58,8 @@ class RunningReranker(ABC):
 
     def _pieces(self, query: str, passages: Sequence[str]) -> Iterator[Piece]:
         asked, _ = self._tokenizer.shorten_query(query)
-        for place, passage in enumerate(passages):
-            is_cut = self._tokenizer.pair(query, passage).cut > 0
-            for text in self._tokenizer.split(query, passage) if self._windows and is_cut else [passage]:
-                yield Piece(place, (asked, text), self._tokenizer.pair(query, text))
+        for place, text, tokens in self._tokenizer.readings(query, passages, self._windows):
+            yield Piece(place, (asked, text), tokens)
 
     def _read_in_time(self, pieces: Sequence[Piece], deadline: float | None) -> list[float]:
         logits: list[float] = []

@@ -24,6 +24,14 @@ class Tokens(NamedTuple):
     cut: int
 
 
+class Reading(NamedTuple):
+    """A passage, by its place, or a window of it: as text, and as the sequence that it makes with the query."""
+
+    place: int
+    text: str
+    tokens: Tokens
+
+
 class TextTokenizer:
     """One model's tokenizer with its limit. Safe to share between threads."""
 
@@ -47,11 +55,15 @@ class TextTokenizer:
             tokens = self._fit(self._tokenizer.encode(shortened, passage))
             yield tokens._replace(cut=tokens.cut + cut)
 
-    def readings(self, query: str, passages: Sequence[str], windows: bool) -> Iterator[tuple[int, Tokens]]:
-        """Which passage, and a sequence to read of it: `pair`, or with `windows` several where that would cut it."""
-        for index, (passage, tokens) in enumerate(zip(passages, self.pairs(query, passages), strict=True)):
-            pieces = self.pairs(query, self.split(query, passage)) if windows and tokens.cut else [tokens]
-            yield from ((index, piece) for piece in pieces)
+    def readings(self, query: str, passages: Sequence[str], windows: bool) -> Iterator[Reading]:
+        """Each passage as `pair` reads it, or with `windows` in several pieces where that would cut it."""
+        for place, (passage, tokens) in enumerate(zip(passages, self.pairs(query, passages), strict=True)):
+            if windows and tokens.cut:
+                texts = self.split(query, passage)
+                pieces = zip(texts, self.pairs(query, texts), strict=True)
+                yield from (Reading(place, text, piece) for text, piece in pieces)
+            else:
+                yield Reading(place, passage, tokens)
 
     def split(self, query: str, passage: str) -> list[str]:
         """The passage whole where it fits beside the query, else overlapping pieces that do, evenly spread."""

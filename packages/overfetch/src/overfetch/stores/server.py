@@ -91,10 +91,9 @@ class ServerStore:
         if published is None and self.partition is not None:
             published = self._publish_empty(collection, provenance, schema)
         if published is not None:
-            self._require_own(collection, published)
+            fields = self._require_own(collection, published)
             if not rebuild:
-                stored = self.provenance(collection)
-                require_match(collection, stored, provenance, WRITE_FIELDS)
+                require_match(collection, Provenance.stored(collection, fields), provenance, WRITE_FIELDS)
         if published is None or rebuild:
             with self._building(collection, published, provenance, schema) as writer:
                 yield writer
@@ -116,9 +115,7 @@ class ServerStore:
         name = generations.find_unfinished(provenance)
         if name is None:
             name = generations.next_name()
-            layout = requests.collection(provenance, self.settings)
-            # Not twice: whoever finds the name taken learns so that another process writes this collection too.
-            self._call_once(collection, self.client.create_collection, name, timeout=LAYOUT_TIMEOUT_S, **layout)
+            self._create(collection, name, provenance)
         writer = ServerWriter(self, collection, name, in_place=False)
         try:
             self._index_payload(collection, name, schema)
@@ -137,9 +134,8 @@ class ServerStore:
     def _publish_empty(self, collection: str, provenance: Provenance, schema: Schema) -> str:
         """What the writers of all partitions fill; whoever comes first makes it, and every step may be repeated."""
         name = f"{slug(collection)}--{1:06d}"
-        layout = requests.collection(provenance, self.settings)
         try:
-            self._call_once(collection, self.client.create_collection, name, timeout=LAYOUT_TIMEOUT_S, **layout)
+            self._create(collection, name, provenance)
         except (StoreError, ValueError):  # in memory it is a ValueError that says so
             if not self._call(collection, self.client.collection_exists, name):
                 raise
@@ -147,6 +143,11 @@ class ServerStore:
         move = requests.move_alias(slug(collection), None, name)
         self._call(collection, self.client.update_collection_aliases, move, timeout=LAYOUT_TIMEOUT_S)
         return name
+
+    def _create(self, collection: str, name: str, provenance: Provenance) -> None:
+        """Not twice: whoever finds the name taken learns so that another process writes this collection too."""
+        layout = requests.collection(provenance, self.settings)
+        self._call_once(collection, self.client.create_collection, name, timeout=LAYOUT_TIMEOUT_S, **layout)
 
     def only(self, partition: Partition) -> "ServerStore":
         view = copy.copy(self)
