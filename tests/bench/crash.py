@@ -207,8 +207,13 @@ def require_equal(found: dict[str, tuple[str, Any]], clean: dict[str, tuple[str,
             raise AssertionError(f"{what}: passage {passage_id} has the vectors of another text")
 
 
-def require_tidy(plan: Plan) -> None:
+def require_tidy(plan: Plan, *, had_work: bool) -> None:
+    """Nothing is left but what is published. Where the kill came between the swap and the removal of what it replaced,
+    the next run has no work and opens no writer: then that waits for one that has, or for `prune`.
+    """
     store = EdgeStore(plan.root)
+    if not had_work:
+        store.prune(NAME, keep=2)
     states = [g.state for g in store.generations(NAME)]
     folders = len(list((plan.root / FOLDER / "generations").iterdir()))
     if states != ["live", "previous"][: len(states)] or folders != len(states):
@@ -299,11 +304,16 @@ def _round(
     hashes = [{i: h for i, (h, _) in one.items()} for one in allowed if one is not None]
     if {i: h for i, (h, _) in now.items()} not in hashes:
         raise AssertionError(f"{action}, killed while {reached}: what is live is neither the old nor the new edition")
+    live = _live_name(plan)
     again = write(plan, plan.root, number, action == "index")
     if action != "rollback" and reached != "done":
         figures["embedded_again"].append(round(again / whole, 3))
     require_equal(content(plan.root), clean, f"{action}, killed while {reached}")
-    require_tidy(plan)
+    require_tidy(plan, had_work=_live_name(plan) != live)
+
+
+def _live_name(plan: Plan) -> str | None:
+    return edge_generations.CollectionFolder(plan.root / FOLDER).pointer().live
 
 
 def _previous(plan: Plan) -> dict[str, tuple[str, Any]] | None:

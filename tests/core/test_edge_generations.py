@@ -427,6 +427,22 @@ class TestKilledWriter:
         assert index_notes(store, 1).added == COUNT
 
 
+def test_what_a_swap_replaced_is_gone_with_the_next_write_or_by_pruning(
+    store: EdgeStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill right after the swap leaves the generation that was to be removed; a run without work leaves it too."""
+    for edition in (1, 2):
+        index_notes(store, edition)
+    with monkeypatch.context() as killed:
+        killed.setattr(edge_generations.CollectionFolder, "remove_unpublished", lambda folder: None)
+        index_notes(store, 3)
+    index_notes(store, 3)
+    assert (pointer(root), generations(root)) == ("000003", ["000001", "000002", "000003"])
+    assert [g.state for g in store.generations(NAME)] == ["live", "previous"]
+    store.prune(NAME, keep=2)
+    assert generations(root) == ["000002", "000003"]
+
+
 def killed_while_indexing(start: Start, killed_after: int) -> None:
     writer = start("index", 2)
     wait_for(writer, str(killed_after))
