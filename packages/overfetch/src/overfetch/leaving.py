@@ -1,15 +1,23 @@
 """Callers who leave: work in a thread whose task was cancelled stops before its next model run."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 NOBODY_LEAVES = threading.Event()
+
+# As many as the loop's own executor has threads. The others wait without a hold on the loop: handing hundreds of
+# calls to threads at one moment would block it for longer than any of its tasks should.
+AT_A_TIME = min(32, (os.cpu_count() or 1) + 4)
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 _left: ContextVar[threading.Event] = ContextVar("left", default=NOBODY_LEAVES)
 
@@ -24,7 +32,8 @@ async def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
     left = threading.Event()
     token = _left.set(left)
     try:
-        return await asyncio.to_thread(work, *args, **kwargs)
+        async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_A_TIME)):
+            return await asyncio.to_thread(work, *args, **kwargs)
     except asyncio.CancelledError:
         left.set()
         raise
