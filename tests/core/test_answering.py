@@ -5,8 +5,25 @@ from types import ModuleType
 
 import pytest
 
-from overfetch import Answer, AnswerError, AnswerRequest, Citation, Draft, Engine, LanguageModel, load_site
+from overfetch import (
+    Answer,
+    AnswerError,
+    AnswerRequest,
+    Chunk,
+    Citation,
+    Document,
+    Draft,
+    Engine,
+    Hit,
+    LanguageModel,
+    Passage,
+    Retrieval,
+    load_site,
+)
+from overfetch.citations import guard
+from overfetch.extracting import extractive_answer
 from overfetch.testing import FakeReranker, open_fake
+from overfetch.types import Timings
 
 QUESTION = "What is Sage Daily?"
 LM = LanguageModel(name="openai/test")
@@ -102,3 +119,15 @@ def test_sentences_are_quoted_once_and_in_reading_order(engine: Engine) -> None:
     ranks = {hit.passage.id: hit.rank for hit in answer.retrievals[0].hits}
     order = [ranks[citation.passage_id] for citation in answer.citations]
     assert order == sorted(order)
+
+
+def test_quotes_are_the_passages_own_words() -> None:
+    """No compatibility form: ten squared is not 102, and a ligature stays one."""
+    text = "Growth of 10² is the ﬁrst rule here. It holds in every market that we know."
+    passage = Passage.of(Document(id="rules", title="Rules", text=text), 0, Chunk(breadcrumb="Rules", text=text))
+    hit = Hit(rank=1, passage=passage, first_stage_rank=1, first_stage_score=1.0)
+    time = Timings(embed=0, search=0, rerank=0, total=0)
+    found = Retrieval(query="rule", collection="c", hits=(hit,), rerank_status="full", timings_ms=time, provenance={})
+    answer = extractive_answer("rule", [found], FakeReranker(), "no model", quoted_hits=3)
+    assert [c.quote for c in answer.citations] == text.replace("here. ", "here.\n").split("\n")
+    assert guard(answer.answer, answer.citations, [found], "flag").coverage == answer.coverage == 1.0

@@ -1,7 +1,6 @@
 """The extractive answer: the best sentences of the passages, quoted in reading order; no language model writes it."""
 
 import logging
-import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -10,17 +9,13 @@ from sentencex import segment
 
 from overfetch.protocols import Reranker
 from overfetch.types import Answer, Citation, Hit, Passage, Retrieval
+from overfetch.verbatim import find_verbatim, fold
 
 log = logging.getLogger(__name__)
 
 QUOTED_SENTENCES = 3
 SENTENCES_PER_PART = 2
 MIN_WORDS, MAX_WORDS = 5, 60
-
-
-def normalise(text: str) -> str:
-    """Compatibility form with single spaces: what is compared."""
-    return " ".join(unicodedata.normalize("NFKC", text).split())
 
 
 class Sentence(NamedTuple):
@@ -61,7 +56,7 @@ def _best_sentences(
 ) -> list[Sentence]:
     of_hits = [found for hit in retrieval.hits if (found := list(_sentences(part, hit)))]
     sentences = list(chain.from_iterable(of_hits[:quoted_hits]))
-    distinct = list({normalise(s.text).lower(): s for s in reversed(sentences)}.values())[::-1]
+    distinct = list({fold(s.text).text.lower(): s for s in reversed(sentences)}.values())[::-1]
     if retrieval.rerank_status != "full":  # off, out of time or out of order: not once more for sentences
         return distinct[:number]
     try:
@@ -74,12 +69,12 @@ def _best_sentences(
 
 
 def _sentences(part: int, hit: Hit) -> Iterator[Sentence]:
-    """Whole sentences of prose; code, tables and list markers are left out."""
+    """Whole sentences of prose that hold as quotes; code, tables and list markers are left out."""
     prose = "\n".join("" if _is_markup(line) else line.lstrip("-*• ") for line in hit.passage.text.splitlines())
     for number, sentence in enumerate(segment("en", prose)):
-        text = normalise(sentence)
-        if MIN_WORDS <= len(text.split()) <= MAX_WORDS and text in normalise(hit.passage.text):
-            yield Sentence(text, hit.passage, (part, hit.rank, number))
+        quote = find_verbatim(sentence, hit.passage.text)
+        if quote and MIN_WORDS <= len(quote.split()) <= MAX_WORDS:
+            yield Sentence(quote, hit.passage, (part, hit.rank, number))
 
 
 def _is_markup(line: str) -> bool:
