@@ -3,6 +3,8 @@
 All layers but attention treat each token alone, so they run once over the tokens of all sequences. Attention folds
 the sequences into rows, padded to the longest, for onnxruntime's fused kernel. Any encoder of transformers that asks
 its attention interface can be packed; whether it was done right, the comparison with torch tells.
+
+A classifier reads the first token of each sequence: where its last layer is one of BERT's kind, no other is computed.
 """
 
 import copy
@@ -26,6 +28,10 @@ class PackedModel(torch.nn.Module):
             if type(module) is torch.nn.Linear:
                 module.__class__ = FlatLinear
         self._first_position = _first_position(self.model.base_model)
+        self._reads_first_tokens = _reads_first_tokens(self.model)
+        if self._reads_first_tokens:
+            layers = self.model.base_model.encoder.layer
+            layers[-1] = FirstTokens(layers[-1])
 
     def forward(self, input_ids: Any, token_type_ids: Any, positions: Any, slots: Any, lengths: Any, rows: Any) -> Any:
         """Logits, or unit vectors: float32 [sequences, outputs].
@@ -42,6 +48,8 @@ class PackedModel(torch.nn.Module):
             lengths=lengths,
             rows=rows,
         ).last_hidden_state[0]
+        if self._reads_first_tokens:
+            return read_out(self.model, hidden[:, None], None, None, None)
         mask = (torch.arange(slots.shape[1])[None] < lengths[:, None]).long()
         return read_out(self.model, embedding(slots, hidden), input_ids[slots], mask, token_type_ids[slots])
 
@@ -51,6 +59,24 @@ class FlatLinear(torch.nn.Linear):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         return super().forward(input.squeeze(0)).unsqueeze(0) if input.ndim == 3 else super().forward(input)
+
+
+class FirstTokens(torch.nn.Module):
+    """A last layer of BERT's kind, [1, tokens, width], for the first token of each sequence: [1, sequences, width]."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, hidden: Any, *_: Any, slots: Any, lengths: Any, **_layout: Any) -> torch.Tensor:
+        attention = self.layer.attention
+        own = attention.self
+        first = embedding(slots[:, 0], hidden[0])
+        key, value = (embedding(slots, project(hidden)[0]) for project in (own.key, own.value))
+        query = own.query(first)[:, None]
+        attended = _fused(query, key, value, lengths, own.num_attention_heads, own.attention_head_size**-0.5)
+        found: torch.Tensor = self.layer.feed_forward_chunk(attention.output(attended[:, 0], first))
+        return found[None]
 
 
 def read_out(model: Any, hidden: Any, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> torch.Tensor:
@@ -77,21 +103,36 @@ def _first_position(encoder: Any) -> int:
     return embeddings.padding_idx + 1 if hasattr(embeddings, "create_position_ids_from_input_ids") else 0
 
 
+def _reads_first_tokens(model: Any) -> bool:
+    """Whether nothing but [CLS] is read of a last layer whose parts are known."""
+    if hasattr(model, "compare") or not hasattr(model, "classifier"):
+        return False
+    layers = getattr(getattr(model.base_model, "encoder", None), "layer", None)
+    return layers is not None and hasattr(layers[-1], "feed_forward_chunk") and hasattr(layers[-1].attention, "self")
+
+
 def _attend(
     _module: Any, query: Any, key: Any, value: Any, _mask: Any, scaling: float, **layout: Any
 ) -> tuple[torch.Tensor, None]:
     """transformers' attention interface, [1, heads, tokens, width]; a placeholder in torch, a fused kernel in ONNX."""
     _, heads, tokens, width = query.shape
-    folded = [embedding(layout["slots"], x.transpose(1, 2).reshape(tokens, heads * width)) for x in (query, key, value)]
-    attended = torch.onnx.ops.symbolic(
+    flat = (x.transpose(1, 2).reshape(tokens, heads * width) for x in (query, key, value))
+    query, key, value = (embedding(layout["slots"], x) for x in flat)
+    attended = _fused(query, key, value, layout["lengths"], heads, scaling)
+    return embedding(layout["rows"], attended.reshape(-1, heads * width)).view(1, tokens, heads, width), None
+
+
+def _fused(query: Any, key: Any, value: Any, lengths: Any, heads: int, scaling: float) -> torch.Tensor:
+    """Attention of each row of [sequences, tokens, width] over as many keys as the row is long."""
+    attended: torch.Tensor = torch.onnx.ops.symbolic(
         "com.microsoft::MultiHeadAttention",
-        [*folded, None, layout["lengths"]],
+        [query, key, value, None, lengths],
         {"num_heads": heads, "scale": float(scaling)},
         dtype=query.dtype,
-        shape=folded[0].shape,
+        shape=query.shape,
         version=1,
     )
-    return embedding(layout["rows"], attended.reshape(-1, heads * width)).view(1, tokens, heads, width), None
+    return attended
 
 
 ALL_ATTENTION_FUNCTIONS.register("packed", _attend)

@@ -15,7 +15,7 @@ from overfetch.inference.checksums import require_sums, sha256
 from overfetch.settings import ModelSpec
 
 MANIFEST, SOURCE = "manifest.json", "source"
-FORMAT = "4"
+FORMAT = "5"
 
 Report = Callable[[str], None]
 
