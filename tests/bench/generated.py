@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from overfetch.filters import Schema
+from overfetch.filters import Schema, comparable
 from overfetch.protocols import EncodedPassage, EncodedQuery, Vectors
 from overfetch.provenance import Provenance
 from overfetch.settings import find_profile, read_environment
@@ -85,6 +85,7 @@ def passages_of(source: Source, block: int, count: int) -> list[EncodedPassage]:
         shares = {"tenth": str(number % 10), "hundredth": str(number % 100)}
         document = Document(id=str(number), title=record["title"], text=text, metadata={**facts, **shares})
         passage = Passage.of(document, 0, Chunk(breadcrumb=record["title"], text=text))
+        passage = passage.model_copy(update={"filters": comparable(passage.metadata, SCHEMA)})
         found.append(EncodedPassage(passage, vectors[offset], embed_sparse_passage(passage.reading)))
     return found
 

@@ -64,7 +64,7 @@ class EdgeStore:
             made, shard = self._open(collection, live)
             if expected is not None:
                 require_match(collection, made, expected, FIRST_STAGE_FIELDS)
-            return search_shard(shard, query, conditions, settings)
+            return search_shard(shard, query, conditions, settings, made.passages or 0)
 
         with translated(f"cannot search {collection!r}"):
             return self._read(collection, search)

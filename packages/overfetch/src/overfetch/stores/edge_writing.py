@@ -55,9 +55,9 @@ def read_hashes(shard: EdgeShard) -> dict[str, str]:
 
 
 def search_shard(
-    shard: EdgeShard, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
+    shard: EdgeShard, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings, passages: int
 ) -> list[Candidate]:
-    found = shard.query(requests.search(query, conditions, settings))
+    found = shard.query(requests.search(query, conditions, settings, passages))
     return [Candidate(passage=from_payload(str(p.id), p.payload or {}), score=p.score) for p in found]
 
 
@@ -110,7 +110,7 @@ class EdgeWriter:
     ) -> list[Candidate]:
         self.finish()
         with translated("cannot search the new generation"):
-            return search_shard(self.shard, query, conditions, settings)
+            return search_shard(self.shard, query, conditions, settings, len(self._hashes))
 
     def finish(self) -> None:
         """Builds the search index, flushes, and checks that every passage is there."""
