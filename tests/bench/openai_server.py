@@ -13,7 +13,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,10 +24,17 @@ PIECE = 24  # characters a streamed delta
 
 
 class ChatServer:
-    """Answers each request after `delay` seconds, or with the fault that its number draws."""
+    """Answers each request after `delay` seconds with the model's `reply`, or with the fault that its number draws."""
 
-    def __init__(self, shares: dict[str, float], seed: int = 0, delay: float = 0.05, slow: float = 2.0) -> None:
-        self.shares, self.seed, self.delay, self.slow = shares, seed, delay, slow
+    def __init__(
+        self,
+        shares: dict[str, float],
+        seed: int = 0,
+        delay: float = 0.05,
+        slow: float = 2.0,
+        reply: Callable[[Sequence[tuple[str, str]]], str] = reply_to,
+    ) -> None:
+        self.shares, self.seed, self.delay, self.slow, self.reply = shares, seed, delay, slow, reply
         self.requests = 0
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -58,7 +65,7 @@ class ChatServer:
             _send(writer, status, json.dumps({"error": {"message": fault}}), "Retry-After: 1\r\n")
             await writer.drain()
             return True
-        text = "I would rather not." if fault == "nonsense" else reply_to(_messages(body))
+        text = "I would rather not." if fault == "nonsense" else self.reply(_messages(body))
         if body.get("stream"):
             return await self._stream(text, body["model"], writer, fault)
         document = json.dumps(_completion(text, body["model"]))
