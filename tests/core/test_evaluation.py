@@ -13,8 +13,8 @@ from overfetch import load_site, open_site
 from overfetch.cli.main import app
 from overfetch.errors import CorpusError
 from overfetch.evaluation.collections import as_site, read_judged_queries
-from overfetch.evaluation.evaluating import evaluate
-from overfetch.evaluation.metrics import macro_difference, measure, paired_difference
+from overfetch.evaluation.evaluating import evaluate, recommend
+from overfetch.evaluation.metrics import Interval, macro_difference, measure, paired_difference
 from overfetch.testing import FakeReranker, open_fake
 from overfetch.types import Retrieval
 
@@ -139,7 +139,21 @@ class TestStages:
     def test_without_reranking_nothing_is_said_of_it(self, folder: Path) -> None:
         engine = open_fake(as_site(folder))
         found = evaluate(engine, engine.site.ask, read_judged_queries(folder), "fake", rerank=False)
-        assert (found.reranked, found.difference, found.rerank_ms) == (None, None, None)
+        assert (found.reranked, found.difference, found.rerank_ms, found.recommendation) == (None, None, None, None)
+
+    def test_off_is_recommended_where_reranking_hurts(self, folder: Path) -> None:
+        engine = open_fake(as_site(folder), reranker=_Contrary())
+        found = evaluate(engine, engine.site.ask, read_judged_queries(folder), "fake", order_weight=1.0)
+        assert found.difference is not None
+        assert found.difference["ndcg@10"].high < 0
+        assert found.recommendation == "off"
+
+    @pytest.mark.parametrize(
+        ("low", "high", "expected"),
+        [(0.01, 0.2, "on"), (-0.2, -0.01, "off"), (-0.1, 0.1, "undecided"), (0, 0, "undecided")],
+    )
+    def test_what_is_recommended_hangs_on_the_whole_interval(self, low: float, high: float, expected: str) -> None:
+        assert recommend(Interval(mean=(low + high) / 2, low=low, high=high)) == expected
 
     def test_a_failing_reranker_is_counted_not_hidden(self, folder: Path) -> None:
         engine = open_fake(as_site(folder), reranker=_FailsAfterWarmUp())
@@ -162,6 +176,14 @@ class TestStages:
         monkeypatch.setattr(engine, "search", watched)
         evaluate(engine, "catalysts", judged, "fake", rerank=False)
         assert seen == [q.as_of for q in judged.queries]
+
+
+class _Contrary(FakeReranker):
+    """The best last."""
+
+    def score(self, *given: Any, **options: Any) -> Any:
+        scores = super().score(*given, **options)
+        return scores._replace(logits=[-logit for logit in scores.logits])
 
 
 class _FailsAfterWarmUp(FakeReranker):
@@ -195,6 +217,7 @@ class TestCommand:
         printed = run(folder, "--limit-queries", 1).stdout
         assert printed.startswith("Cards · 1 queries · mini\n")
         assert "ndcg@10" in printed
+        assert "judge more queries, or do without reranking (--no-rerank) (nDCG@10)" in printed
 
     @pytest.mark.parametrize("stage", ["dense", "bm25", "hybrid"])
     def test_first_stages(self, run: Callable[..., Result], folder: Path, stage: str) -> None:

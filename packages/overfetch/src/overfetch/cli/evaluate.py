@@ -156,6 +156,13 @@ def _print_answers(result: "AnswerEvaluation") -> None:
         output.print(f"[dim]{count} x {escape(reason)}[/dim]")
 
 
+ADVICE = {
+    "on": "reranking pays on these queries",
+    "off": "reranking hurts on these queries: --no-rerank, or rerank=False in the collection's settings",
+    "undecided": "no gain or loss beyond chance: judge more queries, or do without reranking (--no-rerank)",
+}
+
+
 def _print(evaluation: "Evaluation") -> None:
     output.print(f"[bold]{escape(evaluation.collection)}[/bold] · {evaluation.queries} queries · {evaluation.profile}")
     output.print(f"{'':12}{'first stage':>12}{'reranked':>10}   difference [95% interval]")
@@ -167,5 +174,7 @@ def _print(evaluation: "Evaluation") -> None:
         output.print(escape(line))
     if evaluation.rerank_ms:
         output.print(f"rerank {evaluation.rerank_ms.p50:.0f} ms (p50), {evaluation.rerank_ms.p95:.0f} ms (p95)")
+    if evaluation.recommendation:
+        output.print(f"{ADVICE[evaluation.recommendation]} (nDCG@10)")
     if evaluation.not_reranked:
         output.print(f"{evaluation.not_reranked} queries were not reranked in full: they count as they came")

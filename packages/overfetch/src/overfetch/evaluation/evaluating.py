@@ -1,7 +1,7 @@
 """First stage against reranked, on the judged queries of one collection."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from overfetch.evaluation.collections import JudgedQueries, JudgedQuery, date_bo
 from overfetch.evaluation.metrics import Interval, Values, means, measure, paired_difference
 from overfetch.indexing import Progress
 from overfetch.types import Frozen, Retrieval
+
+DECISIVE = "ndcg@10"
 
 
 class Latency(Frozen):
@@ -20,7 +22,10 @@ class Latency(Frozen):
 
 
 class Evaluation(Frozen):
-    """Both stages side by side; what belongs to reranking is None where it is off. Metrics are fractions of 1."""
+    """Both stages side by side; what belongs to reranking is None where it is off. Metrics are fractions of 1.
+
+    `recommendation` is that of the 95% interval of nDCG@10: reranking on where it gains, off where it loses.
+    """
 
     collection: str
     profile: str
@@ -29,6 +34,7 @@ class Evaluation(Frozen):
     reranked: dict[str, float] | None
     difference: dict[str, Interval] | None
     rerank_ms: Latency | None
+    recommendation: Literal["on", "off", "undecided"] | None
     not_reranked: int = 0
     provenance: dict[str, str]
 
@@ -55,17 +61,24 @@ def evaluate(
     """Searches every judged query once without and once with the reranker; `settings` are of RetrievalSettings."""
     stages = run_stages(engine, collection, judged, progress=progress, **settings)
     reranked = stages.reranked
+    difference = {m: paired_difference(stages.first_stage[m], reranked[m]) for m in reranked} if reranked else None
     return Evaluation(
         collection=engine.name_of(collection),
         profile=profile,
         queries=len(judged.queries),
         first_stage=means(stages.first_stage),
         reranked=means(reranked) if reranked else None,
-        difference={m: paired_difference(stages.first_stage[m], reranked[m]) for m in reranked} if reranked else None,
+        difference=difference,
         rerank_ms=latency(stages.rerank_ms) if reranked else None,
+        recommendation=recommend(difference[DECISIVE]) if difference else None,
         not_reranked=stages.not_reranked,
         provenance=stages.provenance,
     )
+
+
+def recommend(gain: Interval) -> Literal["on", "off", "undecided"]:
+    """Whether to rerank, by what it gained."""
+    return "on" if gain.low > 0 else "off" if gain.high < 0 else "undecided"
 
 
 def run_stages(
