@@ -106,6 +106,11 @@ class TestBadInput:
         assert result.exit_code == 1
         assert "here: qrels/test.tsv, qrels/train.tsv" in result.stderr
 
+    def test_a_site_brings_its_own_queries_along(self) -> None:
+        result = run("builddaily/resources")
+        assert result.exit_code == 1
+        assert "here: qrels/dev.tsv, qrels/test.tsv" in result.stderr
+
     def test_removing_what_is_not_there_is_said(self, folder: Path) -> None:
         result = run(str(folder), "--remove", "--json")
         assert result.exit_code == 0, result.output

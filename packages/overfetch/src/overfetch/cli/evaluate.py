@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from overfetch.evaluation.evaluating import Evaluation
 
 Queries = Annotated[
-    Path | None, typer.Option(help="With SITE/COLLECTION: folder with its queries.jsonl and qrels/*.tsv.")
+    Path | None,
+    typer.Option(help="With SITE/COLLECTION: folder with queries.jsonl and qrels/*.tsv; by default the site's own."),
 ]
 Train = Annotated[str, typer.Option(help="Judgements to learn from: qrels/TRAIN.tsv.")]
 Test = Annotated[str, typer.Option(help="Judgements that decide: qrels/TEST.tsv.")]
@@ -70,7 +71,7 @@ def evaluate(
         "rerank": rerank,
         "order_weight": order_weight,
     }
-    queries = queries if queries is not None else _own_queries(target)
+    queries = queries if queries is not None else own_queries(target)
     if queries is not None:
         judged = read_judged_queries(queries, split, limit_queries)
         with opened_collection(target, profile) as (engine, collection):
@@ -92,7 +93,7 @@ def evaluate(
         _print(evaluation)
 
 
-def _own_queries(target: str) -> Path | None:
+def own_queries(target: str) -> Path | None:
     """The judged queries that a site brings along for SITE/COLLECTION."""
     site, _, collection = target.partition("/")
     if not collection or site not in site_names() or Path(target).is_dir():
