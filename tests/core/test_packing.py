@@ -11,6 +11,8 @@ from transformers import (
     BertForSequenceClassification,
     NomicBertConfig,
     NomicBertModel,
+    RobertaPreLayerNormConfig,
+    RobertaPreLayerNormForSequenceClassification,
     XLMRobertaConfig,
     XLMRobertaForSequenceClassification,
 )
@@ -20,7 +22,7 @@ from overfetch.errors import ModelError
 from overfetch.inference.export import Padded, export_module
 from overfetch.inference.interaction import InteractionCrossEncoder
 from overfetch.inference.onnx import OnnxModel, lay_out
-from overfetch.inference.packing import INPUTS
+from overfetch.inference.packing import INPUTS, FirstTokens, PackedModel
 from overfetch.inference.quantising import export_compact, export_exact, export_int8
 from overfetch.inference.tokenizing import Tokens
 
@@ -47,9 +49,18 @@ def xlm_roberta() -> Any:
     return XLMRobertaForSequenceClassification(XLMRobertaConfig(**ONE_LABEL, type_vocab_size=1, pad_token_id=1))
 
 
+def pre_layer_norm() -> Any:
+    """Named as BERT's layers are, and with a norm before each block: its last layer is computed whole."""
+    config = RobertaPreLayerNormConfig(**ONE_LABEL, type_vocab_size=1, pad_token_id=1)
+    return RobertaPreLayerNormForSequenceClassification(config)
+
+
 def nomic() -> Any:
     """The architecture of nomic-embed-text-v1.5: rotary positions, gated feed-forward blocks."""
     return NomicBertModel(NomicBertConfig(**SMALL))
+
+
+ONE_TYPE = (xlm_roberta, pre_layer_norm)
 
 
 def sequences(one_type: bool) -> list[Tokens]:
@@ -60,20 +71,20 @@ def sequences(one_type: bool) -> list[Tokens]:
     ]
 
 
-@pytest.mark.parametrize("make", [bert, interaction, xlm_roberta, nomic])
+@pytest.mark.parametrize("make", [bert, interaction, xlm_roberta, pre_layer_norm, nomic])
 def test_together_and_alone_outputs_are_those_of_torch(
     make: Any, tiny_reranker: Path, make_spec: Any, tmp_path: Path
 ) -> None:
     torch.manual_seed(3)
     model = make()
     tokenizer = tiny_reranker / "tokenizer.json"
-    if make is xlm_roberta:
+    if make in ONE_TYPE:
         one_type = tokenizer_of_one_type(tokenizer)
         tokenizer = tmp_path / "one-type.json"
         one_type.save(str(tokenizer))
     export_module(model, tokenizer, make_spec("reranker"), tmp_path)
     packed, padded = OnnxModel(tmp_path, make_spec("reranker")), Padded(model)
-    batch = sequences(one_type=make is xlm_roberta)
+    batch = sequences(one_type=make in ONE_TYPE)
     with torch.inference_mode():
         expected = torch.cat(
             [
@@ -84,6 +95,15 @@ def test_together_and_alone_outputs_are_those_of_torch(
     assert np.ptp(expected, axis=0).max() > 100 * TOLERANCE, "random weights must tell sequences apart"
     assert np.abs(packed.run(batch) - expected).max() < TOLERANCE
     assert np.abs(np.concatenate([packed.run([tokens]) for tokens in batch]) - expected).max() < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"), [(bert, True), (xlm_roberta, True), (pre_layer_norm, False), (interaction, False)]
+)
+def test_of_a_last_layer_only_what_is_read_is_computed(make: Any, expected: bool) -> None:
+    layers = PackedModel(make()).model.base_model.encoder.layer
+    assert isinstance(layers[-1], FirstTokens) == expected
+    assert not isinstance(layers[0], FirstTokens)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "compact"])

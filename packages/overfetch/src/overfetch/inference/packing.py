@@ -104,11 +104,17 @@ def _first_position(encoder: Any) -> int:
 
 
 def _reads_first_tokens(model: Any) -> bool:
-    """Whether nothing but [CLS] is read of a last layer whose parts are known."""
+    """Whether nothing but [CLS] is read of a last layer that has BERT's parts, and no others: no norm before them."""
     if hasattr(model, "compare") or not hasattr(model, "classifier"):
         return False
     layers = getattr(getattr(model.base_model, "encoder", None), "layer", None)
-    return layers is not None and hasattr(layers[-1], "feed_forward_chunk") and hasattr(layers[-1].attention, "self")
+    if layers is None or _parts(layers[-1]) != {"attention", "intermediate", "output"}:
+        return False
+    return _parts(layers[-1].attention) == {"self", "output"}
+
+
+def _parts(module: torch.nn.Module) -> set[str]:
+    return {name for name, _ in module.named_children()}
 
 
 def _attend(
