@@ -19,13 +19,13 @@ from typing import Any, get_args
 
 import dspy
 
-from overfetch import open_site
+from overfetch import load_site, open_site, site_names
 from overfetch.evaluation.collections import read_judged_queries
 from overfetch_answers.compiling import Compilation, compile_answers
 from overfetch_answers.optimizing import Optimizer
 from overfetch_answers.testing import AsyncRuleBasedEngine, RuleBasedEngine
 
-TARGETS = ("builddaily/chat", "builddaily/resources", "paiddaily/tickers", "paiddaily/catalysts", "sagedaily/canon")
+TARGETS = tuple(f"{site}/{collection.name}" for site in site_names() for collection in load_site(site).collections)
 
 
 @contextlib.contextmanager

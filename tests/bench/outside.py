@@ -65,7 +65,7 @@ def place_in_file(number: int) -> int:
     return number if number <= LAST_BEFORE else number - MISSING
 
 
-def debian(_: Path | None) -> Collected:
+def debian() -> Collected:
     documents, synopses, seen = [], {}, set()
     for name, synopsis, description in programs():
         if len(description.split()) >= LEAST_WORDS and description[:100] not in seen:
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     if given.collection == "debian":
-        collected = debian(given.folder)
+        collected = debian()
     elif given.folder is None:
         parser.error(f"{given.collection} needs the folder of its original files")
     else:

@@ -71,7 +71,7 @@ def evaluate(
         "rerank": rerank,
         "order_weight": order_weight,
     }
-    queries = queries if queries is not None else own_queries(target)
+    queries = queries_of(target, queries)
     if queries is not None:
         judged = read_judged_queries(queries, split, limit_queries)
         with opened_collection(target, profile) as (engine, collection):
@@ -93,8 +93,10 @@ def evaluate(
         _print(evaluation)
 
 
-def own_queries(target: str) -> Path | None:
-    """The judged queries that a site brings along for SITE/COLLECTION."""
+def queries_of(target: str, given: Path | None) -> Path | None:
+    """The folder given, else that of the judged queries that a site brings along for SITE/COLLECTION."""
+    if given is not None:
+        return given
     site, _, collection = target.partition("/")
     if not collection or site not in site_names() or Path(target).is_dir():
         return None

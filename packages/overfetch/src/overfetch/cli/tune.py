@@ -20,7 +20,7 @@ from overfetch.cli.console import (
     progress_bar,
     with_sample_if_missing,
 )
-from overfetch.cli.evaluate import Queries, Test, Train, judged_folder, own_queries
+from overfetch.cli.evaluate import Queries, Test, Train, judged_folder, queries_of
 from overfetch.engine import Engine
 from overfetch.evaluation.collections import DEPTH, read_judged_queries
 from overfetch.settings import read_environment
@@ -49,7 +49,7 @@ def tune(
     as_json: Json = False,
 ) -> None:
     """Fine-tune the reranker on judged queries; it serves this collection only if better on those it did not see."""
-    queries = queries if queries is not None else own_queries(target)
+    queries = queries_of(target, queries)
     with _collection(target, queries, profile) as (engine, collection):
         folder = tuned_folder(read_environment().tuned, engine.name_of(collection))
         if remove:

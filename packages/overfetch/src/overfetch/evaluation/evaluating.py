@@ -7,11 +7,11 @@ import numpy as np
 
 from overfetch.engine import Engine
 from overfetch.evaluation.collections import JudgedQueries, JudgedQuery, date_bounds
-from overfetch.evaluation.metrics import Interval, Values, means, measure, paired_difference
+from overfetch.evaluation.metrics import DECISIVE, Interval, Values, means, measure, paired_difference
 from overfetch.indexing import Progress
 from overfetch.types import Frozen, Retrieval
 
-DECISIVE = "ndcg@10"
+Recommendation = Literal["on", "off", "undecided"]
 
 
 class Latency(Frozen):
@@ -34,7 +34,7 @@ class Evaluation(Frozen):
     reranked: dict[str, float] | None
     difference: dict[str, Interval] | None
     rerank_ms: Latency | None
-    recommendation: Literal["on", "off", "undecided"] | None
+    recommendation: Recommendation | None
     not_reranked: int = 0
     provenance: dict[str, str]
 
@@ -76,7 +76,7 @@ def evaluate(
     )
 
 
-def recommend(gain: Interval) -> Literal["on", "off", "undecided"]:
+def recommend(gain: Interval) -> Recommendation:
     """Whether to rerank, by what it gained."""
     return "on" if gain.low > 0 else "off" if gain.high < 0 else "undecided"
 

@@ -12,6 +12,7 @@ from overfetch.evaluation.collections import Qrels
 from overfetch.types import Frozen
 
 MEASURES = {"recall@5": R @ 5, "recall@20": R @ 20, "mrr@5": RR @ 5, "mrr@10": RR @ 10, "ndcg@10": nDCG @ 10}
+DECISIVE = "ndcg@10"  # by its interval a reranker is recommended, and a tuned one installed
 RESAMPLES, SEED = 10_000, 7
 
 Run = Mapping[str, Sequence[str]]

@@ -12,7 +12,7 @@ from overfetch.engine import Engine
 from overfetch.errors import SettingsError
 from overfetch.evaluation.candidates import Candidates, find_candidates, rank
 from overfetch.evaluation.collections import JudgedQueries, require_apart
-from overfetch.evaluation.metrics import Interval, Values, means, measure, paired_difference
+from overfetch.evaluation.metrics import DECISIVE, Interval, Values, means, measure, paired_difference
 from overfetch.indexing import Progress
 from overfetch.inference.checksums import sha256
 from overfetch.inference.onnx import OnnxReranker
@@ -26,7 +26,6 @@ from overfetch.tuning.installing import TunedModel, install
 from overfetch.tuning.training import SEED, Group, Trainee, as_groups, fine_tune
 from overfetch.types import Frozen
 
-METRIC = "ndcg@10"
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 LEAST_GROUPS = 8
 
@@ -101,7 +100,7 @@ def tune(
         made = Path(folder)
         tuned, served = _write(model, spec, base, made, weight, engine.name_of(collection))
         values = _measured(unseen, test, served, weight)
-        over_first, over_present = (paired_difference(v[METRIC], values[METRIC]) for v in (plain, present))
+        over_first, over_present = (paired_difference(v[DECISIVE], values[DECISIVE]) for v in (plain, present))
         better = min(over_first.low, over_present.low) > 0
         result = Tuning(
             **summary,
@@ -135,7 +134,7 @@ def fit_weight(start: Trainee, found: Sequence[Candidates], train: JudgedQueries
         with watch("fitting the share") as progress:
             model = fine_tune(start, as_groups(others, train.qrels), epochs, progress)
         logits |= {c.query_id: model.score(c) for c in mine}
-    quality = {w: means(_ranked(found, train, logits, w))[METRIC] for w in WEIGHTS}
+    quality = {w: means(_ranked(found, train, logits, w))[DECISIVE] for w in WEIGHTS}
     return max(quality, key=lambda w: (quality[w], -w))
 
 
@@ -177,7 +176,7 @@ def _write(
 def _why_not(over_first: Interval, over_present: Interval) -> str:
     gains = {"the first stage": over_first, "the present reranker": over_present}
     shown = "; ".join(f"over {n} {g.mean:+.3f} [{g.low:+.3f}, {g.high:+.3f}]" for n, g in gains.items())
-    return f"not better on the test part beyond chance ({METRIC} {shown}); more judged queries narrow the interval"
+    return f"not better on the test part beyond chance ({DECISIVE} {shown}); more judged queries narrow the interval"
 
 
 def _fingerprint(groups: Sequence[Group]) -> str:
