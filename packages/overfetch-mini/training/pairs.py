@@ -49,10 +49,22 @@ def sentence_pair(pair: Pair, draw: random.Random) -> Pair | None:
     return {**pair, "query": chosen, "positive": rest, "cloze": True} if len(rest) >= MIN_REST else None
 
 
-def read_pairs(paths: Iterable[Path]) -> list[Pair]:
-    """At most `groups` pairs of each source in sources.toml, and `cloze` more made of its sentences.
+def choose(offered: list[Pair], limit: dict[str, Any], draw: random.Random) -> list[Pair]:
+    """Of one source: pairs, cloze pairs of other passages, questions without an answer, passages without a question."""
+    asked = [p for p in offered if p["query"] and p["positive"]]
+    answering = [p for p in offered if p["positive"]]
+    made = (sentence_pair(p, draw) for p in reversed(answering))
+    cloze = [p for p, _ in zip(filter(None, made), range(limit.get("cloze", 0)), strict=False)]
+    questions = [p for p in offered if p["positive"] is None][: limit.get("questions", 0)]
+    others = [p for p in offered if not p["query"]][: limit.get("others", 0)]
+    return asked[: limit["groups"]] + cloze + questions + others
 
-    A path is a .jsonl of pairs or a folder in BEIR layout. Sources that the table does not name are left out.
+
+def read_pairs(paths: Iterable[Path]) -> list[Pair]:
+    """What sources.toml allows of each source; sources that it does not name are left out.
+
+    A path is a .jsonl of pairs or a folder in BEIR layout. A pair may lack its positive (a question that nobody
+    answered) or its query (a passage that is only found by other queries).
     """
     limits = tomllib.loads(Path(__file__).with_name("sources.toml").read_text())
     by_source: dict[str, list[Pair]] = defaultdict(list)
@@ -61,12 +73,9 @@ def read_pairs(paths: Iterable[Path]) -> list[Pair]:
             pair["source"] = pair["source"].split(":")[0]
             by_source[pair["source"]].append(pair)
     draw = random.Random(SEED)
-    chosen: list[Pair] = []
+    chosen = []
     for source, limit in limits.items():
-        offered = draw.sample(by_source[source], len(by_source[source]))
-        chosen += offered[: limit["groups"]]
-        made = (sentence_pair(p, draw) for p in reversed(offered))
-        chosen += [p for p, _ in zip(filter(None, made), range(limit.get("cloze", 0)), strict=False)]
+        chosen += choose(draw.sample(by_source[source], len(by_source[source])), limit, draw)
     draw.shuffle(chosen)
     return chosen
 

