@@ -1,10 +1,10 @@
 """Turn a trained cross-encoder into the files that ship: a small ONNX graph, its tokenizer and its configuration.
 
     uv run python packages/overfetch-mini/training/export.py --run FOLDER --name overfetch-mini --exact FOLDER
-        [--share 0.5] [--layers 0,2]
+        [--share 0.5]
 
-`--share` averages the trained weights with those of the base, of its `--layers` for a run of some (WiSE-FT, Wortsman
-et al. 2022, arXiv 2109.01903): the card says what that did. Leaves the fp32 export in `--exact`, for
+`--share` averages the trained weights with those of the base, of a whole model only (WiSE-FT, Wortsman et al. 2022,
+arXiv 2109.01903): the card says what that did. Leaves the fp32 export in `--exact`, for
 `tests/bench/precision.py`. Prints the sha256 sums for shared/models.toml.
 """
 
@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from train import BASE, load, parse_layers
+from students import BASE, base, load
 
 from overfetch.inference.checksums import sha256
 from overfetch.inference.quantising import export_compact, export_exact
@@ -21,24 +21,23 @@ from overfetch.settings import read_models
 PACKAGE = Path(__file__).parent.parent / "src/overfetch_mini"
 
 
-def average(run: Path, layers: list[int] | None, share: float) -> Any:
-    """`share` of the run's weights, the rest the base's."""
-    model, base = load(run), load(None, layers).state_dict()
-    model.load_state_dict({name: base[name].lerp(own, share) for name, own in model.state_dict().items()})
-    return model
+def average(model: Any, share: float) -> None:
+    """`share` of the model's weights, the rest the base's."""
+    begun = base().state_dict()
+    model.load_state_dict({name: begun[name].lerp(own, share) for name, own in model.state_dict().items()})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--run", required=True)
     parser.add_argument("--name", required=True, help="as in shared/models.toml")
     parser.add_argument("--exact", type=Path, required=True)
     parser.add_argument("--share", type=float, default=1.0, help="of the trained weights")
-    parser.add_argument("--layers", type=parse_layers, help="of the base, as the run has them")
     options = parser.parse_args()
     spec = read_models()[0][options.name]
-    model, tokenizer = average(options.run, options.layers, options.share), BASE / "tokenizer.json"
-    target = PACKAGE / spec.folder
+    model, tokenizer, target = load(options.run), BASE / "tokenizer.json", PACKAGE / spec.folder
+    if options.share < 1:
+        average(model, options.share)
     export_exact(model, tokenizer, spec, options.exact)
     export_compact(model, tokenizer, spec, target)
     for path in sorted(target.iterdir()):
