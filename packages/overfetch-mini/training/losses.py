@@ -49,12 +49,14 @@ def matched(student: Reading, teacher: Reading, given: Given) -> torch.Tensor:
 
 def listwise(student: Reading, teacher: Reading, given: Given) -> torch.Tensor:
     believed = student.scores.masked_fill(teacher.scores > teacher.scores[:, :1], -torch.inf)[given.labelled]
-    return torch.nn.functional.cross_entropy(believed, torch.zeros(len(believed), dtype=torch.long))
+    first = torch.zeros(len(believed), dtype=torch.long)
+    return torch.nn.functional.cross_entropy(believed, first, reduction="sum") / max(len(believed), 1)
 
 
 def pairwise(student: Reading, teacher: Reading, given: Given) -> torch.Tensor:
     worse = (given.labelled[:, None] & (teacher.scores <= teacher.scores[:, :1]))[:, 1:]
-    return torch.nn.functional.softplus(student.scores[:, 1:] - student.scores[:, :1])[worse].mean()
+    apart = student.scores[:, 1:] - student.scores[:, :1]
+    return torch.nn.functional.softplus(apart)[worse].sum() / max(int(worse.sum()), 1)
 
 
 LOSSES = {"taught": taught, "combined": combined, "matched": matched, "listwise": listwise, "pairwise": pairwise}

@@ -15,7 +15,7 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -31,7 +31,8 @@ from transformers import AutoTokenizer
 GROUPS_PER_STEP = 16
 ENCODER_RATE, HEAD_RATE, FITTED_HEAD_RATE = 8e-5, 1e-3, 2e-4  # at their highest; a copy's head is the larger model's
 WARM_UP_STEPS, DECAY = 50, 0.6
-CHECKPOINT_EVERY, EVALUATE_EVERY, KEEP_EVERY, MEASURED_GROUPS = 50, 200, 200, 48
+LOG_EVERY, CHECKPOINT_EVERY, EVALUATE_EVERY, KEEP_EVERY = 10, 50, 200, 200
+MEASURED_GROUPS = 48  # to see which neurons count
 
 Evaluate = Callable[[], dict[str, float]]
 Loss = Callable[[list[Group], random.Random], torch.Tensor]
@@ -95,32 +96,48 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main() -> None:
-    options = parse()
-    options.out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(SEED)
-    model, tokenizer = load(options.start), AutoTokenizer.from_pretrained(BASE)
-    training, held_out = read_groups(options.groups)
+def student_of(options: argparse.Namespace, tokenizer: Any, groups: list[Group]) -> Any:
+    model = load(options.start)
     if options.layers:
         keep_layers(model, options.layers)
     if options.width:
-        narrow(model, tokenizer, held_out[:MEASURED_GROUPS], options.width)
+        narrow(model, tokenizer, groups, options.width)
+    return model
+
+
+def resume(checkpoint: Path, parts: dict[str, Any]) -> int:
+    """The step to go on with."""
+    if not checkpoint.exists():
+        return 0
+    state = torch.load(checkpoint)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return int(state["step"])
+
+
+def keep(checkpoint: Path, parts: dict[str, Any], step: int) -> None:
+    save(checkpoint, **{name: part.state_dict() for name, part in parts.items()}, step=step)
+    if step % KEEP_EVERY == 0:
+        kept = checkpoint.parent / f"step-{step}"
+        kept.mkdir(exist_ok=True)
+        shutil.copyfile(checkpoint, kept / "checkpoint.pt")
+
+
+def steps(options: argparse.Namespace) -> Iterator[dict[str, float]]:
+    """Trains; what there is to log of a step."""
+    tokenizer = AutoTokenizer.from_pretrained(BASE)
+    training, held_out = read_groups(options.groups)
+    model = student_of(options, tokenizer, held_out[:MEASURED_GROUPS])
     loss_of, evaluate_it = aims(options, model, tokenizer, held_out)
     optimizer = make_optimizer(model, options.rate, FITTED_HEAD_RATE if options.copy else HEAD_RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda s: min((s + 1) / WARM_UP_STEPS, 1.0, (options.steps - s) / (DECAY * options.steps))
     )
-    checkpoint, first = options.out / "checkpoint.pt", 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        first = state["step"]
-    log = (options.out / "log.jsonl").open("a", encoding="utf-8", buffering=1)
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    checkpoint = options.out / "checkpoint.pt"
+    first, began = resume(checkpoint, parts), time.monotonic()
     if first == 0:
-        log.write(json.dumps({"step": 0} | evaluate_it()) + "\n")
-    began = time.monotonic()
+        yield {"step": 0} | evaluate_it()
     for step in track(range(first, options.steps), description="training"):
         groups = [training[(step * GROUPS_PER_STEP + i) % len(training)] for i in range(GROUPS_PER_STEP)]
         loss = loss_of(groups, random.Random(f"{SEED}-{step}"))
@@ -130,23 +147,22 @@ def main() -> None:
         schedule.step()
         optimizer.zero_grad()
         done = step + 1
-        entry: dict[str, float] = {"step": done, "loss": loss.item(), "seconds": round(time.monotonic() - began, 1)}
-        if evaluated := done % EVALUATE_EVERY == 0 or done == options.steps:
-            entry |= evaluate_it()
-        if done % 10 == 0 or evaluated:
-            log.write(json.dumps(entry) + "\n")
+        entry = {"step": done, "loss": loss.item(), "seconds": round(time.monotonic() - began, 1)}
+        if done % EVALUATE_EVERY == 0 or done == options.steps:
+            yield entry | evaluate_it()
+        elif done % LOG_EVERY == 0:
+            yield entry
         if done % CHECKPOINT_EVERY == 0 or done == options.steps:
-            save(
-                checkpoint,
-                model=model.state_dict(),
-                optimizer=optimizer.state_dict(),
-                schedule=schedule.state_dict(),
-                step=done,
-            )
-        if done % KEEP_EVERY == 0:
-            kept = options.out / f"step-{done}"
-            kept.mkdir(exist_ok=True)
-            shutil.copyfile(checkpoint, kept / "checkpoint.pt")
+            keep(checkpoint, parts, done)
+
+
+def main() -> None:
+    options = parse()
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(SEED)
+    with (options.out / "log.jsonl").open("a", encoding="utf-8", buffering=1) as log:
+        for entry in steps(options):
+            log.write(json.dumps(entry) + "\n")
 
 
 if __name__ == "__main__":
