@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from losses import divergence
-from reading import PASSAGES, Group, draw_pairs, in_runs
+from reading import PASSAGES, SEED, Group, draw_pairs, in_runs
 
 STATE_WEIGHT = 5.0  # logits' divergence for a cosine of 1
 
@@ -53,8 +53,8 @@ def copied(made: Copy) -> torch.Tensor:
 
 
 @torch.no_grad()
-def evaluate_copy(model: Any, larger: Any, tokenizer: Any, held_out: list[Group], seed: int) -> dict[str, float]:
-    draw = random.Random(seed)
+def evaluate_copy(model: Any, larger: Any, tokenizer: Any, held_out: list[Group]) -> dict[str, float]:
+    draw = random.Random(SEED)
     made = [copy(model, larger, tokenizer, held_out[i : i + 24], draw) for i in range(0, len(held_out), 24)]
     same = torch.cat([own.logits.argmax(1) == own.wanted.argmax(1) for own in made])
     return {

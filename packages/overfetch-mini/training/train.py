@@ -61,7 +61,7 @@ def aims(options: argparse.Namespace, model: Any, tokenizer: Any, held_out: list
         larger = load(options.copy).requires_grad_(False)
         return (
             lambda groups, draw: copied(copy(model, larger, tokenizer, groups, draw)),
-            lambda: evaluate_copy(model, larger, tokenizer, held_out, SEED),
+            lambda: evaluate_copy(model, larger, tokenizer, held_out),
         )
     return (
         lambda groups, draw: LOSSES[options.loss](*read(model, tokenizer, groups, draw)),
