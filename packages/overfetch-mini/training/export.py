@@ -12,13 +12,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from students import BASE, base, load
+from students import BASE, PACKAGE, base, load
 
 from overfetch.inference.checksums import sha256
 from overfetch.inference.quantising import export_compact, export_exact
 from overfetch.settings import read_models
-
-PACKAGE = Path(__file__).parent.parent / "src/overfetch_mini"
 
 
 def average(model: Any, share: float) -> None:

@@ -4,13 +4,13 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import mean, pstdev
 from typing import Any, NamedTuple
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from overfetch.inference.interaction import SCALE
+from overfetch.pipeline import standardise
 
 SEED = 7
 PASSAGES, PAIRS_PER_RUN = 8, 16
@@ -79,17 +79,13 @@ def read_pairs(model: Any, tokenizer: Any, pairs: Pairs) -> tuple[torch.Tensor, 
     return torch.cat(logits)[back], [best[i] for i in back]
 
 
-def standardise(scores: list[float]) -> list[float]:
-    spread = pstdev(scores) or 1.0
-    return [(score - mean(scores)) / spread for score in scores]
-
-
 def read(model: Any, tokenizer: Any, groups: list[Group], draw: random.Random) -> tuple[Reading, Reading, Given]:
     """(the student's reading, the teacher's, what is given)."""
     pairs, drawn = draw_pairs(groups, draw)
     each = list(zip(groups, drawn, strict=True))
     wanted = [torch.tensor(group["teacher"][i]) for group, chosen in each for i in chosen]
-    first_stage = [[standardise(group["first_stage"])[i] for i in chosen] for group, chosen in each]
+    standard = [standardise(group["first_stage"]) for group in groups]
+    first_stage = [[own[i] for i in chosen] for own, chosen in zip(standard, drawn, strict=True)]
     logits, best = read_pairs(model, tokenizer, pairs)
     longest = max(map(len, wanted))
     shape = (len(groups), PASSAGES)

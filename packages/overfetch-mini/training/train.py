@@ -82,7 +82,7 @@ def save(path: Path, **state: Any) -> None:
     partial.replace(path)
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--groups", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -93,7 +93,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--loss", choices=LOSSES, default="combined")
     parser.add_argument("--copy", help="a run, or a model that ships, to read like, in place of the loss")
     parser.add_argument("--rate", type=float, default=ENCODER_RATE, help="of the encoder, at its highest")
-    return parser.parse_args(arguments)
+    return parser.parse_args()
 
 
 def student_of(options: argparse.Namespace, tokenizer: Any, groups: list[Group]) -> Any:

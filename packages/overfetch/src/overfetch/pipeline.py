@@ -170,11 +170,11 @@ def combine(first_stage: Sequence[float], logits: Sequence[float], weight: float
     """Both scores standardised within the candidates, since their scales differ; `weight` 1 keeps the logits."""
     if weight == 1:
         return logits
-    pairs = zip(_standardise(first_stage), _standardise(logits), strict=True)
+    pairs = zip(standardise(first_stage), standardise(logits), strict=True)
     return [(1 - weight) * first + weight * second for first, second in pairs]
 
 
-def _standardise(scores: Sequence[float]) -> list[float]:
+def standardise(scores: Sequence[float]) -> list[float]:
     if not scores:
         return []
     mean, spread = fmean(scores), pstdev(scores) or 1.0
