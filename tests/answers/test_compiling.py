@@ -17,9 +17,9 @@ from builddaily.answering import answer_chat
 from overfetch import AnswerError, Engine, SettingsError, Site, load_site
 from overfetch.cli import compile, console
 from overfetch.cli.main import app
-from overfetch.evaluation.collections import JudgedQueries, read_judged_queries
+from overfetch.environment import read_environment
 from overfetch.evaluation.metrics import Interval
-from overfetch.settings import read_environment
+from overfetch.judged import JudgedQueries, read_judged_queries
 from overfetch.testing import open_fake
 from overfetch.wiring import language_model
 from overfetch_answers.compiling import Compilation, compile_answers

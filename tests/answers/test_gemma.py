@@ -21,7 +21,7 @@ from openai_server import ChatServer
 from builddaily.answering import answer_chat
 from overfetch import Engine, LanguageModel, load_site
 from overfetch.citations import guard
-from overfetch.evaluation.collections import read_judged_queries
+from overfetch.judged import read_judged_queries
 from overfetch.testing import open_fake
 from overfetch_answers import Retriever, provenance_of, save_program
 from overfetch_answers.compiling import find_answers

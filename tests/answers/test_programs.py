@@ -12,7 +12,7 @@ import pytest
 import overfetch_answers.programs as programs
 from builddaily.answering import ChatAnswer
 from overfetch import AnswerError, Engine, ProgramMismatch, Retrieval, load_site
-from overfetch.evaluation.collections import read_judged_queries
+from overfetch.judged import read_judged_queries
 from overfetch.testing import open_fake
 from overfetch_answers import Retriever, load_program, provenance_of, read_program, save_program
 from overfetch_answers.compiling import find_answers

@@ -20,7 +20,7 @@ from typing import Any, get_args
 import dspy
 
 from overfetch import load_site, open_site, site_names
-from overfetch.evaluation.collections import read_judged_queries
+from overfetch.judged import read_judged_queries
 from overfetch_answers.compiling import Compilation, compile_answers
 from overfetch_answers.optimizing import Optimizer
 from overfetch_answers.testing import AsyncRuleBasedEngine, RuleBasedEngine

@@ -24,7 +24,7 @@ from typing import Any
 import openai_server
 
 from overfetch import Answer, Engine, LanguageModel, OverfetchError, load_site, open_site
-from overfetch.evaluation.collections import read_judged_queries
+from overfetch.judged import read_judged_queries
 from overfetch.testing import open_fake
 
 SHARES = {"slow": 0.2, "limited": 0.1, "failing": 0.1, "cut": 0.1, "malformed": 0.1, "nonsense": 0.05}

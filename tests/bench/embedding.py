@@ -22,8 +22,9 @@ from generated import CORPORA
 from sentence_transformers import SentenceTransformer
 
 from overfetch import load_site
+from overfetch.environment import read_environment
 from overfetch.indexing import BATCH, encode, to_passages
-from overfetch.settings import find_profile, read_environment
+from overfetch.models import find_profile
 from overfetch.types import Passage
 from overfetch.wiring import load_embedder
 

@@ -20,11 +20,12 @@ import numpy as np
 import Stemmer
 
 from overfetch import Engine, open_site
-from overfetch.evaluation.collections import JudgedQueries, as_site, read_judged_queries
+from overfetch.environment import read_environment
+from overfetch.evaluation.collections import as_site
 from overfetch.evaluation.metrics import Run, measure
 from overfetch.indexing import to_passages
+from overfetch.judged import JudgedQueries, read_judged_queries
 from overfetch.protocols import Embedder, Vectors
-from overfetch.settings import read_environment
 
 SCIFACT = Path(__file__).parents[3] / "shared/data/eval/scifact"
 TOP_K, DEPTH, RRF_K = 20, 100, 60

@@ -18,8 +18,8 @@ import openai_server
 
 from overfetch import Engine, LanguageModel, Turn, load_site, open_site
 from overfetch.conversation import carry_over, standalone
+from overfetch.environment import read_environment
 from overfetch.evaluation.metrics import paired_difference
-from overfetch.settings import read_environment
 from overfetch.wiring import language_model
 
 ANSWERING = "builddaily.answering:answer_chat"

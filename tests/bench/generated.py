@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from overfetch.environment import read_environment
 from overfetch.filters import Schema, comparable
+from overfetch.models import find_profile
 from overfetch.protocols import EncodedPassage, EncodedQuery, Vectors
 from overfetch.provenance import Provenance
-from overfetch.settings import find_profile, read_environment
 from overfetch.sparse import embed_sparse_passage, embed_sparse_query
 from overfetch.types import Chunk, Document, Passage
 from overfetch.wiring import load_embedder

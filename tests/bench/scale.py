@@ -26,8 +26,9 @@ import numpy as np
 from generated import SCHEMA, Source, blocks, nearest, passages_of, provenance, read_source
 from qdrant_client import QdrantClient
 
+from overfetch.environment import ServerSettings
 from overfetch.filters import AnyOf, Condition
-from overfetch.settings import RetrievalSettings, ServerSettings
+from overfetch.settings import RetrievalSettings
 from overfetch.stores.edge import EdgeStore
 from overfetch.stores.payloads import DENSE
 from overfetch.stores.server_requests import collection, points

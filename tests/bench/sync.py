@@ -22,8 +22,9 @@ import numpy as np
 from generated import CORPORA, read_lines
 
 from overfetch import Engine, open_site
+from overfetch.environment import read_environment
+from overfetch.models import ModelSpec
 from overfetch.protocols import Vectors
-from overfetch.settings import ModelSpec, read_environment
 
 COLLECTION, EVERY = "tickers", 100
 COMPANIES = CORPORA / "tickers/companies.jsonl"

@@ -9,8 +9,8 @@ import pytest
 from qdrant_double import QdrantDouble, serve_rest
 from qdrant_double_grpc import serve_grpc
 
+from overfetch.environment import ServerSettings
 from overfetch.protocols import EncodedQuery, Store
-from overfetch.settings import ServerSettings
 from overfetch.sparse import embed_sparse_query
 from overfetch.stores.edge import EdgeStore
 from overfetch.stores.payloads import slug

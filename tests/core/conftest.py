@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from overfetch.settings import ModelSpec
+from overfetch.models import ModelSpec
 
 MAX_TOKENS = 48
 WORDS = ["the", "tower", "falls", "a", "star", "rises", "weather", "long", "rain", "over", "hill", "query", "passage"]

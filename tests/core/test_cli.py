@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 from overfetch import load_site, wiring
 from overfetch.cli.main import app
 from overfetch.errors import ModelError
+from overfetch.models import ModelSpec, read_models
 from overfetch.protocols import Vectors
-from overfetch.settings import ModelSpec, read_models
 from overfetch.testing import FakeEmbedder, FakeReranker
 
 RETRIEVAL_KEYS = [

@@ -19,8 +19,8 @@ from overfetch.inference.onnx import OnnxEmbedder, OnnxReranker
 from overfetch.inference.quantising import export
 from overfetch.inference.remote import Endpoint, RemoteEmbedder, RemoteReranker
 from overfetch.integrations.llama_index import OverfetchRerank
+from overfetch.models import ModelSpec
 from overfetch.protocols import Reranker, RerankScores
-from overfetch.settings import ModelSpec
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 QUERY = "which tower falls"

@@ -12,9 +12,10 @@ from typer.testing import CliRunner, Result
 from overfetch import load_site, open_site
 from overfetch.cli.main import app
 from overfetch.errors import CorpusError
-from overfetch.evaluation.collections import as_site, read_judged_queries
+from overfetch.evaluation.collections import as_site
 from overfetch.evaluation.evaluating import evaluate, recommend
 from overfetch.evaluation.metrics import Interval, macro_difference, measure, paired_difference
+from overfetch.judged import read_judged_queries
 from overfetch.testing import FakeReranker, open_fake
 from overfetch.types import Retrieval
 

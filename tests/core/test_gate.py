@@ -8,9 +8,10 @@ import pytest
 
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
+from overfetch.environment import ServerSettings
 from overfetch.errors import RecallLoss
 from overfetch.protocols import Store
-from overfetch.settings import RetrievalSettings, ServerSettings
+from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site
 from overfetch.stores.edge import EdgeStore
 from overfetch.stores.server import ServerStore

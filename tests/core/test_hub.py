@@ -12,7 +12,7 @@ import pytest
 from overfetch.inference.classifier import TransformersReranker
 from overfetch.inference.devices import best_place
 from overfetch.inference.hub import HubEmbedder, HubReranker
-from overfetch.settings import ModelSpec
+from overfetch.models import ModelSpec
 
 MAX_TOKENS = 48
 TOLERANCE = 1e-4

@@ -11,11 +11,11 @@ import pytest
 from qdrant_double import QdrantDouble, serve_rest
 
 from overfetch import Chunk, Collection, Document, Engine, FieldMap, Site, chunk_by_headings
+from overfetch.environment import ServerSettings
 from overfetch.errors import CorpusError, SettingsError
 from overfetch.indexing import BATCH
 from overfetch.partitions import BUCKETS, Partition, bucket_of, parse_partition
 from overfetch.protocols import Store
-from overfetch.settings import ServerSettings
 from overfetch.stores.edge import EdgeStore
 from overfetch.stores.server import ServerStore
 from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from overfetch.environment import Environment
 from overfetch.errors import ModelError, ModelMismatch, ModelNotPrepared, SettingsError
 from overfetch.inference import preparing
 from overfetch.inference.checksums import sha256
@@ -20,7 +21,7 @@ from overfetch.inference.classifier import TransformersReranker
 from overfetch.inference.hub import HubReranker
 from overfetch.inference.onnx import OnnxReranker
 from overfetch.inference.preparing import MANIFEST, SOURCE, prepare, prepared_folder, verify
-from overfetch.settings import Environment, ModelSpec, read_models
+from overfetch.models import ModelSpec, read_models
 from overfetch.wiring import load_reranker
 
 FILES = {"model.onnx": b"graph", "tokenizer.json": b"{}"}
@@ -126,7 +127,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from overfetch.inference.preparing import prepare
-from overfetch.settings import ModelSpec
+from overfetch.models import ModelSpec
 spec = ModelSpec.model_validate_json(sys.argv[1])
 prepare(spec, Path(sys.argv[2]), lambda message: os.kill(os.getpid(), signal.SIGKILL))
 """
@@ -274,7 +275,7 @@ def test_both_backends_read_what_was_prepared(hub: FakeHub, make_spec: Any, cach
 def test_the_backend_is_a_setting(
     backend: str, kind: type, hub: FakeHub, make_spec: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("overfetch.settings.NVIDIA_DRIVER", cache / "no such driver")
+    monkeypatch.setattr("overfetch.environment.NVIDIA_DRIVER", cache / "no such driver")
     spec = make_spec("reranker")
     prepare(spec, cache)
     environment = Environment.model_validate({"cache": cache, "backend": backend})

@@ -8,10 +8,11 @@ import pytest
 
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
+from overfetch.environment import ServerSettings
 from overfetch.errors import ProvenanceMismatch, SettingsError, StoreError
+from overfetch.models import find_profile
 from overfetch.protocols import Store, Vectors
 from overfetch.provenance import FIRST_STAGE_FIELDS, WRITE_FIELDS, Provenance, require_match
-from overfetch.settings import ServerSettings, find_profile
 from overfetch.sites import Collection, Site
 from overfetch.stores.edge import EdgeStore
 from overfetch.stores.server import ServerStore

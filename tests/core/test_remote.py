@@ -18,12 +18,12 @@ import pytest
 from model_server import ModelServer, cut, drip, garbage, late, serving, status
 
 from overfetch import Collection, FieldMap, Site, chunk_by_headings
+from overfetch.environment import EmbedServer, Environment, RerankServer, read_environment
 from overfetch.errors import ModelError, ProvenanceMismatch, SettingsError
 from overfetch.inference.classifier import TransformersReranker
 from overfetch.inference.remote import PAUSES_S, Endpoint, RemoteEmbedder, RemoteReranker
 from overfetch.leaving import in_thread
-from overfetch.model_servers import EmbedServer, RerankServer
-from overfetch.settings import Environment, find_profile, read_environment
+from overfetch.models import find_profile
 from overfetch.testing import FakeEmbedder
 from overfetch.wiring import load_embedder, load_reranker, open_reranker, open_site, ready_folder
 

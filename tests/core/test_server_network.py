@@ -18,12 +18,13 @@ from qdrant_double_grpc import serve_grpc
 
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
+from overfetch.environment import ServerSettings
 from overfetch.errors import SettingsError, StoreError, StoreUnavailable
 from overfetch.filters import AnyOf, Schema
 from overfetch.indexing import encode, to_passages
 from overfetch.protocols import EncodedPassage, EncodedQuery
 from overfetch.provenance import Provenance
-from overfetch.settings import RetrievalSettings, ServerSettings
+from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site
 from overfetch.sparse import embed_sparse_query
 from overfetch.stores.server import ServerStore

@@ -11,12 +11,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from qdrant_client import QdrantClient, models
 
+from overfetch.environment import Environment, ServerSettings
 from overfetch.errors import SettingsError, StoreError, StoreUnavailable
 from overfetch.filters import Schema
 from overfetch.indexing import encode
 from overfetch.protocols import EncodedQuery
 from overfetch.provenance import Provenance
-from overfetch.settings import Environment, RetrievalSettings, ServerSettings
+from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_query
 from overfetch.stores.server import ServerStore
 from overfetch.testing import FakeEmbedder

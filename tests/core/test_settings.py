@@ -7,17 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from overfetch.environment import Environment, ServerSettings, read_environment
 from overfetch.errors import SettingsError
-from overfetch.settings import (
-    Environment,
-    ModelSpec,
-    RetrievalSettings,
-    ServerSettings,
-    explain,
-    find_profile,
-    read_environment,
-    read_models,
-)
+from overfetch.models import ModelSpec, find_profile, read_models
+from overfetch.settings import RetrievalSettings, explain
 from overfetch.wiring import open_site, open_store, open_test_collection
 
 # Commits checked by hand in public code, apart from models.toml on purpose.

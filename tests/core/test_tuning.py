@@ -9,10 +9,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from overfetch.cli.main import app
+from overfetch.environment import read_environment
 from overfetch.errors import ModelError
 from overfetch.inference.onnx import OnnxReranker
 from overfetch.inference.preparing import prepare
-from overfetch.settings import find_profile, read_environment
+from overfetch.models import find_profile
 from overfetch.tuning.installing import read_tuned
 from overfetch.types import Retrieval
 from overfetch.wiring import open_test_collection

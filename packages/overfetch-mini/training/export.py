@@ -16,7 +16,7 @@ from students import BASE, PACKAGE, base, load
 
 from overfetch.inference.checksums import sha256
 from overfetch.inference.quantising import export_compact, export_exact
-from overfetch.settings import read_models
+from overfetch.models import read_models
 
 
 def average(model: Any, share: float) -> None:

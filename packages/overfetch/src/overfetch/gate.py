@@ -6,8 +6,8 @@ from functools import partial
 from statistics import fmean
 
 from overfetch.errors import CollectionMissing, ProvenanceMismatch, RecallLoss
-from overfetch.evaluation.collections import JudgedQueries, JudgedQuery, date_bounds, read_judged_queries
 from overfetch.filters import Condition, DateRange, parse_date
+from overfetch.judged import JudgedQueries, JudgedQuery, date_bounds, read_judged_queries
 from overfetch.pipeline import choose, deepened
 from overfetch.protocols import Embedder, EncodedQuery, Store, Writer
 from overfetch.provenance import FIRST_STAGE_FIELDS, SAMPLE, Provenance, Recall, RecallChange

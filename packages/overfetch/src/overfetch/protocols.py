@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overfetch.filters import Condition, Schema
+from overfetch.models import ModelSpec
 from overfetch.partitions import Partition
 from overfetch.provenance import Provenance, Recall
-from overfetch.settings import ModelSpec, RetrievalSettings
+from overfetch.settings import RetrievalSettings
 from overfetch.types import Candidate, Frozen, Passage
 
 Vectors = NDArray[np.float32]

@@ -11,7 +11,8 @@ from typing import Any, Self
 from pydantic import Field, ValidationError
 
 from overfetch.errors import ProvenanceMismatch, StoreError
-from overfetch.settings import ModelSpec, explain, read_models
+from overfetch.models import ModelSpec, read_models
+from overfetch.settings import explain
 from overfetch.types import Frozen
 
 SCHEMA_VERSION = 2

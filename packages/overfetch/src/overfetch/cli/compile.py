@@ -22,9 +22,9 @@ from overfetch.cli.console import (
 )
 from overfetch.cli.evaluate import Queries, Test, Train, judged_of
 from overfetch.engine import Engine
+from overfetch.environment import read_environment
 from overfetch.errors import SettingsError
-from overfetch.evaluation.collections import read_judged_queries
-from overfetch.settings import read_environment
+from overfetch.judged import read_judged_queries
 from overfetch.wiring import language_model
 
 PLUGINS = "overfetch.plugins"

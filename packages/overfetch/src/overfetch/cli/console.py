@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.text import Text
 
 from overfetch.engine import Engine
+from overfetch.environment import read_environment
 from overfetch.errors import CollectionMissing, OverfetchError, RecallLoss, SettingsError
 from overfetch.indexing import IndexReport, Progress
-from overfetch.settings import read_environment
 from overfetch.sites import load_site
 from overfetch.wiring import open_site
 

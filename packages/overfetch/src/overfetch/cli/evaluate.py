@@ -20,9 +20,10 @@ from overfetch.cli.console import (
 )
 from overfetch.cli.search import FirstStage, TopK
 from overfetch.engine import Engine
+from overfetch.environment import read_environment
 from overfetch.errors import SettingsError
-from overfetch.evaluation.collections import DEPTH, JudgedQueries, read_judged_queries
-from overfetch.settings import read_environment
+from overfetch.evaluation.collections import DEPTH
+from overfetch.judged import JudgedQueries, read_judged_queries
 from overfetch.sites import load_site, site_names
 from overfetch.wiring import open_test_collection
 

@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 
 from overfetch.cli.console import Json, ending_errors, notices, output, print_json
+from overfetch.environment import read_environment
 from overfetch.errors import ModelNotPrepared, SettingsError
 from overfetch.inference.preparing import prepare as prepare_model
 from overfetch.inference.preparing import prepared_folder
 from overfetch.inference.preparing import verify as verify_model
-from overfetch.settings import ModelSpec, read_environment, read_models
+from overfetch.models import ModelSpec, read_models
 
 app = typer.Typer(no_args_is_help=True, help="Pinned models: list, prepare, verify.")
 

@@ -22,8 +22,9 @@ from overfetch.cli.console import (
 )
 from overfetch.cli.evaluate import Queries, Test, Train, judged_folder, queries_of
 from overfetch.engine import Engine
-from overfetch.evaluation.collections import DEPTH, read_judged_queries
-from overfetch.settings import read_environment
+from overfetch.environment import read_environment
+from overfetch.evaluation.collections import DEPTH
+from overfetch.judged import read_judged_queries
 from overfetch.tuning import EPOCHS
 from overfetch.tuning.installing import remove as remove_tuned
 from overfetch.tuning.installing import tuned_folder

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from overfetch.engine import Engine
-from overfetch.evaluation.collections import JudgedQueries, date_bounds
 from overfetch.evaluation.evaluating import Latency, latency
 from overfetch.evaluation.metrics import Interval, paired_difference
 from overfetch.indexing import Progress
+from overfetch.judged import JudgedQueries, date_bounds
 from overfetch.types import Answer, Frozen
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from overfetch.engine import Engine
-from overfetch.evaluation.collections import JudgedQueries
 from overfetch.evaluation.evaluating import search_judged
 from overfetch.indexing import Progress
+from overfetch.judged import JudgedQueries
 from overfetch.pipeline import combine
 from overfetch.types import Frozen
 

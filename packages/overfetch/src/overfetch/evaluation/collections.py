@@ -1,79 +1,22 @@
-"""Test collections in BEIR layout (Thakur et al. 2021, arXiv 2104.08663): corpus, queries and judgements."""
+"""Test collections in BEIR layout (Thakur et al. 2021, arXiv 2104.08663), each a site of its own."""
 
-import csv
 import hashlib
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from overfetch.corpus import FieldMap
-from overfetch.errors import CorpusError, SettingsError
-from overfetch.filters import Condition, DateRange, parse_date
-from overfetch.settings import RetrievalSettings, explain
+from overfetch.judged import existing
+from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site
-from overfetch.types import Chunk, Document, Frozen
-
-Qrels = dict[str, dict[str, int]]
+from overfetch.types import Chunk, Document
 
 DEPTH = 20
 
 
-class JudgedQuery(Frozen):
-    """A query with its bounds: `as_of` hides what became known later, `from` and `to` bound the event's date."""
-
-    id: str
-    text: str
-    as_of: str | None = None
-    start: str | None = None
-    end: str | None = None
-
-
-class JudgedQueries(Frozen):
-    """The judged queries of one split, in file order, and their graded judgements by query and document id."""
-
-    queries: tuple[JudgedQuery, ...]
-    qrels: Qrels
-
-
-def read_judged_queries(folder: Path, split: str = "test", limit: int | None = None) -> JudgedQueries:
-    """`queries.jsonl` and `qrels/SPLIT.tsv` of the folder; a query without a judgement is left out.
-
-    Raises CorpusError naming file and line.
-    """
-    qrels = _read_qrels(_existing(folder, f"qrels/{split}.tsv"))
-    queries = [q for q in _read_queries(_existing(folder, "queries.jsonl")) if q.id in qrels][:limit]
-    if not queries:
-        raise CorpusError(f"{folder}: no query of queries.jsonl is judged in qrels/{split}.tsv")
-    return JudgedQueries(queries=tuple(queries), qrels={q.id: qrels[q.id] for q in queries})
-
-
-def date_bounds(field: str | None, query: JudgedQuery) -> Iterator[Condition]:
-    """The event's dates that the query asks for, where the collection has such a `field`."""
-    bounds = {"start": query.start, "end": query.end}
-    given = {side: parse_date(date) for side, date in bounds.items() if date}
-    if field and given:
-        yield DateRange(field=field, **given)
-
-
-def require_apart(learning: JudgedQueries, test: JudgedQueries) -> None:
-    """Raises SettingsError where a query is in both parts."""
-    shared = {_plain(q) for q in learning.queries} & {_plain(q) for q in test.queries}
-    if shared:
-        raise SettingsError(
-            f"{len(shared)} queries are in both parts, such as {min(shared)!r}: what was trained on cannot test"
-        )
-
-
-def _plain(query: JudgedQuery) -> str:
-    return " ".join(query.text.lower().split())
-
-
 def as_site(folder: Path) -> Site:
     """A site of one collection over the folder's corpus: one passage a document, its title the breadcrumb."""
-    corpus = _existing(folder, "corpus.jsonl").resolve()
+    corpus = existing(folder, "corpus.jsonl").resolve()
     place = hashlib.sha256(str(corpus).encode()).hexdigest()[:8]  # two corpora of one name stay apart
     name = f"c-{re.sub(r'[^a-z0-9_-]', '-', corpus.parent.name.lower())}-{place}"
     collection = Collection(
@@ -91,42 +34,3 @@ def as_site(folder: Path) -> Site:
 def whole(document: Document) -> Iterable[Chunk]:
     """The document as one passage, as published figures read it."""
     yield Chunk(breadcrumb=document.title, text=document.text)
-
-
-def _existing(folder: Path, name: str) -> Path:
-    path = folder / name
-    if not path.is_file():
-        found = ", ".join(sorted(str(p.relative_to(folder)) for p in folder.glob("qrels/*.tsv"))) or "no qrels"
-        raise CorpusError(
-            f"{path} is missing; a test collection has corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv (here: {found})"
-        )
-    return path
-
-
-def _read_queries(path: Path) -> Iterator[JudgedQuery]:
-    names = {"_id": "id", "text": "text", "as_of": "as_of", "from": "start", "to": "end"}
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-                yield JudgedQuery(**{names[k]: v for k, v in record.items() if k in names})
-            except (json.JSONDecodeError, AttributeError) as error:
-                raise CorpusError(f"{path}:{number}: no JSON object: {line.strip()[:80]!r}") from error
-            except ValidationError as error:
-                raise CorpusError(f"{path}:{number}: {explain(error)}") from error
-
-
-def _read_qrels(path: Path) -> Qrels:
-    qrels: Qrels = {}
-    with path.open(encoding="utf-8", newline="") as lines:
-        for number, row in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), start=1):
-            if number == 1 and row[-1:] == ["score"]:
-                continue
-            try:
-                query, document, grade = row
-                qrels.setdefault(query, {})[document] = int(grade)
-            except ValueError as error:
-                raise CorpusError(f"{path}:{number}: expected query-id, corpus-id and a whole score: {row}") from error
-    return qrels

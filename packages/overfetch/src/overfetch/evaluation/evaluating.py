@@ -6,9 +6,9 @@ from typing import Any, Literal
 import numpy as np
 
 from overfetch.engine import Engine
-from overfetch.evaluation.collections import JudgedQueries, JudgedQuery, date_bounds
 from overfetch.evaluation.metrics import DECISIVE, Interval, Values, means, measure, paired_difference
 from overfetch.indexing import Progress
+from overfetch.judged import JudgedQueries, JudgedQuery, date_bounds
 from overfetch.types import Frozen, Retrieval
 
 Recommendation = Literal["on", "off", "undecided"]

@@ -8,7 +8,7 @@ import numpy as np
 from ir_measures import RR, R, nDCG
 from numpy.typing import NDArray
 
-from overfetch.evaluation.collections import Qrels
+from overfetch.judged import Qrels
 from overfetch.types import Frozen
 
 MEASURES = {"recall@5": R @ 5, "recall@20": R @ 20, "mrr@5": RR @ 5, "mrr@10": RR @ 10, "ndcg@10": nDCG @ 10}

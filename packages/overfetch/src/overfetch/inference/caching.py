@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from overfetch.settings import ModelSpec
+from overfetch.models import ModelSpec
 
 log = logging.getLogger(__name__)
 

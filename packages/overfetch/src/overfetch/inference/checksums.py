@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from overfetch.errors import ModelMismatch
-from overfetch.settings import ModelSpec
+from overfetch.models import ModelSpec
 
 
 def sha256(path: Path) -> str:

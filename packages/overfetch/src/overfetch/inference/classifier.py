@@ -8,7 +8,7 @@ from transformers import AutoModelForSequenceClassification
 
 from overfetch.inference.devices import best_place, keep_head_exact
 from overfetch.inference.runs import Piece, RunningReranker
-from overfetch.settings import ModelSpec
+from overfetch.models import ModelSpec
 
 
 class TransformersReranker(RunningReranker):

@@ -17,7 +17,7 @@ from overfetch.inference.graphs import attend_unmasked_alone, strip_traces
 from overfetch.inference.onnx import OnnxModel, lay_out
 from overfetch.inference.packing import INPUTS, PackedModel, mean_vector
 from overfetch.inference.tokenizing import Tokens
-from overfetch.settings import ModelSpec
+from overfetch.models import ModelSpec
 
 MAX_DIFFERENCE = 1e-4
 ONE_FILE = 1.5e9  # bytes

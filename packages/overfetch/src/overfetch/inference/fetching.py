@@ -6,7 +6,7 @@ from huggingface_hub import HfApi, snapshot_download
 
 from overfetch.errors import ModelError
 from overfetch.inference.checksums import require_sums
-from overfetch.settings import ModelSpec
+from overfetch.models import ModelSpec
 
 PATTERNS = ["*.json", "*.txt", "sentencepiece.bpe.model", "model.safetensors"]
 IGNORED = ["onnx/*", "openvino/*"]

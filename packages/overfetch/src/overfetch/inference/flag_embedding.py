@@ -6,7 +6,7 @@ from pathlib import Path
 from overfetch.errors import SettingsError
 from overfetch.inference.devices import best_place, keep_head_exact
 from overfetch.inference.runs import Piece, RunningReranker
-from overfetch.settings import ModelSpec
+from overfetch.models import ModelSpec
 
 
 class FlagEmbeddingReranker(RunningReranker):

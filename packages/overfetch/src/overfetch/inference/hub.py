@@ -10,8 +10,8 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from overfetch.inference.devices import best_place, keep_head_exact
 from overfetch.inference.runs import Piece, RunningReranker
 from overfetch.inference.tokenizing import TextTokenizer
+from overfetch.models import ModelSpec
 from overfetch.protocols import Vectors
-from overfetch.settings import ModelSpec
 
 
 class HubEmbedder:

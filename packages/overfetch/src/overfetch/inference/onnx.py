@@ -14,8 +14,8 @@ from overfetch.errors import ModelError
 from overfetch.inference.caching import ScoreCache, Scored, keys_of
 from overfetch.inference.scoring import shared_scorer
 from overfetch.inference.tokenizing import TextTokenizer, Tokens
+from overfetch.models import ModelSpec
 from overfetch.protocols import RerankScores, Vectors
-from overfetch.settings import ModelSpec
 
 TOKEN_BUDGET = 256  # until `warm_up` has measured
 BUDGETS = (0, 128, 256, 512)  # beyond, attention's padding and full caches cost more than larger products save

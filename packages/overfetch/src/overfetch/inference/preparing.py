@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from overfetch.errors import ModelError, ModelMismatch, ModelNotPrepared
 from overfetch.inference.checksums import require_sums, sha256
-from overfetch.settings import ModelSpec
+from overfetch.models import ModelSpec
 
 MANIFEST, SOURCE = "manifest.json", "source"
 FORMAT = "5"

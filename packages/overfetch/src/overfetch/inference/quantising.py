@@ -13,7 +13,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from overfetch.inference.export import export_module, load_model
 from overfetch.inference.graphs import keep_in_half, replace
-from overfetch.settings import ModelSpec
+from overfetch.models import ModelSpec
 
 
 class RowQuantised(torch.nn.Module):

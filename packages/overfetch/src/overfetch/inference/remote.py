@@ -14,8 +14,8 @@ from pydantic import AliasChoices, BaseModel, Field, FiniteFloat, TypeAdapter, V
 
 from overfetch.errors import ModelError, SettingsError
 from overfetch.leaving import whether_left
+from overfetch.models import ModelSpec
 from overfetch.protocols import RerankScores, Vectors
-from overfetch.settings import ModelSpec
 
 PAUSES_S = (0.1, 0.2, 0.4)  # before another try, unless the server asks for longer
 PASSING = frozenset({429, 502, 503, 504})

@@ -15,7 +15,7 @@ from overfetch.errors import ModelError
 from overfetch.inference.graphs import HALF
 from overfetch.inference.interaction import InteractionCrossEncoder
 from overfetch.inference.preparing import SOURCE
-from overfetch.settings import ModelSpec
+from overfetch.models import ModelSpec
 
 MODEL = "model."  # what the export puts before a parameter's name
 

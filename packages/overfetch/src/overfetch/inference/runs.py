@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from overfetch.inference.tokenizing import TextTokenizer, Tokens
 from overfetch.leaving import whether_left
+from overfetch.models import ModelSpec
 from overfetch.protocols import RerankScores
-from overfetch.settings import ModelSpec
 
 TOKENS = 16_384  # in a run, padding included: what a small GPU holds
 

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 from qdrant_client import models
 
+from overfetch.environment import ServerSettings
 from overfetch.errors import CollectionMissing, StoreError, StoreUnavailable
 from overfetch.filters import Condition, Schema
 from overfetch.partitions import Partition
 from overfetch.protocols import EncodedQuery, Generation
 from overfetch.provenance import FIRST_STAGE_FIELDS, WRITE_FIELDS, Provenance, require_match
-from overfetch.settings import RetrievalSettings, ServerSettings
+from overfetch.settings import RetrievalSettings
 from overfetch.stores import server_requests as requests
 from overfetch.stores.payloads import CONTENT_HASH, from_payload, slug
 from overfetch.stores.server_connection import MEMORY, Connection

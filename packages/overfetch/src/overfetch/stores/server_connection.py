@@ -24,9 +24,9 @@ from tenacity import (
 )
 from tenacity.nap import sleep_using_event
 
+from overfetch.environment import ServerSettings
 from overfetch.errors import SettingsError, StoreError, StoreUnavailable
 from overfetch.leaving import whether_left
-from overfetch.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 

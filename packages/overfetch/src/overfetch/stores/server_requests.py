@@ -5,12 +5,13 @@ from typing import Any
 
 from qdrant_client import models
 
+from overfetch.environment import ServerSettings
 from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FieldKind, NumberRange, Schema
 from overfetch.partitions import Partition
 from overfetch.protocols import EncodedPassage, EncodedQuery
 from overfetch.protocols import SparseVector as Terms
 from overfetch.provenance import Provenance
-from overfetch.settings import RetrievalSettings, ServerSettings
+from overfetch.settings import RetrievalSettings
 from overfetch.stores.payloads import BUCKET, DENSE, OWN, SPARSE, field_key, to_payload
 
 PROVENANCE = "overfetch"

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from overfetch.errors import ModelError
-from overfetch.settings import ModelSpec, Profile
+from overfetch.models import ModelSpec, Profile
 from overfetch.types import Frozen
 
 RECORD = "tuned.json"

@@ -11,7 +11,6 @@ from typing import Any
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
 from overfetch.evaluation.candidates import Candidates, find_candidates, rank
-from overfetch.evaluation.collections import JudgedQueries, require_apart
 from overfetch.evaluation.metrics import DECISIVE, Interval, Values, means, measure, paired_difference
 from overfetch.indexing import Progress
 from overfetch.inference.checksums import sha256
@@ -19,8 +18,9 @@ from overfetch.inference.onnx import OnnxReranker
 from overfetch.inference.quantising import export_exact, export_int8
 from overfetch.inference.restoring import restore
 from overfetch.inference.tokenizing import TextTokenizer
+from overfetch.judged import JudgedQueries, require_apart
+from overfetch.models import ModelSpec
 from overfetch.protocols import Reranker
-from overfetch.settings import ModelSpec
 from overfetch.tuning import EPOCHS
 from overfetch.tuning.installing import TunedModel, install
 from overfetch.tuning.training import SEED, Group, Trainee, as_groups, fine_tune
