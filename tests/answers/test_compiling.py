@@ -14,14 +14,12 @@ from dspy.lm15 import Request, Response
 from typer.testing import CliRunner
 
 from builddaily.answering import answer_chat
-from overfetch import AnswerError, Engine, SettingsError, Site, load_site
-from overfetch.cli import compile, console
+from overfetch import AnswerError, Engine, SettingsError, Site, Workspace, load_site
+from overfetch.cli import compile
 from overfetch.cli.main import app
-from overfetch.environment import read_environment
 from overfetch.evaluation.metrics import Interval
 from overfetch.judged import JudgedQueries, read_judged_queries
 from overfetch.testing import open_fake
-from overfetch.wiring import language_model
 from overfetch_answers.compiling import Compilation, compile_answers
 from overfetch_answers.recording import recorded
 from overfetch_answers.testing import AsyncRuleBasedEngine, RuleBasedEngine
@@ -65,9 +63,9 @@ def invoke(*arguments: str, **environment: str) -> Any:
     return CliRunner().invoke(app, list(arguments), env=environment)
 
 
-def open_fake_as_configured(site: Site, **options: object) -> Engine:
+def open_fake_as_configured(workspace: Workspace, site: Site, **options: object) -> Engine:
     engine = open_fake(site)
-    engine.lm = language_model(read_environment())
+    engine.lm = workspace.environment.language_model
     return engine
 
 
@@ -76,7 +74,7 @@ def test_the_command_compiles_saves_and_serves(address: str, tmp_path: Path, mon
     monkeypatch.setenv("OVERFETCH_LM", "openai/rules")
     monkeypatch.setenv("OVERFETCH_LM_API_BASE", address)
     monkeypatch.setenv("OVERFETCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(console, "open_site", open_fake_as_configured)
+    monkeypatch.setattr(Workspace, "site", open_fake_as_configured)
     program = tmp_path / "programs" / "chat.json"
     done = invoke("compile", "builddaily/chat", "--budget", "40", "--out", str(program), "--json", "--seed", "1")
     assert done.exit_code == 0, done.output
@@ -205,7 +203,7 @@ def test_wrong_usage_says_what_to_do(arguments: list[str], message: str) -> None
 
 
 def test_answers_are_evaluated_without_a_language_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "open_site", open_fake_as_configured)
+    monkeypatch.setattr(Workspace, "site", open_fake_as_configured)
     done = invoke("eval", "builddaily/chat", "--answers", "--limit-queries", "4", "--json")
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)

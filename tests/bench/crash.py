@@ -162,8 +162,8 @@ def read(plan: Plan, seed: int, stop: Any, counts: Any) -> None:
     while not stop.is_set() and parent and parent.is_alive():
         question = chance.choice(questions)
         query = EncodedQuery(embedder.embed_queries([question])[0], embed_sparse_query(question))
-        found = store.search(NAME, query, [], TOP)
-        editions = {c.passage.text.split()[-1] for c in store.search(NAME, marker, [], EVERY_MARKER)}
+        found = store.search(NAME, query, [], TOP).candidates
+        editions = {c.passage.text.split()[-1] for c in store.search(NAME, marker, [], EVERY_MARKER).candidates}
         if len(found) != TOP.top_k or len(editions) != 1:
             raise AssertionError(f"{len(found)} hits for {question!r}, markers of {sorted(editions)}")
         seen[editions.pop()] += 1

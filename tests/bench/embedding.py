@@ -22,11 +22,11 @@ from generated import CORPORA
 from sentence_transformers import SentenceTransformer
 
 from overfetch import load_site
+from overfetch.backends import load_embedder
 from overfetch.environment import read_environment
 from overfetch.indexing import BATCH, encode, to_passages
 from overfetch.models import find_profile
 from overfetch.types import Passage
-from overfetch.wiring import load_embedder
 
 SEED = 7
 SOURCES = {"paiddaily/tickers": "tickers/companies.jsonl", "sagedaily/canon": "tarot-astrology/corpus.jsonl"}

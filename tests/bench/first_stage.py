@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Unpack
 
 import bm25s
 import numpy as np
@@ -26,10 +27,11 @@ from overfetch.evaluation.metrics import Run, measure
 from overfetch.indexing import to_passages
 from overfetch.judged import JudgedQueries, read_judged_queries
 from overfetch.protocols import Embedder, Vectors
+from overfetch.settings import SettingsOptions
 
 SCIFACT = Path(__file__).parents[3] / "shared/data/eval/scifact"
 TOP_K, DEPTH, RRF_K = 20, 100, 60
-STAGES = {
+STAGES: dict[str, SettingsOptions] = {
     "dense": {"first_stage": "dense"},
     "bm25": {"first_stage": "bm25"},
     "hybrid, dbsf": {"fusion": "dbsf"},
@@ -62,11 +64,9 @@ class Remembering:
         np.savez(path, texts=np.array([*self.vectors]), vectors=np.stack([*self.vectors.values()]))
 
 
-def searched(engine: Engine, judged: JudgedQueries, **settings: str) -> Run:
-    retrievals = {
-        q.id: engine.search(engine.site.ask, q.text, rerank=False, top_k=TOP_K, top_n=TOP_K, **settings)
-        for q in judged.queries
-    }
+def searched(engine: Engine, judged: JudgedQueries, **settings: Unpack[SettingsOptions]) -> Run:
+    asked: SettingsOptions = {**settings, "rerank": False, "top_k": TOP_K, "top_n": TOP_K}
+    retrievals = {q.id: engine.search(engine.site.ask, q.text, **asked) for q in judged.queries}
     return {query: [hit.passage.document_id for hit in found.hits] for query, found in retrievals.items()}
 
 

@@ -20,7 +20,6 @@ from overfetch import Engine, LanguageModel, Turn, load_site, open_site
 from overfetch.conversation import carry_over, standalone
 from overfetch.environment import read_environment
 from overfetch.evaluation.metrics import paired_difference
-from overfetch.wiring import language_model
 
 ANSWERING = "builddaily.answering:answer_chat"
 
@@ -45,7 +44,7 @@ def main() -> None:
     dialogs = [json.loads(line) for line in (folder / "dialogs.jsonl").read_text(encoding="utf-8").splitlines()]
     with tempfile.TemporaryDirectory() as store, openai_server.running() as address:
         os.environ["OVERFETCH_QDRANT"] = f"file:{store}"
-        lm = language_model(read_environment()) or LanguageModel(name="openai/rules", api_base=address)
+        lm = read_environment().language_model or LanguageModel(name="openai/rules", api_base=address)
         lm = lm.model_copy(update={"rewrites": True})
         with open_site("builddaily") as engine:
             engine.index("chat")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from overfetch.backends import load_embedder
 from overfetch.environment import read_environment
 from overfetch.filters import Schema, comparable
 from overfetch.models import find_profile
@@ -20,7 +21,6 @@ from overfetch.protocols import EncodedPassage, EncodedQuery, Vectors
 from overfetch.provenance import Provenance
 from overfetch.sparse import embed_sparse_passage, embed_sparse_query
 from overfetch.types import Chunk, Document, Passage
-from overfetch.wiring import load_embedder
 
 CORPORA = Path(__file__).parents[3] / "shared/data/corpora"
 SEED, BLOCK, QUERIES, QUERY_WORDS, LONGEST = 7, 10_000, 300, 12, 1200

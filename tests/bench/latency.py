@@ -17,12 +17,12 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from overfetch import load_site
+from overfetch.backends import load_reranker, ready_folder
 from overfetch.benchmarks.passages import QUERY, log_normal_passages
 from overfetch.environment import read_environment
 from overfetch.inference.onnx import OnnxReranker
 from overfetch.models import find_profile
 from overfetch.protocols import Reranker
-from overfetch.wiring import load_reranker, ready_folder
 
 PASSAGES = 20
 

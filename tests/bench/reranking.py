@@ -22,12 +22,11 @@ from rich.progress import track
 
 from overfetch import Environment, open_site
 from overfetch.evaluation.candidates import Candidates, find_candidates, rank
-from overfetch.evaluation.collections import DEPTH
+from overfetch.evaluation.collections import DEPTH, open_test_collection
 from overfetch.evaluation.metrics import Values, macro_difference, means, measure, paired_difference
 from overfetch.inference.onnx import OnnxReranker
 from overfetch.judged import JudgedQueries, read_judged_queries
 from overfetch.protocols import Reranker
-from overfetch.wiring import open_test_collection
 
 EVALS = Path(__file__).parents[2] / "shared/evals"
 SITES = ("builddaily", "paiddaily", "sagedaily")

@@ -95,7 +95,7 @@ def timed(
         store.search(NAME, query, conditions, settings)
     for query, ids in zip(source.queries, wanted, strict=True):
         began = time.perf_counter()
-        candidates = store.search(NAME, query, conditions, settings)
+        candidates = store.search(NAME, query, conditions, settings).candidates
         spent.append(1000 * (time.perf_counter() - began))
         recalls.append(len(ids & {c.passage.document_id for c in candidates}) / len(ids))
     recall = {"recall@20": round(float(np.mean(recalls)), 4)} if settings.first_stage == "dense" else {}

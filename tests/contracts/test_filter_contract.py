@@ -263,7 +263,9 @@ class TestEveryStoreFiltersAlike:
             if all(map(written, several)):
                 forms.append([parse_condition(as_text(w), SCHEMA) for w in several])
             for conditions in forms:
-                found = {c.passage.document_id for c in store.search(collection, query, conditions, settings)}
+                found = {
+                    c.passage.document_id for c in store.search(collection, query, conditions, settings).candidates
+                }
                 if found != expected:
                     differing.append((conditions, sorted(found - expected), sorted(expected - found)))
         assert not differing, f"{len(differing)} filters differ (condition, too many, too few): {differing[:5]}"
@@ -274,7 +276,7 @@ class TestEveryStoreFiltersAlike:
     ) -> None:
         documents = documents_at_random(1)
         write(store, collection, passages_of(documents))
-        found = store.search(collection, encode_query("apple"), [], RetrievalSettings(top_k=DOCUMENTS))
+        found = store.search(collection, encode_query("apple"), [], RetrievalSettings(top_k=DOCUMENTS)).candidates
         stored = {c.passage.document_id: c.passage.metadata for c in found}
         assert stored == {d.id: d.metadata for d in documents}
 

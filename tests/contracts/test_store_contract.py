@@ -93,7 +93,7 @@ class TestMissing:
         readings: list[Callable[[], object]] = [
             lambda: store.provenance(collection),
             lambda: store.count(collection),
-            lambda: store.search(collection, encode_query("bitcoin"), [], EVERYTHING),
+            lambda: store.search(collection, encode_query("bitcoin"), [], EVERYTHING).candidates,
         ]
         for read in readings:
             with pytest.raises(CollectionMissing, match=f"overfetch index {collection}$"):
@@ -111,7 +111,7 @@ class TestMissing:
 class TestRoundTrip:
     def test_every_passage_comes_back_identical(self, store: Store, collection: str, encode_query: EncodeQuery) -> None:
         write(store, collection, CORPUS)
-        found = store.search(collection, encode_query("bitcoin miners"), [], EVERYTHING)
+        found = store.search(collection, encode_query("bitcoin miners"), [], EVERYTHING).candidates
         assert {c.passage.id: c.passage for c in found} == {p.id: p for p in CORPUS}
         assert hashes_of(c.passage for c in found) == hashes_of(CORPUS)  # 64000 is not 64000.0 here
 
@@ -147,7 +147,7 @@ class TestRoundTrip:
         write(store, collection, CORPUS)
         write(store, collection, [], delete=CORPUS)
         assert store.count(collection) == 0
-        assert store.search(collection, encode_query("bitcoin"), [], EVERYTHING) == []
+        assert store.search(collection, encode_query("bitcoin"), [], EVERYTHING).candidates == []
 
     def test_collections_do_not_mix(self, store: Store, collection: str) -> None:
         write(store, collection, [HALVING])
@@ -165,7 +165,7 @@ class TestWriting:
         added = passage("etf", "The first spot ETF was approved")
         write(store, collection, [changed, added], delete=[OUTAGE])
         assert store.hashes(collection) == hashes_of([HALVING, changed, added])
-        found = store.search(collection, encode_query("ethereum electricity"), [], EVERYTHING)
+        found = store.search(collection, encode_query("ethereum electricity"), [], EVERYTHING).candidates
         assert found[0].passage == changed
         assert {c.passage.id for c in found} == {HALVING.id, changed.id, added.id}
 
@@ -174,7 +174,7 @@ class TestWriting:
     ) -> None:
         write(store, collection, CORPUS)
         write(store, collection, [passage("halving", "Ordinary weather")])
-        first = store.search(collection, encode_query("bitcoin reward miners"), [], EVERYTHING)[0]
+        first = store.search(collection, encode_query("bitcoin reward miners"), [], EVERYTHING).candidates[0]
         assert first.passage.document_id == "merge"
 
     def test_the_writer_knows_what_is_stored_and_what_it_wrote(self, store: Store, collection: str) -> None:
@@ -231,7 +231,7 @@ class TestFailingWriter:
         write(store, collection, CORPUS)
         self.fail_writing(store, collection, failure, rebuild=True)
         assert store.hashes(collection) == hashes_of(CORPUS)
-        found = store.search(collection, encode_query("bitcoin"), [], EVERYTHING)
+        found = store.search(collection, encode_query("bitcoin"), [], EVERYTHING).candidates
         assert {c.passage.id for c in found} == {p.id for p in CORPUS}
 
     def test_the_next_run_works(self, store: Store, collection: str) -> None:
@@ -255,7 +255,7 @@ class TestGenerations:
     """A rebuild makes a new generation on every store; what is compatible may go in place on a server."""
 
     def texts(self, store: Store, collection: str) -> set[str]:
-        return {c.passage.text for c in store.search(collection, EVERY_PASSAGE, [], EVERYTHING)}
+        return {c.passage.text for c in store.search(collection, EVERY_PASSAGE, [], EVERYTHING).candidates}
 
     def three(self, store: Store, collection: str) -> None:
         for edition in (1, 2, 3):
@@ -311,7 +311,7 @@ class TestGenerations:
     ) -> None:
         write(store, collection, CORPUS)
         expected = provenance("elsewhere")
-        assert store.search(collection, encode_query("bitcoin"), [], EVERYTHING, expected=expected)
+        assert store.search(collection, encode_query("bitcoin"), [], EVERYTHING, expected=expected).candidates
         other = expected.model_copy(update={"embedder": "other"})
         with pytest.raises(ProvenanceMismatch, match="embedder: stored 'fake-embedder"):
             store.search(collection, encode_query("bitcoin"), [], EVERYTHING, expected=other)
@@ -324,7 +324,7 @@ class TestGenerations:
             writer.upsert(encode([MERGE], FakeEmbedder()))
             found = writer.search(encode_query("bitcoin"), [], EVERYTHING)
             assert names_of(found) == ["merge"]
-            assert names_of(store.search(collection, encode_query("bitcoin"), [], EVERYTHING)) == ["halving"]
+            assert names_of(store.search(collection, encode_query("bitcoin"), [], EVERYTHING).candidates) == ["halving"]
             writer.upsert(encode([OUTAGE], FakeEmbedder()))  # a search ends nothing
             assert len(writer.search(encode_query("bitcoin"), [], EVERYTHING)) == 2
             writer.recall = Recall(value=0.5, top_k=20, queries=2, judgements="j")
@@ -339,16 +339,16 @@ class TestSearch:
         # The fake embedder counts stop words, BM25 does not: only the second list knows what the query is about.
         write(store, collection, [passage("filler", "this is what it was for"), passage("rare", "a quokka sleeps")])
         query = encode_query("what was it for this is quokka")
-        dense = store.search(collection, query, [], DENSE)
+        dense = store.search(collection, query, [], DENSE).candidates
         assert names_of(dense) == ["filler", "rare"]
         assert 1 > dense[0].score > dense[1].score > 0  # cosines
-        assert names_of(store.search(collection, query, [], EVERYTHING)) == ["rare", "filler"]
+        assert names_of(store.search(collection, query, [], EVERYTHING).candidates) == ["rare", "filler"]
 
     def test_a_passage_that_is_first_in_both_lists_scores_twice_the_reciprocal_rank(
         self, store: Store, collection: str, encode_query: EncodeQuery
     ) -> None:
         write(store, collection, CORPUS)
-        first, second, _ = store.search(collection, encode_query("solana hours"), [], RRF)
+        first, second, _ = store.search(collection, encode_query("solana hours"), [], RRF).candidates
         assert first.passage == OUTAGE
         assert first.score == pytest.approx(2 / 60, abs=1e-6)
         assert second.score == pytest.approx(1 / 61, abs=1e-6)  # it shares no term: the dense list only
@@ -358,9 +358,9 @@ class TestSearch:
     ) -> None:
         write(store, collection, CORPUS)
         query = encode_query("solana hours")
-        dense = [c.score for c in store.search(collection, query, [], DENSE)]
+        dense = [c.score for c in store.search(collection, query, [], DENSE).candidates]
         reach = 3 * stdev(dense)
-        found = store.search(collection, query, [], EVERYTHING)
+        found = store.search(collection, query, [], EVERYTHING).candidates
         assert found[0].passage == OUTAGE
         # The others share no term: the dense list only.
         expected = [(score - fmean(dense) + reach) / (2 * reach) for score in dense[1:]]
@@ -370,13 +370,18 @@ class TestSearch:
         self, store: Store, collection: str, encode_query: EncodeQuery
     ) -> None:
         write(store, collection, CORPUS)
-        assert names_of(store.search(collection, encode_query("ethereum miners"), [], BM25)) == ["merge", "halving"]
-        assert store.search(collection, encode_query("quokka"), [], BM25) == []
-        assert store.search(collection, encode_query("what is the"), [], BM25) == []  # stop words: no term at all
+        assert names_of(store.search(collection, encode_query("ethereum miners"), [], BM25).candidates) == [
+            "merge",
+            "halving",
+        ]
+        assert store.search(collection, encode_query("quokka"), [], BM25).candidates == []
+        assert (
+            store.search(collection, encode_query("what is the"), [], BM25).candidates == []
+        )  # stop words: no term at all
 
     def test_top_k_bounds_the_candidates(self, store: Store, collection: str, encode_query: EncodeQuery) -> None:
         write(store, collection, CORPUS)
-        found = store.search(collection, encode_query("miners"), [], RetrievalSettings(top_k=2, top_n=1))
+        found = store.search(collection, encode_query("miners"), [], RetrievalSettings(top_k=2, top_n=1)).candidates
         assert len(found) == 2
         assert found[0].score >= found[1].score
 
@@ -385,9 +390,9 @@ class TestSearch:
         self, store: Store, collection: str, encode_query: EncodeQuery, text: str
     ) -> None:
         write(store, collection, CORPUS)
-        found = store.search(collection, encode_query(text), [], RRF)
+        found = store.search(collection, encode_query(text), [], RRF).candidates
         assert {c.passage.id for c in found} == {p.id for p in CORPUS}
-        by_score = store.search(collection, encode_query(text), [], EVERYTHING)
+        by_score = store.search(collection, encode_query(text), [], EVERYTHING).candidates
         assert {c.passage.id for c in by_score} == {p.id for p in CORPUS}
         assert [c.score for c in found] == pytest.approx([1 / 60, 1 / 61, 1 / 62], abs=1e-6)
 
@@ -395,7 +400,9 @@ class TestSearch:
         write(store, collection, CORPUS, schema=SCHEMA)
         only = [AnyOf(field="kind", values=("event",))]
         for settings in (EVERYTHING, DENSE):
-            assert names_of(store.search(collection, encode_query("bitcoin halving"), only, settings)) == ["merge"]
+            assert names_of(store.search(collection, encode_query("bitcoin halving"), only, settings).candidates) == [
+                "merge"
+            ]
 
 
 FILTERED = [
@@ -459,7 +466,7 @@ def filtered(shared_store: Store, site: str, encode_query: EncodeQuery) -> Filte
     write(shared_store, collection, FILTERED, schema=SCHEMA)
 
     def search(*conditions: Condition) -> list[str]:
-        return names_of(shared_store.search(collection, encode_query("apple"), conditions, EVERYTHING))
+        return names_of(shared_store.search(collection, encode_query("apple"), conditions, EVERYTHING).candidates)
 
     return search
 
@@ -492,7 +499,9 @@ class TestFilters:
         write(store, collection, [passage("later", "apple", price=7, note="late fox")], schema=SCHEMA)
         for text in ("price>=7", "note=late"):
             condition = parse_condition(text, SCHEMA)
-            assert names_of(store.search(collection, encode_query("apple"), [condition], EVERYTHING)) == ["later"]
+            assert names_of(store.search(collection, encode_query("apple"), [condition], EVERYTHING).candidates) == [
+                "later"
+            ]
 
 
 def varied_corpus() -> list[Passage]:
@@ -509,7 +518,7 @@ def answers(
     collection = f"{site}/varied"
     for store in (shared_store, reference, exact_hybrid):
         write(store, collection, varied_corpus(), rebuild=True)
-    return lambda store, text, settings: store.search(collection, encode_query(text), [], settings)
+    return lambda store, text, settings: store.search(collection, encode_query(text), [], settings).candidates
 
 
 class TestSameAnswersEverywhere:

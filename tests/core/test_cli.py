@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from overfetch import load_site, wiring
+from overfetch import backends, load_site
 from overfetch.cli.main import app
 from overfetch.errors import ModelError
 from overfetch.models import ModelSpec, read_models
@@ -89,8 +89,8 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         loaded.append(spec.name)
         return FakeReranker()
 
-    monkeypatch.setattr(wiring, "load_embedder", load_embedder)
-    monkeypatch.setattr(wiring, "load_reranker", load_reranker)
+    monkeypatch.setattr(backends, "load_embedder", load_embedder)
+    monkeypatch.setattr(backends, "load_reranker", load_reranker)
     return loaded
 
 
@@ -176,7 +176,7 @@ def test_nothing_found_is_no_failure(indexed: Path) -> None:
 
 
 def test_a_failing_reranker_is_told_but_does_not_fail(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wiring, "load_reranker", lambda *_: FakeReranker(failure=ModelError("no weights")))
+    monkeypatch.setattr(backends, "load_reranker", lambda *_: FakeReranker(failure=ModelError("no weights")))
     found = document("search", "sagedaily", "tower")
     assert (found["rerank_status"], found["rerank_reason"]) == ("failed", "ModelError: no weights")
 

@@ -86,7 +86,7 @@ def index_notes(
 def search_all(store: EdgeStore) -> list[tuple[object, str]]:
     """(edition, text) of every passage, found by a search."""
     query = EncodedQuery(FakeEmbedder().embed_queries(["edition"])[0], embed_sparse_query("edition"))
-    found = store.search(NAME, query, [], RetrievalSettings(top_k=1000))
+    found = store.search(NAME, query, [], RetrievalSettings(top_k=1000)).candidates
     return [(c.passage.metadata["edition"], c.passage.text) for c in found]
 
 

@@ -12,8 +12,8 @@ from overfetch.engine import Engine
 from overfetch.errors import CollectionMissing, DeadlineExceeded, ModelError, ProvenanceMismatch, SettingsError
 from overfetch.filters import AnyOf, Condition, DateRange
 from overfetch.pipeline import retrieve
-from overfetch.protocols import EncodedQuery, Reranker, RerankScores
-from overfetch.provenance import Provenance
+from overfetch.protocols import EncodedQuery, Found, Reranker, RerankScores
+from overfetch.provenance import Provenance, require_searchable
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import load_site
 from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore, fake_spec, open_fake
@@ -51,10 +51,12 @@ class FixedStore(FakeStore):
         settings: RetrievalSettings,
         *,
         expected: Provenance | None = None,
-    ) -> list[Candidate]:
+    ) -> Found:
+        if expected is not None:
+            require_searchable(collection, PROVENANCE, expected)
         self.asked.append((collection, conditions, settings))
         time.sleep(self.seconds)
-        return self.candidates[: settings.top_k]
+        return Found(self.candidates[: settings.top_k], PROVENANCE)
 
 
 class FixedReranker(FakeReranker):
@@ -278,7 +280,7 @@ def test_timings_cover_every_stage(clock: None) -> None:
     assert timings.model_dump() == {"embed": 0, "search": 30, "rerank": 40, "total": 70}
 
 
-def test_another_embedder_is_refused_before_it_embeds() -> None:
+def test_another_embedder_is_refused() -> None:
     other = FakeEmbedder(revision="1")
     with pytest.raises(ProvenanceMismatch, match="embedder: stored 'fake-embedder@0#fp32', wanted 'fake-embedder@1"):
         retrieve(
@@ -351,7 +353,7 @@ def test_settings_of_the_collection_reach_the_store_with_the_overrides() -> None
 def test_a_collection_without_that_date_refuses_the_bound(option: str, value: str) -> None:
     engine = Engine(load_site("sagedaily"), embedder=EMBEDDER, reranker=FakeReranker(), store=FixedStore())
     with pytest.raises(SettingsError, match=f"'canon' has no such date: {option} .'2024-01-01'. cannot be honoured"):
-        engine.search("canon", "the tower", **{option: value})
+        engine.search("canon", "the tower", **{option: value})  # type: ignore[arg-type]
 
 
 def test_a_missing_collection_names_the_command() -> None:

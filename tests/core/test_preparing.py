@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from overfetch.backends import load_reranker
 from overfetch.environment import Environment
 from overfetch.errors import ModelError, ModelMismatch, ModelNotPrepared, SettingsError
 from overfetch.inference import preparing
@@ -22,7 +23,6 @@ from overfetch.inference.hub import HubReranker
 from overfetch.inference.onnx import OnnxReranker
 from overfetch.inference.preparing import MANIFEST, SOURCE, prepare, prepared_folder, verify
 from overfetch.models import ModelSpec, read_models
-from overfetch.wiring import load_reranker
 
 FILES = {"model.onnx": b"graph", "tokenizer.json": b"{}"}
 

@@ -18,6 +18,7 @@ import pytest
 from model_server import ModelServer, cut, drip, garbage, late, serving, status
 
 from overfetch import Collection, FieldMap, Site, chunk_by_headings
+from overfetch.backends import load_embedder, load_reranker, ready_folder
 from overfetch.environment import EmbedServer, Environment, RerankServer, read_environment
 from overfetch.errors import ModelError, ProvenanceMismatch, SettingsError
 from overfetch.inference.classifier import TransformersReranker
@@ -25,7 +26,7 @@ from overfetch.inference.remote import PAUSES_S, Endpoint, RemoteEmbedder, Remot
 from overfetch.leaving import in_thread
 from overfetch.models import find_profile
 from overfetch.testing import FakeEmbedder
-from overfetch.wiring import load_embedder, load_reranker, open_reranker, open_site, ready_folder
+from overfetch.workspace import open_reranker, open_site
 
 QUERY = "which tower falls"
 PASSAGES = ["the tower falls over the hill", "a star", "the weather is long", "rain", "hill"]

@@ -101,7 +101,7 @@ def write(store: ServerStore, *texts: str, rebuild: bool = False) -> None:
 def search(store: ServerStore, text: str, **settings: Any) -> list[str]:
     query = EncodedQuery(FakeEmbedder().embed_queries([text])[0], embed_sparse_query(text))
     only = [AnyOf(field="kind", values=("note",))]
-    return [c.passage.text for c in store.search(NAME, query, only, RetrievalSettings(**settings))]
+    return [c.passage.text for c in store.search(NAME, query, only, RetrievalSettings(**settings)).candidates]
 
 
 def add(store: ServerStore) -> None:

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from qdrant_client import QdrantClient, models
 
+from overfetch.backends import open_store
 from overfetch.environment import Environment, ServerSettings
 from overfetch.errors import SettingsError, StoreError, StoreUnavailable
 from overfetch.filters import Schema
@@ -22,7 +23,6 @@ from overfetch.sparse import embed_sparse_query
 from overfetch.stores.server import ServerStore
 from overfetch.testing import FakeEmbedder
 from overfetch.types import Chunk, Document, Passage
-from overfetch.wiring import open_store
 
 NAME, ALIAS = "site/notes", "site--notes"
 PREVIOUS = f"{ALIAS}@previous"
@@ -56,7 +56,7 @@ def query(text: str) -> EncodedQuery:
 
 
 def search(store: ServerStore, text: str) -> list[str]:
-    return [c.passage.text for c in store.search(NAME, query(text), [], RetrievalSettings())]
+    return [c.passage.text for c in store.search(NAME, query(text), [], RetrievalSettings()).candidates]
 
 
 def write_half(store: ServerStore, text: str) -> None:
@@ -179,7 +179,7 @@ class TestUnreachable:
         assert_unavailable(lambda: store.provenance(NAME), address)
         assert_unavailable(lambda: store.hashes(NAME), address)
         assert_unavailable(lambda: store.count(NAME), address)
-        assert_unavailable(lambda: store.search(NAME, query("x"), [], RetrievalSettings()), address)
+        assert_unavailable(lambda: store.search(NAME, query("x"), [], RetrievalSettings()).candidates, address)
         assert_unavailable(lambda: write(store, "first"), address)
         assert time.monotonic() - began < SECONDS
         store.close()

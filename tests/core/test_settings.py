@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from overfetch.backends import open_store
 from overfetch.environment import Environment, ServerSettings, read_environment
 from overfetch.errors import SettingsError
+from overfetch.evaluation.collections import open_test_collection
 from overfetch.models import ModelSpec, find_profile, read_models
 from overfetch.settings import RetrievalSettings, explain
-from overfetch.wiring import open_site, open_store, open_test_collection
+from overfetch.workspace import open_site
 
 # Commits checked by hand in public code, apart from models.toml on purpose.
 COMMITS = {

@@ -11,12 +11,12 @@ from typer.testing import CliRunner, Result
 from overfetch.cli.main import app
 from overfetch.environment import read_environment
 from overfetch.errors import ModelError
+from overfetch.evaluation.collections import open_test_collection
 from overfetch.inference.onnx import OnnxReranker
 from overfetch.inference.preparing import prepare
 from overfetch.models import find_profile
-from overfetch.tuning.installing import read_tuned
+from overfetch.tuned import read_tuned
 from overfetch.types import Retrieval
-from overfetch.wiring import open_test_collection
 
 PRODUCTS = ["lamp", "kettle", "router", "printer", "scanner", "monitor", "keyboard", "charger", "speaker", "camera"]
 PRODUCTS += ["tripod", "drone", "heater", "fan", "mixer", "toaster", "blender", "grinder", "vacuum", "iron", "clock"]

@@ -9,12 +9,12 @@ from statistics import fmean
 import pytest
 
 from overfetch import load_site
+from overfetch.backends import load_reranker
 from overfetch.environment import read_environment
 from overfetch.indexing import to_passages
 from overfetch.inference.checksums import require_sums
 from overfetch.models import ModelSpec, read_models
 from overfetch.protocols import Reranker
-from overfetch.wiring import load_reranker
 
 SPECS = [read_models()[0][name] for name in ("overfetch-mini", "overfetch-mini-fast")]
 PACKAGE = Path(__file__).parents[2] / "packages/overfetch-mini/src/overfetch_mini"

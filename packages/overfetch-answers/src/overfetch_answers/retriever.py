@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
-from overfetch import Engine, Retrieval
+from overfetch import Engine, Retrieval, SearchOptions
 
 
 class Retriever:
@@ -23,7 +23,7 @@ class Retriever:
         return cls(lambda question: retrievals)
 
     @classmethod
-    def of(cls, engine: Engine, collection: str, **options: Any) -> Self:
+    def of(cls, engine: Engine, collection: str, **options: Unpack[SearchOptions]) -> Self:
         """Searches one collection; `options` are those of `Engine.search`."""
         return cls(lambda question: (engine.search(collection, question, **options),))
 

@@ -1,6 +1,6 @@
 """Two-stage retrieval: retrieve 20, read 20, keep 5."""
 
-from overfetch.answering import AnswerRequest, Draft, LanguageModel
+from overfetch.answering import AnswerRequest, Draft
 from overfetch.chunking import chunk_by_headings, split_at_headings, split_by_words
 from overfetch.citations import check_citations, guard, has_markers, keep_valid, renumber_markers
 from overfetch.corpus import FieldMap, Record
@@ -28,10 +28,23 @@ from overfetch.filters import AnyOf, DateRange, FieldKind, FullText, NumberRange
 from overfetch.indexing import IndexReport
 from overfetch.models import ModelSpec, Profile
 from overfetch.pipeline import retrieve
+from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Part, Site, load_site, site_names
-from overfetch.types import Answer, AsOf, Chunk, Citation, Document, Hit, Passage, RefusedCitation, Retrieval, Turn
-from overfetch.wiring import open_reranker, open_site
+from overfetch.types import (
+    Answer,
+    AsOf,
+    Chunk,
+    Citation,
+    Document,
+    Hit,
+    LanguageModel,
+    Passage,
+    RefusedCitation,
+    Retrieval,
+    Turn,
+)
+from overfetch.workspace import Workspace, open_reranker, open_site
 
 __all__ = [
     "Answer",
@@ -39,6 +52,8 @@ __all__ = [
     "AnswerRequest",
     "AnyOf",
     "AsOf",
+    "AskOptions",
+    "AskRequest",
     "Chunk",
     "Citation",
     "Collection",
@@ -73,12 +88,15 @@ __all__ = [
     "RefusedCitation",
     "Retrieval",
     "RetrievalSettings",
+    "SearchOptions",
+    "SearchRequest",
     "SettingsError",
     "Site",
     "StoreError",
     "StoreLocked",
     "StoreUnavailable",
     "Turn",
+    "Workspace",
     "check_citations",
     "chunk_by_headings",
     "guard",

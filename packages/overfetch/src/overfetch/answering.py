@@ -5,36 +5,16 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
-from pydantic import Field
-
 from overfetch.citations import guard
 from overfetch.errors import AnswerError
 from overfetch.extracting import extractive_answer
 from overfetch.leaving import in_thread
 from overfetch.protocols import Reranker
-from overfetch.types import Answer, Citation, Frozen, OnRefused, Retrieval, Turn
+from overfetch.types import Answer, Citation, Frozen, LanguageModel, OnRefused, Retrieval, Turn
 
 log = logging.getLogger(__name__)
 
 NO_MODEL = "no language model is configured (OVERFETCH_LM)"
-
-
-class LanguageModel(Frozen):
-    """Which language model answers: any DSPy model string, where it is served, and what one request may take.
-
-    `timeout_s` bounds the whole request, tries and all; `retries` are those of the transport. `max_tokens` bounds a
-    reply, `token_budget` prompt and replies of all tries: passages that don't fit are left out. `rewrites`: whether
-    it is asked what a chat's question means, at the cost of a call, before that is searched for.
-    """
-
-    name: str
-    api_base: str | None = None
-    api_key: str | None = Field(default=None, repr=False)
-    timeout_s: float = 60.0
-    retries: int = Field(default=1, ge=0)
-    max_tokens: int | None = Field(default=None, gt=0)
-    token_budget: int | None = Field(default=None, gt=0)
-    rewrites: bool = False
 
 
 class Draft(Frozen):

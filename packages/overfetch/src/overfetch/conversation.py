@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Sequence
 
-from overfetch.answering import LanguageModel, load_answer_function
+from overfetch.answering import load_answer_function
 from overfetch.errors import AnswerError
-from overfetch.types import Turn
+from overfetch.types import LanguageModel, Turn
 
 log = logging.getLogger(__name__)
 

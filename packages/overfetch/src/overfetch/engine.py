@@ -1,25 +1,24 @@
 """One site, opened: search, ask and index over live models and a live store. Safe to share between threads."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, Unpack
 
 from overfetch import indexing
-from overfetch.answering import AnswerFunction, Answering, LanguageModel, load_answer_function
+from overfetch.answering import AnswerFunction, Answering, load_answer_function
 from overfetch.conversation import KEPT_TURNS, standalone
 from overfetch.errors import AnswerError, CollectionMissing, SettingsError
-from overfetch.filters import Condition, DateRange, parse_condition, parse_date, require_filterable
 from overfetch.gate import Gate
 from overfetch.indexing import IndexReport, Progress
 from overfetch.leaving import in_thread
 from overfetch.partitions import Partition
 from overfetch.pipeline import retrieve
 from overfetch.protocols import Embedder, Reranker, Store
-from overfetch.provenance import FIRST_STAGE_FIELDS, SAMPLE, Provenance, join_sources, require_match
+from overfetch.provenance import SAMPLE, Provenance, join_sources, require_searchable
+from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
 from overfetch.sites import Collection, Part, Site
-from overfetch.types import Answer, AsOf, OnRefused, Retrieval, Turn
+from overfetch.types import Answer, LanguageModel, OnRefused, Retrieval, Turn
 
 
 class Engine:
@@ -35,7 +34,9 @@ class Engine:
         lm: LanguageModel | None = None,
         tuned: Mapping[str, Reranker] | None = None,
         on_refused: OnRefused = "flag",
+        close: Callable[[], object] | None = None,
     ) -> None:
+        """`close` is called in place of closing the store, where others share that."""
         self.site = site
         self.embedder = embedder
         self.reranker = reranker
@@ -43,6 +44,7 @@ class Engine:
         self.lm = lm
         self.tuned = dict(tuned or {})
         self.on_refused = on_refused
+        self._close = close or store.close
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +53,7 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        self.store.close()
+        self._close()
 
     def warm_up(self) -> None:
         """Loads the models and runs them, so that the first request is not the slow one.
@@ -62,7 +64,7 @@ class Engine:
             with contextlib.suppress(CollectionMissing):
                 name = self.name_of(collection.name)
                 stored = self.store.provenance(name)
-                require_match(name, stored, self._provenance(collection, stored.source), FIRST_STAGE_FIELDS)
+                require_searchable(name, stored, self._provenance(collection, stored.source))
             if self.lm is not None:
                 with contextlib.suppress(AnswerError):  # said by the answers that it costs
                     self.answer_function(collection.name)
@@ -74,44 +76,33 @@ class Engine:
         """The one tuned for that collection, else the profile's."""
         return self.tuned.get(collection, self.reranker)
 
-    def search(
-        self,
-        collection: str,
-        query: str,
-        *,
-        where: Sequence[str | Condition] = (),
-        as_of: str | None = None,
-        near: str | None = None,
-        **overrides: Any,
-    ) -> Retrieval:
-        """Both stages for one query; `overrides` are fields of RetrievalSettings, None meaning the site's own.
+    def search(self, collection: str, query: str, **options: Unpack[SearchOptions]) -> Retrieval:
+        """Both stages for one query. Raises SettingsError, and what `overfetch.retrieve` raises."""
+        return self.retrieve(collection, SearchRequest.of(query, **options))
 
-        `where` takes conditions or texts such as `sector=DeFi`; `as_of` hides what became known later; `near`
-        keeps what happened within the collection's `near_days` of a date.
-        """
+    def retrieve(self, collection: str, request: SearchRequest) -> Retrieval:
+        """`search`, as a request."""
         chosen = self.site.collection(collection)
-        known = _known_by(chosen, as_of)
-        retrieval = retrieve(
-            query,
+        return retrieve(
+            request.query,
             self.name_of(collection),
             store=self.store,
             embedder=self.embedder,
             reranker=self.reranker_of(collection),
             expected=self._provenance(chosen, SAMPLE),
-            settings=chosen.retrieval.override(**overrides),
-            conditions=[*_typed(chosen, where), *_bounds(chosen, known, near)],
+            settings=chosen.retrieval.override(**request.overrides),
+            conditions=list(request.conditions(chosen)),
+            as_of=request.known_by(chosen),
         )
-        return retrieval.model_copy(update={"as_of": known})
 
-    def ask(
-        self, question: str, *, collection: str | None = None, history: Sequence[Turn | str] = (), **options: Any
-    ) -> Answer:
-        """A cited answer. `history` are the earlier turns of a chat, oldest first, or their questions.
+    def ask(self, question: str, **options: Unpack[AskOptions]) -> Answer:
+        """A cited answer. Raises as `search` does; a language model that fails costs the writing only."""
+        return self.answer(AskRequest.of(question, **options))
 
-        `options` are those of `search`, and `parts`: each (a card, a transit) is retrieved on its own.
-        """
-        name, turns = collection or self.site.ask, _as_turns(history)
-        return self._answering(name).answer(question, self._retrieve(name, question, turns, **options), turns)
+    def answer(self, request: AskRequest) -> Answer:
+        """`ask`, as a request."""
+        turns = request.history[-KEPT_TURNS:]
+        return self._answering(request).answer(request.question, self._retrieve_parts(request, turns), turns)
 
     def index(
         self,
@@ -158,101 +149,50 @@ class Engine:
         """The collection's name in the store: `SITE/COLLECTION`."""
         return f"{self.site.name}/{self.site.collection(collection).name}"
 
-    async def search_async(self, collection: str, query: str, **options: Any) -> Retrieval:
+    async def search_async(self, collection: str, query: str, **options: Unpack[SearchOptions]) -> Retrieval:
         """`search` in a worker thread: the event loop stays free. Cancelled, it stops before its next model run."""
-        return await in_thread(self.search, collection, query, **options)
+        return await in_thread(self.retrieve, collection, SearchRequest.of(query, **options))
 
-    async def ask_async(self, question: str, **options: Any) -> Answer:
+    async def ask_async(self, question: str, **options: Unpack[AskOptions]) -> Answer:
         """`ask`: searching in a worker thread, as `search_async`; waiting for a language model takes none."""
-        async for piece in self._pieces(question, whole=True, **options):
+        async for piece in self.stream(AskRequest.of(question, **options), whole=True):
             if isinstance(piece, Answer):
                 return piece
         raise AssertionError("an answer comes last")
 
-    def ask_stream(self, question: str, **options: Any) -> AsyncGenerator[str | Answer, None]:
+    def ask_stream(self, question: str, **options: Unpack[AskOptions]) -> AsyncGenerator[str | Answer, None]:
         """`ask_async`, with the text in pieces as it is written; the last one is the Answer, its citations checked.
 
         What the pieces say is unchecked: where it differs, the Answer counts.
         """
-        return self._pieces(question, whole=False, **options)
+        return self.stream(AskRequest.of(question, **options))
 
-    async def _pieces(
-        self,
-        question: str,
-        *,
-        whole: bool,
-        collection: str | None = None,
-        history: Sequence[Turn | str] = (),
-        **options: Any,
-    ) -> AsyncGenerator[str | Answer, None]:
-        name, turns = collection or self.site.ask, _as_turns(history)
-        retrievals = await in_thread(self._retrieve, name, question, turns, **options)
-        async for piece in self._answering(name).stream(question, retrievals, turns, whole=whole):
+    async def stream(self, request: AskRequest, *, whole: bool = False) -> AsyncGenerator[str | Answer, None]:
+        """`ask_stream`, as a request; with `whole`, without the pieces."""
+        turns = request.history[-KEPT_TURNS:]
+        retrievals = await in_thread(self._retrieve_parts, request, turns)
+        async for piece in self._answering(request).stream(request.question, retrievals, turns, whole=whole):
             yield piece
 
-    def _answering(self, collection: str) -> Answering:
-        chosen = self.site.collection(collection)
-        reranker = self.reranker_of(collection)
+    def _answering(self, request: AskRequest) -> Answering:
+        chosen = self._asked(request)
+        reranker = self.reranker_of(chosen.name)
         return Answering(chosen.answering, reranker, self.lm, self.on_refused, chosen.quoted_hits)
 
-    def _retrieve(
-        self,
-        collection: str,
-        question: str,
-        history: Sequence[Turn],
-        *,
-        parts: Sequence[str] = (),
-        where: Sequence[str | Condition] = (),
-        **options: Any,
-    ) -> list[Retrieval]:
-        chosen = self.site.collection(collection)
+    def _asked(self, request: AskRequest) -> Collection:
+        return self.site.collection(request.collection if request.collection is not None else self.site.ask)
+
+    def _retrieve_parts(self, request: AskRequest, history: Sequence[Turn]) -> list[Retrieval]:
+        chosen, question = self._asked(request), request.question
         if not question.strip():
             raise SettingsError(f"the question is empty (given {question!r}); write what to ask")
-        wanted = [_parse_part(chosen, text, question) for text in parts] or [
+        wanted = [_parse_part(chosen, text, question) for text in request.parts] or [
             Part(query=standalone(question, history, chosen.answering, self.lm))
         ]
-        return [self.search(collection, p.query, where=[*where, *p.conditions], **options) for p in wanted]
+        return [self.retrieve(chosen.name, request.searching(part.query, part.conditions)) for part in wanted]
 
     def _provenance(self, collection: Collection, source: str) -> Provenance:
         return Provenance.of(self.embedder.spec, collection.chunker, source)
-
-
-def _as_turns(history: Sequence[Turn | str]) -> tuple[Turn, ...]:
-    return tuple(Turn(question=turn) if isinstance(turn, str) else turn for turn in history)[-KEPT_TURNS:]
-
-
-def _typed(collection: Collection, where: Sequence[str | Condition]) -> list[Condition]:
-    schema = collection.filters
-    return [parse_condition(c, schema) if isinstance(c, str) else require_filterable(c, schema) for c in where]
-
-
-def _known_by(collection: Collection, as_of: str | None) -> AsOf | None:
-    if as_of is None:
-        return None
-    field = _date_field(collection, collection.known_at, "as_of", as_of)
-    return AsOf(field=field, moment=parse_date(as_of, end_of_day=True))
-
-
-def _bounds(collection: Collection, known: AsOf | None, near: str | None) -> Iterator[Condition]:
-    if known is not None:
-        yield DateRange(field=known.field, end=known.moment)
-    if near is not None:
-        field = _date_field(collection, collection.date, "near", near)
-        yield _around(field, near, timedelta(days=collection.near_days))
-
-
-def _around(field: str, near: str, days: timedelta) -> DateRange:
-    first, last = parse_date(near), parse_date(near, end_of_day=True)
-    try:
-        return DateRange(field=field, start=first - days, end=last + days)
-    except OverflowError as error:
-        raise SettingsError(f"bad date {near!r}: nothing lies near the ends of the calendar") from error
-
-
-def _date_field(collection: Collection, field: str | None, option: str, given: str) -> str:
-    if field is None:
-        raise SettingsError(f"collection {collection.name!r} has no such date: {option} ({given!r}) cannot be honoured")
-    return field
 
 
 def _parse_part(collection: Collection, text: str, question: str) -> Part:

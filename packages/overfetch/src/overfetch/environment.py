@@ -9,9 +9,9 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from overfetch.errors import SettingsError
-from overfetch.models import ModelSpec, Profile
+from overfetch.models import ModelSpec, Profile, find_profile
 from overfetch.settings import explain
-from overfetch.types import OnRefused
+from overfetch.types import LanguageModel, OnRefused
 
 SERVER_SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
 TLS_SCHEMES = ("https://", "grpcs://")
@@ -196,6 +196,29 @@ class Environment(BaseSettings):
     @property
     def reads_windows(self) -> bool:
         return self.long_passages == "windows"
+
+    @property
+    def language_model(self) -> LanguageModel | None:
+        """What answers, where one is configured."""
+        if self.lm is None:
+            return None
+        return LanguageModel(
+            name=self.lm,
+            api_base=self.lm_api_base,
+            api_key=self.lm_api_key,
+            timeout_s=self.lm_timeout_s,
+            retries=self.lm_retries,
+            max_tokens=self.lm_max_tokens,
+            token_budget=self.lm_token_budget,
+            rewrites=self.lm_rewrites,
+        )
+
+    def pair(self, profile: str | None = None) -> Profile:
+        """What serves as the profile of that name, by default `OVERFETCH_PROFILE`.
+
+        Raises SettingsError naming the known profiles.
+        """
+        return self.served(find_profile(profile or self.profile))
 
     def served(self, profile: Profile) -> Profile:
         """The pair with the models of servers in place of its own."""

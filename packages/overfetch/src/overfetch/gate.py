@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from statistics import fmean
 
 from overfetch.errors import CollectionMissing, ProvenanceMismatch, RecallLoss
@@ -59,7 +58,10 @@ class Gate:
         if live.recall and live.recall.judgements == self._key(judged):
             return live.recall
         same_models = all(getattr(live, f) == getattr(provenance, f) for f in FIRST_STAGE_FIELDS)
-        return self._measure(judged, partial(store.search, self.name)) if measure and same_models else None
+        return self._measure(judged, self._live(store)) if measure and same_models else None
+
+    def _live(self, store: Store) -> Search:
+        return lambda query, conditions, settings: store.search(self.name, query, conditions, settings).candidates
 
     def _measure(self, judged: JudgedQueries, search: Search) -> Recall:
         settings = self.collection.retrieval

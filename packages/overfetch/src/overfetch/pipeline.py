@@ -10,12 +10,12 @@ from statistics import fmean, pstdev
 from typing import NamedTuple
 
 from overfetch.errors import DeadlineExceeded, ModelError, SettingsError
-from overfetch.filters import Condition
+from overfetch.filters import Condition, DateRange
 from overfetch.protocols import Embedder, EncodedQuery, Reranker, Store
-from overfetch.provenance import FIRST_STAGE_FIELDS, Provenance, require_match
+from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_query
-from overfetch.types import Candidate, Hit, RerankStatus, Retrieval, Timings
+from overfetch.types import AsOf, Candidate, Hit, RerankStatus, Retrieval, Timings
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,9 @@ def retrieve(
     expected: Provenance,
     settings: RetrievalSettings,
     conditions: Sequence[Condition] = (),
+    as_of: AsOf | None = None,
 ) -> Retrieval:
-    """Both stages for one query.
+    """Both stages for one query; `as_of` bounds what both may see.
 
     Raises SettingsError on an empty query, CollectionMissing, ProvenanceMismatch, and DeadlineExceeded
     where `deadline_ms` passed and the first stage has nothing to show. A failing reranker raises nothing:
@@ -52,12 +53,11 @@ def retrieve(
         raise SettingsError(f"the query is empty (given {query!r}); write what to search for")
     began = time.monotonic()
     deadline = began + settings.deadline_ms / 1000 if settings.deadline_ms is not None else None
-    stored = store.provenance(collection)
-    require_match(collection, stored, expected, FIRST_STAGE_FIELDS)
+    bounds = [*conditions, *([DateRange(field=as_of.field, end=as_of.moment)] if as_of else [])]
     encoded = EncodedQuery(embedder.embed_queries([query])[0], embed_sparse_query(query))
     embedded = time.monotonic()
-    found = store.search(collection, encoded, conditions, deepened(settings), expected=expected)
-    candidates = choose(found, settings)
+    found = store.search(collection, encoded, bounds, deepened(settings), expected=expected)
+    candidates = choose(found.candidates, settings)
     searched = time.monotonic()
     if deadline is not None and searched > deadline and not candidates:
         raise DeadlineExceeded(f"{settings.deadline_ms} ms passed before {collection!r} returned a candidate")
@@ -65,12 +65,13 @@ def retrieve(
     return Retrieval(
         query=query,
         collection=collection,
+        as_of=as_of,
         hits=order(candidates, reranked.logits, settings, reranker.spec.order_weight),
         rerank_status=reranked.status,
         rerank_reason=reranked.reason,
         truncated_tokens=reranked.truncated_tokens,
         timings_ms=_timings(began, embedded, searched, time.monotonic()),
-        provenance=_served_by(stored, reranker),
+        provenance=_served_by(found.provenance, reranker),
     )
 
 

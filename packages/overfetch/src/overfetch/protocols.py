@@ -49,6 +49,13 @@ class RerankScores(NamedTuple):
     truncated_tokens: int | None
 
 
+class Found(NamedTuple):
+    """What the first stage found, best first, and what made the generation that it searched."""
+
+    candidates: list[Candidate]
+    provenance: Provenance
+
+
 class Embedder(Protocol):
     """A bi-encoder. Prefixes and normalisation are its own business."""
 
@@ -149,7 +156,7 @@ class Store(Protocol):
         settings: RetrievalSettings,
         *,
         expected: Provenance | None = None,
-    ) -> list[Candidate]:
+    ) -> Found:
         """The first stage: at most `top_k` candidates of one generation, best first.
 
         Raises CollectionMissing, and ProvenanceMismatch where that generation is not `expected` to be searched so.

@@ -145,3 +145,8 @@ def require_match(collection: str, stored: Provenance, wanted: Provenance, field
             f"collection {collection!r} was made differently ({details}). Nothing was changed. Use the profile that "
             f"made it{made_by}, or rebuild with the one you want: {repair(collection, stored, wanted)}"
         )
+
+
+def require_searchable(collection: str, stored: Provenance, wanted: Provenance) -> None:
+    """Raises ProvenanceMismatch unless queries made as `wanted` may search vectors made as `stored`."""
+    require_match(collection, stored, wanted, FIRST_STAGE_FIELDS)

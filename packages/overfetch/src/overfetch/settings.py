@@ -1,11 +1,51 @@
 """Settings of retrieval: frozen, checked when made. Live objects never live here."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Literal, Self, TypedDict, Unpack
 
 from pydantic import Field, ValidationError, model_validator
 
 from overfetch.errors import SettingsError
 from overfetch.types import Frozen
+
+LONGEST_SHOWN = 80  # characters of what was given, in an error
+
+PassageCount = Annotated[int, Field(gt=0, le=1_000)]
+Milliseconds = Annotated[float, Field(gt=0, le=3_600_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Depth = Annotated[int, Field(gt=0, le=100)]
+RankConstant = Annotated[int, Field(gt=0, le=100_000)]
+FirstStage = Literal["hybrid", "dense", "bm25"]
+Fusion = Literal["dbsf", "rrf"]
+
+
+class SettingsOptions(TypedDict, total=False):
+    """What one call may set in place of the site's own RetrievalSettings; None keeps those."""
+
+    top_k: int | None
+    top_n: int | None
+    first_stage: FirstStage | None
+    rerank: bool | None
+    one_per_document: bool | None
+    deadline_ms: float | None
+    prefetch: int | None
+    fusion: Fusion | None
+    rrf_k: int | None
+    order_weight: float | None
+
+
+class SettingsOverrides(Frozen):
+    """The same, checked."""
+
+    top_k: PassageCount | None = None
+    top_n: PassageCount | None = None
+    first_stage: FirstStage | None = None
+    rerank: bool | None = None
+    one_per_document: bool | None = None
+    deadline_ms: Milliseconds | None = None
+    prefetch: Depth | None = None
+    fusion: Fusion | None = None
+    rrf_k: RankConstant | None = None
+    order_weight: Share | None = None
 
 
 class RetrievalSettings(Frozen):
@@ -18,16 +58,16 @@ class RetrievalSettings(Frozen):
     the model.
     """
 
-    top_k: int = Field(default=20, gt=0)
-    top_n: int = Field(default=5, gt=0)
-    first_stage: Literal["hybrid", "dense", "bm25"] = "hybrid"
+    top_k: PassageCount = 20
+    top_n: PassageCount = 5
+    first_stage: FirstStage = "hybrid"
     rerank: bool = True
     one_per_document: bool = False
-    deadline_ms: float | None = Field(default=None, gt=0)
-    prefetch: int = Field(default=5, gt=0)
-    fusion: Literal["dbsf", "rrf"] = "dbsf"
-    rrf_k: int = Field(default=60, gt=0)
-    order_weight: float | None = Field(default=None, ge=0, le=1)
+    deadline_ms: Milliseconds | None = None
+    prefetch: Depth = 5
+    fusion: Fusion = "dbsf"
+    rrf_k: RankConstant = 60
+    order_weight: Share | None = None
 
     @model_validator(mode="after")
     def _keep_at_most_what_is_read(self) -> Self:
@@ -35,11 +75,11 @@ class RetrievalSettings(Frozen):
             raise ValueError(f"top_n ({self.top_n}) cannot exceed top_k ({self.top_k})")
         return self
 
-    def override(self, **changes: Any) -> "RetrievalSettings":
+    def override(self, **changes: Unpack[SettingsOptions]) -> "RetrievalSettings":
         """A copy with every change that is not None, checked again. Raises SettingsError."""
         given = {name: value for name, value in changes.items() if value is not None}
         try:
-            return RetrievalSettings(**{**self.model_dump(), **given})
+            return RetrievalSettings.model_validate({**self.model_dump(), **given})
         except ValidationError as error:
             raise SettingsError(explain(error)) from error
 
@@ -50,6 +90,10 @@ def explain(error: ValidationError, prefix: str = "") -> str:
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"])
         name = prefix + (field.upper() if prefix else field)
-        given = f" (given {problem['input']!r})" if field else ""
+        given = f" (given {_shortened(repr(problem['input']))})" if field else ""
         parts.append(f"{name}: {problem['msg']}{given}" if field else problem["msg"].removeprefix("Value error, "))
     return "; ".join(parts)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}… ({len(text)} characters)"

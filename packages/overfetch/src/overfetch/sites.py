@@ -101,3 +101,25 @@ def load_site(name: str) -> Site:
     if not isinstance(site, Site):
         raise SettingsError(f"entry point {name!r} is a {type(site).__name__}, expected an overfetch.Site")
     return site
+
+
+def find_target(target: str) -> tuple[Site, str | None]:
+    """The site of `SITE` or `SITE/COLLECTION`, and the collection where one is named. Raises SettingsError."""
+    name, slash, collection = target.partition("/")
+    site = load_site(name)
+    if slash:
+        site.collection(collection)
+    return site, collection or None
+
+
+def find_collections(target: str) -> list[str]:
+    """Names in the store of the collections of `SITE`, or of `SITE/COLLECTION`. Raises SettingsError."""
+    site, named = find_target(target)
+    return [f"{site.name}/{name}" for name in ([named] if named else [c.name for c in site.collections])]
+
+
+def find_collection(target: str) -> str:
+    """The name in the store of `SITE/COLLECTION`. Raises SettingsError, also where only a site is named."""
+    if "/" not in target:
+        raise SettingsError(f"{target!r} is a site: name one of its collections, as SITE/COLLECTION")
+    return find_collections(target)[0]

@@ -17,8 +17,17 @@ from overfetch.errors import CollectionMissing, StoreError
 from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FullText, NumberRange, Schema, store_date
 from overfetch.models import ModelSpec
 from overfetch.partitions import Partition, need_server
-from overfetch.protocols import Copied, EncodedPassage, EncodedQuery, Generation, RerankScores, SparseVector, Vectors
-from overfetch.provenance import FIRST_STAGE_FIELDS, WRITE_FIELDS, Provenance, Recall, require_match
+from overfetch.protocols import (
+    Copied,
+    EncodedPassage,
+    EncodedQuery,
+    Found,
+    Generation,
+    RerankScores,
+    SparseVector,
+    Vectors,
+)
+from overfetch.provenance import WRITE_FIELDS, Provenance, Recall, require_match, require_searchable
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Site
 from overfetch.types import Candidate, Comparable, Passage
@@ -128,11 +137,11 @@ class FakeStore:
         settings: RetrievalSettings,
         *,
         expected: Provenance | None = None,
-    ) -> list[Candidate]:
+    ) -> Found:
         live = self._live(collection)
         if expected is not None:
-            require_match(collection, live.provenance, expected, FIRST_STAGE_FIELDS)
-        return _search(live.passages, query, conditions, settings)
+            require_searchable(collection, live.provenance, expected)
+        return Found(_search(live.passages, query, conditions, settings), live.provenance)
 
     @contextlib.contextmanager
     def write(

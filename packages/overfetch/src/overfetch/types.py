@@ -184,3 +184,21 @@ class Answer(Frozen):
     refused: tuple[RefusedCitation, ...] = ()
     coverage: float | None = None
     retrievals: tuple[Retrieval, ...]
+
+
+class LanguageModel(Frozen):
+    """Which language model answers: any DSPy model string, where it is served, and what one request may take.
+
+    `timeout_s` bounds the whole request, tries and all; `retries` are those of the transport. `max_tokens` bounds a
+    reply, `token_budget` prompt and replies of all tries: passages that don't fit are left out. `rewrites`: whether
+    it is asked what a chat's question means, at the cost of a call, before that is searched for.
+    """
+
+    name: str
+    api_base: str | None = None
+    api_key: str | None = Field(default=None, repr=False)
+    timeout_s: float = 60.0
+    retries: int = Field(default=1, ge=0)
+    max_tokens: int | None = Field(default=None, gt=0)
+    token_budget: int | None = Field(default=None, gt=0)
+    rewrites: bool = False

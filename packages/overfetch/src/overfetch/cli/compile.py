@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.markup import escape
 
-from overfetch.answering import LanguageModel
 from overfetch.cli.console import (
     Json,
     Profile,
@@ -21,11 +20,10 @@ from overfetch.cli.console import (
     with_sample_if_missing,
 )
 from overfetch.cli.evaluate import Queries, Test, Train, judged_of
-from overfetch.engine import Engine
-from overfetch.environment import read_environment
+from overfetch.environment import Environment
 from overfetch.errors import SettingsError
 from overfetch.judged import read_judged_queries
-from overfetch.wiring import language_model
+from overfetch.types import LanguageModel
 
 PLUGINS = "overfetch.plugins"
 NOT_BETTER = 3
@@ -52,13 +50,14 @@ def compile_answers(
 
     Every call is logged: the same command goes on where an interrupted one stopped.
     """
-    with opened_collection(target, profile) as (engine, collection):
+    with opened_collection(target, profile) as (workspace, engine, collection):
         folder = judged_of(engine, collection, queries)
         learning, decisive = (read_judged_queries(folder, split) for split in (train, test))
-        model = _language_model(lm)
-        log = _log(engine, collection, optimizer, model, seed, fresh)
+        model = _language_model(workspace.environment, lm)
+        log = _log(workspace.environment.cache, engine.name_of(collection), optimizer, model, seed, fresh)
         run = find_plugin("compile")
         result = with_sample_if_missing(
+            workspace,
             engine,
             collection,
             lambda: run(
@@ -91,20 +90,18 @@ def find_plugin(name: str) -> Any:
     return found[name].load()
 
 
-def _language_model(name: str | None) -> LanguageModel:
-    environment = read_environment()
+def _language_model(environment: Environment, name: str | None) -> LanguageModel:
     given = environment if name is None else environment.model_copy(update={"lm": name})
-    model = language_model(given)
+    model = given.language_model
     if model is None:
         raise SettingsError("which language model? give --lm PROVIDER/MODEL or set OVERFETCH_LM")
     return model
 
 
-def _log(engine: Engine, collection: str, optimizer: str, lm: LanguageModel, seed: int, fresh: bool) -> Path:
+def _log(cache: Path, collection: str, optimizer: str, lm: LanguageModel, seed: int, fresh: bool) -> Path:
     """The log of exactly such a run: of another model, seed or optimiser it would be of no use."""
     which = hashlib.sha256(f"{lm.name} {lm.api_base} {optimizer} {seed}".encode()).hexdigest()[:8]
-    name = engine.name_of(collection).replace("/", "-")
-    log = read_environment().cache / "compile" / f"{name}-{optimizer}-{which}.jsonl"
+    log = cache / "compile" / f"{collection.replace('/', '-')}-{optimizer}-{which}.jsonl"
     if fresh:
         log.unlink(missing_ok=True)
     elif log.exists():

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, NamedTuple, ParamSpec, TypedDict, TypeVar, Unpack
 
 import rich.progress
 import typer
@@ -14,11 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.text import Text
 
 from overfetch.engine import Engine
-from overfetch.environment import read_environment
 from overfetch.errors import CollectionMissing, OverfetchError, RecallLoss, SettingsError
 from overfetch.indexing import IndexReport, Progress
-from overfetch.sites import load_site
-from overfetch.wiring import open_site
+from overfetch.partitions import Partition
+from overfetch.sites import find_collection, find_target
+from overfetch.workspace import Workspace
 
 EXIT_CODES: dict[type[OverfetchError], int] = {SettingsError: 2, RecallLoss: 3}
 LOCAL = ("file:", ":memory:")
@@ -50,31 +50,37 @@ def ending_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    """A document, or what documents are made of."""
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=lambda part: part.model_dump(mode="json")))
 
 
 def notice(message: str) -> None:
     notices.print(message, style="dim", markup=False)
 
 
-@contextmanager
-def opened(target: str, profile: str | None) -> Iterator[tuple[Engine, str | None]]:
-    """The engine of `SITE` or `SITE/COLLECTION`, and the collection where one is named."""
-    site, _, collection = target.partition("/")
-    found = load_site(site)
-    if "/" in target:
-        found.collection(collection)
-    with open_site(found, profile=profile, report=notice) as engine:
-        yield engine, collection or None
+class Opened(NamedTuple):
+    """The engine of `SITE` or `SITE/COLLECTION` in its workspace, and the collection where one is named."""
+
+    workspace: Workspace
+    engine: Engine
+    collection: str | None
 
 
 @contextmanager
-def opened_collection(target: str, profile: str | None) -> Iterator[tuple[Engine, str]]:
+def opened(target: str, profile: str | None) -> Iterator[Opened]:
+    """Raises SettingsError on an unknown site or collection."""
+    site, collection = find_target(target)
+    with Workspace(report=notice) as workspace:
+        yield Opened(workspace, workspace.site(site, profile=profile), collection)
+
+
+@contextmanager
+def opened_collection(target: str, profile: str | None) -> Iterator[tuple[Workspace, Engine, str]]:
     """The engine and the collection of `SITE/COLLECTION`. Raises SettingsError where only a site is named."""
-    with opened(target, profile) as (engine, collection):
-        if collection is None:
-            raise SettingsError(f"{target!r} is a site: name one of its collections, as SITE/COLLECTION")
-        yield engine, collection
+    find_collection(target)
+    with opened(target, profile) as (workspace, engine, collection):
+        assert collection is not None
+        yield workspace, engine, collection
 
 
 class RateColumn(ProgressColumn):
@@ -99,12 +105,23 @@ def progress_bar(description: str) -> Iterator[Progress]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def index_with_progress(engine: Engine, collection: str, *sources: Path, **options: Any) -> IndexReport:
+class IndexOptions(TypedDict, total=False):
+    """Keywords of Engine.index."""
+
+    rebuild: bool
+    dry_run: bool
+    accept_loss: bool
+    partition: Partition | None
+
+
+def index_with_progress(
+    engine: Engine, collection: str, *sources: Path, **options: Unpack[IndexOptions]
+) -> IndexReport:
     with progress_bar(f"indexing {engine.name_of(collection)}") as progress:
         return engine.index(collection, *sources, progress=progress, **options)
 
 
-def with_sample_if_missing(engine: Engine, collection: str, work: Callable[[], R]) -> R:
+def with_sample_if_missing(workspace: Workspace, engine: Engine, collection: str, work: Callable[[], R]) -> R:
     """Does `work`; on a fresh machine once more with the sample corpus, so that the first question is answered.
 
     Wrong usage fails in the first try, before anything is indexed for it.
@@ -112,7 +129,7 @@ def with_sample_if_missing(engine: Engine, collection: str, work: Callable[[], R
     try:
         return work()
     except CollectionMissing:
-        if not read_environment().store_address.startswith(LOCAL):
+        if not workspace.environment.store_address.startswith(LOCAL):
             raise  # nobody expects a search to write to a shared server
         name = engine.name_of(collection)
         notice(

@@ -1,7 +1,9 @@
 """`overfetch eval`: what the second stage is worth on judged queries."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.markup import escape
@@ -20,12 +22,14 @@ from overfetch.cli.console import (
 )
 from overfetch.cli.search import FirstStage, TopK
 from overfetch.engine import Engine
-from overfetch.environment import read_environment
 from overfetch.errors import SettingsError
-from overfetch.evaluation.collections import DEPTH
+from overfetch.evaluation.collections import DEPTH, as_site, open_test_workspace
 from overfetch.judged import JudgedQueries, read_judged_queries
+from overfetch.settings import FirstStage as FirstStageName
+from overfetch.settings import Fusion as FusionName
+from overfetch.settings import SettingsOptions
 from overfetch.sites import load_site, site_names
-from overfetch.wiring import open_test_collection
+from overfetch.workspace import Workspace
 
 if TYPE_CHECKING:
     from overfetch.evaluation.answers import AnswerEvaluation
@@ -65,33 +69,43 @@ def evaluate(
     if answers:
         _evaluate_answers(target, queries, split, limit_queries, profile, as_json)
         return
-    settings: dict[str, Any] = {
-        "first_stage": first_stage,
-        "fusion": fusion,
-        "top_k": top_k,
-        "rerank": rerank,
-        "order_weight": order_weight,
-    }
+    settings = SettingsOptions(
+        first_stage=cast(FirstStageName | None, first_stage),  # checked with each request, as all of them
+        fusion=cast(FusionName | None, fusion),
+        top_k=top_k,
+        rerank=rerank,
+        order_weight=order_weight,
+    )
     queries = queries_of(target, queries)
     if queries is not None:
         judged = read_judged_queries(queries, split, limit_queries)
-        with opened_collection(target, profile) as (engine, collection):
+        with opened_collection(target, profile) as (workspace, engine, collection):
             settings["one_per_document"] = True
+            name = profile or workspace.environment.profile
             evaluation = with_sample_if_missing(
-                engine, collection, lambda: _run(engine, collection, judged, profile, settings)
+                workspace, engine, collection, lambda: _run(engine, collection, judged, name, settings)
             )
     else:
         folder = judged_folder(target)
         judged = read_judged_queries(folder, split, limit_queries)
-        with open_test_collection(folder, profile=profile, report=notice) as engine:
-            index_with_progress(engine, engine.site.ask)
+        with opened_test_collection(folder, profile) as (workspace, engine, collection):
+            index_with_progress(engine, collection)
             settings["top_n"] = top_k or DEPTH
-            evaluation = _run(engine, engine.site.ask, judged, profile, settings)
+            name = profile or workspace.environment.profile
+            evaluation = _run(engine, collection, judged, name, settings)
         evaluation = evaluation.model_copy(update={"collection": folder.resolve().name})
     if as_json:
         print_json(evaluation.model_dump())
     else:
         _print(evaluation)
+
+
+@contextmanager
+def opened_test_collection(folder: Path, profile: str | None) -> Iterator[tuple[Workspace, Engine, str]]:
+    """The engine of a test collection and the name of its one collection."""
+    site = as_site(folder)
+    with open_test_workspace(profile, notice) as workspace:
+        yield workspace, workspace.site(site, profile=profile), site.ask
 
 
 def queries_of(target: str, given: Path | None) -> Path | None:
@@ -123,13 +137,12 @@ def judged_of(engine: Engine, collection: str, given: Path | None) -> Path:
 
 
 def _run(
-    engine: Engine, collection: str, judged: JudgedQueries, profile: str | None, settings: dict[str, Any]
+    engine: Engine, collection: str, judged: JudgedQueries, profile: str, settings: SettingsOptions
 ) -> "Evaluation":
     from overfetch.evaluation.evaluating import evaluate as run
 
-    name = profile or read_environment().profile
     with progress_bar(f"evaluating {len(judged.queries)} queries") as progress:
-        return run(engine, collection, judged, name, progress=progress, **settings)
+        return run(engine, collection, judged, profile, progress=progress, **settings)
 
 
 def _evaluate_answers(
@@ -137,11 +150,11 @@ def _evaluate_answers(
 ) -> None:
     from overfetch.evaluation.answers import evaluate_answers
 
-    with opened_collection(target, profile) as (engine, collection):
+    with opened_collection(target, profile) as (workspace, engine, collection):
         judged = read_judged_queries(judged_of(engine, collection, queries), split, limit)
         with progress_bar(f"asking {len(judged.queries)} questions") as progress:
             result = with_sample_if_missing(
-                engine, collection, lambda: evaluate_answers(engine, collection, judged, progress=progress)
+                workspace, engine, collection, lambda: evaluate_answers(engine, collection, judged, progress=progress)
             )
     if as_json:
         print_json(result.model_dump())

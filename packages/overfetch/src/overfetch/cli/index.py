@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from overfetch.cli.console import Json, Profile, Target, ending_errors, index_with_progress, opened, output, print_json
+from overfetch.cli.console import (
+    IndexOptions,
+    Json,
+    Profile,
+    Target,
+    ending_errors,
+    index_with_progress,
+    opened,
+    output,
+    print_json,
+)
 from overfetch.errors import SettingsError
 from overfetch.indexing import IndexReport
 from overfetch.partitions import parse_partition
@@ -36,13 +46,13 @@ def index(
     as_json: Json = False,
 ) -> None:
     """Make a collection equal to its source; what did not change is not embedded again."""
-    with opened(target, profile) as (engine, named):
+    with opened(target, profile) as (_, engine, named):
         if source and named is None and len(engine.site.collections) > 1:
             names = ", ".join(engine.name_of(c.name) for c in engine.site.collections)
             raise SettingsError(f"--source needs one collection, given {target!r}; name one of: {names}")
         part = parse_partition(partition) if partition else None
         names_wanted = [named] if named else [c.name for c in engine.site.collections]
-        options = {"dry_run": dry_run, "rebuild": rebuild, "partition": part, "accept_loss": accept_loss}
+        options = IndexOptions(dry_run=dry_run, rebuild=rebuild, partition=part, accept_loss=accept_loss)
         reports = [index_with_progress(engine, name, *(source or ()), **options) for name in names_wanted]
     if as_json:
         documents = [report.model_dump() for report in reports]

@@ -2,7 +2,7 @@
 
 import asyncio
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Unpack, cast
 
 import typer
 from rich.markup import escape
@@ -18,8 +18,11 @@ from overfetch.cli.console import (
     print_json,
     with_sample_if_missing,
 )
+from overfetch.documents import AnswerDocument, RetrievalDocument
 from overfetch.engine import Engine
-from overfetch.types import Answer, Hit, Retrieval
+from overfetch.requests import AskOptions
+from overfetch.settings import FirstStage as FirstStageName
+from overfetch.types import Answer, Retrieval
 
 SNIPPET = 240
 
@@ -49,7 +52,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Retrieve top-k passages, rerank them, keep top-n."""
-    with opened(target, profile) as (engine, named):
+    with opened(target, profile) as (workspace, engine, named):
         collection = named or engine.site.ask
         work = partial(
             engine.search,
@@ -61,12 +64,12 @@ def search(
             top_k=top_k,
             top_n=top_n,
             rerank=rerank,
-            first_stage=first_stage,
+            first_stage=cast(FirstStageName | None, first_stage),  # checked with the request
             deadline_ms=deadline_ms,
         )
-        retrieval = with_sample_if_missing(engine, collection, work)
+        retrieval = with_sample_if_missing(workspace, engine, collection, work)
     if as_json:
-        print_json(as_document(retrieval))
+        print_json(RetrievalDocument.of(retrieval))
     else:
         _print_retrieval(retrieval)
 
@@ -92,7 +95,7 @@ def ask(
     as_json: Json = False,
 ) -> None:
     """Search, then answer with citations."""
-    with opened(target, profile) as (engine, collection):
+    with opened(target, profile) as (workspace, engine, collection):
         work = partial(
             partial(_streamed, engine) if stream else engine.ask,
             question,
@@ -106,14 +109,14 @@ def ask(
             top_n=top_n,
             rerank=rerank,
         )
-        answer = with_sample_if_missing(engine, collection or engine.site.ask, work)
+        answer = with_sample_if_missing(workspace, engine, collection or engine.site.ask, work)
     if as_json:
-        print_json(_answer_document(answer))
+        print_json(AnswerDocument.of_answer(answer))
     else:
         _print_answer(answer)
 
 
-def _streamed(engine: Engine, question: str, **options: Any) -> Answer:
+def _streamed(engine: Engine, question: str, **options: Unpack[AskOptions]) -> Answer:
     """The answer; its text, unchecked as yet, goes to standard error as it comes."""
 
     async def read() -> Answer:
@@ -125,52 +128,6 @@ def _streamed(engine: Engine, question: str, **options: Any) -> Answer:
         raise AssertionError("an answer comes last")
 
     return asyncio.run(read())
-
-
-def as_document(retrieval: Retrieval) -> dict[str, Any]:
-    """The JSON form of a retrieval."""
-    return {
-        "query": retrieval.query,
-        "collection": retrieval.collection,
-        "hits": [_hit_document(hit) for hit in retrieval.hits],
-        "rerank_status": retrieval.rerank_status,
-        "rerank_reason": retrieval.rerank_reason,
-        "truncated_tokens": retrieval.truncated_tokens,
-        "timings_ms": retrieval.timings_ms.model_dump(),
-        "provenance": dict(retrieval.provenance),
-    }
-
-
-def _hit_document(hit: Hit) -> dict[str, Any]:
-    passage = hit.passage
-    return {
-        "rank": hit.rank,
-        "passage_id": passage.id,
-        "document_id": passage.document_id,
-        "title": passage.title,
-        "breadcrumb": passage.breadcrumb,
-        "text": passage.text,
-        "metadata": dict(passage.metadata),
-        "first_stage_rank": hit.first_stage_rank,
-        "first_stage_score": hit.first_stage_score,
-        "rerank_score": hit.rerank_score,
-    }
-
-
-def _answer_document(answer: Answer) -> dict[str, Any]:
-    """The retrieval's form and the answer; a question in parts keeps each retrieval under `parts`."""
-    documents = [as_document(retrieval) for retrieval in answer.retrievals]
-    whole = documents[0] if len(documents) == 1 else {**documents[0], "query": answer.question, "parts": documents}
-    return {
-        **whole,
-        "hits": [hit for document in documents for hit in document["hits"]],
-        "answer": answer.answer,
-        "mode": answer.mode,
-        "reason": answer.reason,
-        "citations": [citation.model_dump() for citation in answer.citations],
-        "refused": [refused.model_dump() for refused in answer.refused],
-        "coverage": answer.coverage,
-    }
 
 
 def _print_retrieval(retrieval: Retrieval) -> None:

@@ -1,17 +1,15 @@
 """`overfetch status`, `overfetch rollback` and `overfetch prune`: the generations of a collection."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from overfetch.cli.console import Json, Target, ending_errors, opened, opened_collection, output, print_json
-from overfetch.engine import Engine
+from overfetch.cli.console import Json, Target, ending_errors, notice, output, print_json
+from overfetch.documents import GenerationDocument
 from overfetch.protocols import Generation
-from overfetch.provenance import Provenance
-from overfetch.sites import site_names
+from overfetch.workspace import Workspace
 
 SHOWN = (
     *("embedder", "dimension", "normalisation", "query_prefix", "passage_prefix", "chunker", "sparse_tokenizer"),
@@ -26,10 +24,8 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show the generations of each collection: which is live, how large and old it is, what made it."""
-    found: dict[str, list[Generation]] = {}
-    for site in [target] if target else site_names():
-        with opened(site, None) as (engine, named):
-            found |= {name: engine.store.generations(name) for name in _names(engine, named)}
+    with Workspace(report=notice) as workspace:
+        found = workspace.status(target)
     if as_json:
         print_json([{"collection": name, "generations": _documents(kept)} for name, kept in found.items()])
         return
@@ -42,13 +38,12 @@ def status(
 @ending_errors
 def rollback(target: Annotated[str, typer.Argument(help="SITE/COLLECTION.")], as_json: Json = False) -> None:
     """Make the previous generation live again; once more goes back."""
-    with opened_collection(target, None) as (engine, collection):
-        name = engine.name_of(collection)
-        live = engine.store.rollback(name)
+    with Workspace(report=notice) as workspace:
+        live = workspace.rollback(target)
     if as_json:
-        print_json({"collection": name, "live": _document(live)})
+        print_json({"collection": target, "live": GenerationDocument.of(live)})
         return
-    output.print(f"{escape(name)}: generation {live.name} is live now")
+    output.print(f"{escape(target)}: generation {live.name} is live now")
     _print(live)
 
 
@@ -59,8 +54,8 @@ def prune(
     as_json: Json = False,
 ) -> None:
     """Remove what is not live: the previous generation, and what killed runs left."""
-    with opened(target, None) as (engine, named):
-        removed = {name: engine.store.prune(name, keep) for name in _names(engine, named)}
+    with Workspace(report=notice) as workspace:
+        removed = workspace.prune(target, keep)
     if as_json:
         print_json([{"collection": name, "removed": _documents(gone)} for name, gone in removed.items()])
         return
@@ -71,25 +66,16 @@ def prune(
         output.print(escape(f"{name}: removed {names}{freed}"))
 
 
-def _names(engine: Engine, named: str | None) -> list[str]:
-    return [engine.name_of(name) for name in ([named] if named else [c.name for c in engine.site.collections])]
-
-
-def _documents(generations: Sequence[Generation]) -> list[dict[str, Any]]:
-    return [_document(generation) for generation in generations]
-
-
-def _document(generation: Generation) -> dict[str, Any]:
-    age = round(_age(generation.provenance)) if generation.provenance else None
-    return {**generation.model_dump(), "age_s": age}
+def _documents(generations: Sequence[Generation]) -> list[GenerationDocument]:
+    return [GenerationDocument.of(generation) for generation in generations]
 
 
 def _print(generation: Generation) -> None:
-    made = generation.provenance
+    made, age = generation.provenance, GenerationDocument.of(generation).age_s
     parts = [
         "passages not counted" if generation.passages is None else f"{generation.passages:,} passages",
         *([_size(generation.bytes)] if generation.bytes is not None else []),
-        *([f"{_duration(_age(made))} old"] if made else []),
+        *([f"{_duration(age)} old"] if age is not None else []),
         *([f"recall@{made.recall.top_k} {made.recall.value:.3f}"] if made and made.recall else []),
     ]
     output.print(escape(f"  {generation.name}  {generation.state:10}  {' · '.join(parts)}"))
@@ -98,10 +84,6 @@ def _print(generation: Generation) -> None:
     elif generation.state == "live":
         for field in SHOWN:
             output.print(escape(f"    {field:16} {getattr(made, field)}"), style="dim")
-
-
-def _age(made: Provenance) -> float:
-    return (datetime.now(UTC) - datetime.fromisoformat(made.created)).total_seconds()
 
 
 def _duration(seconds: float) -> str:

@@ -1,13 +1,12 @@
 """`overfetch tune`: fine-tune the reranker on a collection's own judged queries; install it only if it is better."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
+from overfetch.backends import ready_folder
 from overfetch.cli.console import (
     Json,
     Profile,
@@ -20,15 +19,15 @@ from overfetch.cli.console import (
     progress_bar,
     with_sample_if_missing,
 )
-from overfetch.cli.evaluate import Queries, Test, Train, judged_folder, queries_of
+from overfetch.cli.evaluate import Queries, Test, Train, judged_folder, opened_test_collection, queries_of
 from overfetch.engine import Engine
-from overfetch.environment import read_environment
 from overfetch.evaluation.collections import DEPTH
 from overfetch.judged import read_judged_queries
+from overfetch.settings import SettingsOptions
+from overfetch.tuned import remove as remove_tuned
+from overfetch.tuned import tuned_folder
 from overfetch.tuning import EPOCHS
-from overfetch.tuning.installing import remove as remove_tuned
-from overfetch.tuning.installing import tuned_folder
-from overfetch.wiring import open_test_collection, ready_folder
+from overfetch.workspace import Workspace
 
 if TYPE_CHECKING:
     from overfetch.tuning.tuning import Tuning
@@ -51,29 +50,22 @@ def tune(
 ) -> None:
     """Fine-tune the reranker on judged queries; it serves this collection only if better on those it did not see."""
     queries = queries_of(target, queries)
-    with _collection(target, queries, profile) as (engine, collection):
-        folder = tuned_folder(read_environment().tuned, engine.name_of(collection))
+    is_folder = queries is None and Path(target).is_dir()
+    opening = opened_test_collection(Path(target), profile) if is_folder else opened_collection(target, profile)
+    with opening as (workspace, engine, collection):
+        folder = tuned_folder(workspace.environment.tuned, engine.name_of(collection))
         if remove:
             _print_removed(engine.name_of(collection), remove_tuned(folder), as_json)
             return
-        result = _run(engine, collection, queries, target, (train, test), folder, epochs)
+        result = _run(workspace, engine, collection, queries, target, (train, test), folder, epochs)
     if as_json:
         print_json(result.model_dump())
     else:
         _print(result)
 
 
-@contextmanager
-def _collection(target: str, queries: Path | None, profile: str | None) -> Iterator[tuple[Engine, str]]:
-    if queries is None and Path(target).is_dir():
-        with open_test_collection(Path(target), profile=profile, report=notice) as engine:
-            yield engine, engine.site.ask
-        return
-    with opened_collection(target, profile) as (engine, collection):
-        yield engine, collection
-
-
 def _run(
+    workspace: Workspace,
     engine: Engine,
     collection: str,
     queries: Path | None,
@@ -85,12 +77,13 @@ def _run(
     from overfetch.tuning.tuning import tune as run
 
     train, test = (read_judged_queries(queries or judged_folder(target), split) for split in splits)
-    settings: dict[str, Any] = {"top_n": DEPTH, "one_per_document": True}
+    settings = SettingsOptions(top_n=DEPTH, one_per_document=True)
     if queries is None:  # a test collection: its documents are whole, as in `eval`
         index_with_progress(engine, collection)
-        settings = {"top_n": DEPTH}
-    base = ready_folder(engine.reranker.spec, read_environment(), notice)
+        settings = SettingsOptions(top_n=DEPTH)
+    base = ready_folder(engine.reranker.spec, workspace.environment, notice)
     return with_sample_if_missing(
+        workspace,
         engine,
         collection,
         lambda: run(

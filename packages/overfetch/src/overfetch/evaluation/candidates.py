@@ -1,13 +1,14 @@
 """Candidates of judged queries: found once, then ordered in as many ways as are to be compared."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 from overfetch.engine import Engine
 from overfetch.evaluation.evaluating import search_judged
 from overfetch.indexing import Progress
 from overfetch.judged import JudgedQueries
 from overfetch.pipeline import combine
+from overfetch.settings import SettingsOptions
 from overfetch.types import Frozen
 
 
@@ -27,12 +28,13 @@ def find_candidates(
     judged: JudgedQueries,
     *,
     progress: Progress = lambda done, total: None,
-    **settings: Any,
+    **settings: Unpack[SettingsOptions],
 ) -> list[Candidates]:
     """The first stage for every judged query; `settings` are of RetrievalSettings."""
     found = []
+    first_stage: SettingsOptions = {**settings, "rerank": False}
     for done, query in enumerate(judged.queries, start=1):
-        hits = search_judged(engine, collection, query, rerank=False, **settings).hits
+        hits = search_judged(engine, collection, query, **first_stage).hits
         found.append(
             Candidates(
                 query_id=query.id,

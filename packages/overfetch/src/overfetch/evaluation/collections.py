@@ -6,10 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from overfetch.corpus import FieldMap
+from overfetch.engine import Engine
+from overfetch.environment import read_environment
+from overfetch.inference.preparing import Report
 from overfetch.judged import existing
+from overfetch.provenance import SCHEMA_VERSION
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site
 from overfetch.types import Chunk, Document
+from overfetch.workspace import Workspace
 
 DEPTH = 20
 
@@ -34,3 +39,17 @@ def as_site(folder: Path) -> Site:
 def whole(document: Document) -> Iterable[Chunk]:
     """The document as one passage, as published figures read it."""
     yield Chunk(breadcrumb=document.title, text=document.text)
+
+
+def open_test_workspace(profile: str | None, report: Report = lambda message: None) -> Workspace:
+    """Over a store of its own in the cache: test collections are indexed once per corpus and embedder."""
+    environment = read_environment()
+    embedder = environment.pair(profile).embedder
+    made = f"{embedder.name}-{embedder.revision[:12]}-{embedder.precision}-schema{SCHEMA_VERSION}"
+    own = environment.model_copy(update={"qdrant": f"file:{environment.cache / 'evaluations' / made}"})
+    return Workspace(own, report=report)
+
+
+def open_test_collection(folder: Path, *, profile: str | None = None) -> Engine:
+    """A folder in BEIR layout as a site of one collection. Raises CorpusError and SettingsError."""
+    return open_test_workspace(profile).site(as_site(folder), profile=profile)

@@ -1,7 +1,7 @@
 """First stage against reranked, on the judged queries of one collection."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from overfetch.engine import Engine
 from overfetch.evaluation.metrics import DECISIVE, Interval, Values, means, measure, paired_difference
 from overfetch.indexing import Progress
 from overfetch.judged import JudgedQueries, JudgedQuery, date_bounds
+from overfetch.settings import SettingsOptions
 from overfetch.types import Frozen, Retrieval
 
 Recommendation = Literal["on", "off", "undecided"]
@@ -56,7 +57,7 @@ def evaluate(
     profile: str,
     *,
     progress: Progress = lambda done, total: None,
-    **settings: Any,
+    **settings: Unpack[SettingsOptions],
 ) -> Evaluation:
     """Searches every judged query once without and once with the reranker; `settings` are of RetrievalSettings."""
     stages = run_stages(engine, collection, judged, progress=progress, **settings)
@@ -86,19 +87,21 @@ def run_stages(
     collection: str,
     judged: JudgedQueries,
     *,
-    rerank: bool = True,
     progress: Progress = lambda done, total: None,
-    **settings: Any,
+    **settings: Unpack[SettingsOptions],
 ) -> Stages:
     """Per-query values of both stages. A query that could not be reranked in full is counted, never left out."""
+    first_stage: SettingsOptions = {**settings, "rerank": False}
+    both: SettingsOptions = {**settings, "rerank": True}
+    rerank = settings.get("rerank") is not False
     if rerank:
         engine.warm_up()
     plain: list[Retrieval] = []
     read: list[Retrieval] = []
     for done, query in enumerate(judged.queries, start=1):
-        plain.append(search_judged(engine, collection, query, rerank=False, **settings))
+        plain.append(search_judged(engine, collection, query, **first_stage))
         if rerank:
-            read.append(search_judged(engine, collection, query, rerank=True, **settings))
+            read.append(search_judged(engine, collection, query, **both))
         progress(done, len(judged.queries))
     return Stages(
         first_stage=_measured(judged, plain),
@@ -109,7 +112,9 @@ def run_stages(
     )
 
 
-def search_judged(engine: Engine, collection: str, query: JudgedQuery, **settings: Any) -> Retrieval:
+def search_judged(
+    engine: Engine, collection: str, query: JudgedQuery, **settings: Unpack[SettingsOptions]
+) -> Retrieval:
     """One search within the query's own dates; `settings` are of RetrievalSettings."""
     where = list(date_bounds(engine.site.collection(collection).date, query))
     return engine.search(collection, query.text, where=where, as_of=query.as_of, **settings)

@@ -7,7 +7,7 @@ from overfetch.errors import SettingsError
 from overfetch.leaving import in_thread
 from overfetch.pipeline import combine
 from overfetch.protocols import Reranker
-from overfetch.wiring import open_reranker
+from overfetch.workspace import open_reranker
 
 try:
     from llama_index.core.bridge.pydantic import Field, PrivateAttr

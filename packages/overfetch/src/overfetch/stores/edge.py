@@ -16,14 +16,13 @@ from qdrant_edge import CountRequest, EdgeShard
 from overfetch.errors import CollectionMissing, OverfetchError, StoreError
 from overfetch.filters import Condition, Schema
 from overfetch.partitions import Partition, need_server
-from overfetch.protocols import EncodedQuery, Generation
-from overfetch.provenance import FIRST_STAGE_FIELDS, WRITE_FIELDS, Provenance, require_match
+from overfetch.protocols import EncodedQuery, Found, Generation
+from overfetch.provenance import WRITE_FIELDS, Provenance, require_match, require_searchable
 from overfetch.settings import RetrievalSettings
 from overfetch.stores.copying import size_of
 from overfetch.stores.edge_generations import CollectionFolder, GenerationFolder
 from overfetch.stores.edge_writing import EdgeWriter, begin, read_hashes, search_shard, translated
 from overfetch.stores.payloads import slug
-from overfetch.types import Candidate
 
 Read = TypeVar("Read")
 
@@ -59,12 +58,12 @@ class EdgeStore:
         settings: RetrievalSettings,
         *,
         expected: Provenance | None = None,
-    ) -> list[Candidate]:
-        def search(live: GenerationFolder) -> list[Candidate]:
+    ) -> Found:
+        def search(live: GenerationFolder) -> Found:
             made, shard = self._open(collection, live)
             if expected is not None:
-                require_match(collection, made, expected, FIRST_STAGE_FIELDS)
-            return search_shard(shard, query, conditions, settings, made.passages or 0)
+                require_searchable(collection, made, expected)
+            return Found(search_shard(shard, query, conditions, settings, made.passages or 0), made)
 
         with translated(f"cannot search {collection!r}"):
             return self._read(collection, search)

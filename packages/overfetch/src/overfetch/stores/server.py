@@ -16,15 +16,15 @@ from overfetch.environment import ServerSettings
 from overfetch.errors import CollectionMissing, StoreError, StoreUnavailable
 from overfetch.filters import Condition, Schema
 from overfetch.partitions import Partition
-from overfetch.protocols import EncodedQuery, Generation
-from overfetch.provenance import FIRST_STAGE_FIELDS, WRITE_FIELDS, Provenance, require_match
+from overfetch.protocols import EncodedQuery, Found, Generation
+from overfetch.provenance import WRITE_FIELDS, Provenance, require_match, require_searchable
 from overfetch.settings import RetrievalSettings
 from overfetch.stores import server_requests as requests
-from overfetch.stores.payloads import CONTENT_HASH, from_payload, slug
+from overfetch.stores.payloads import slug
 from overfetch.stores.server_connection import MEMORY, Connection
+from overfetch.stores.server_contents import ServerContents
 from overfetch.stores.server_generations import LAYOUT_TIMEOUT_S, ServerGenerations
-from overfetch.stores.server_writing import SCROLL_PAGE, ServerWriter
-from overfetch.types import Candidate
+from overfetch.stores.server_writing import ServerWriter
 
 INDEX_POLL_S = 0.5
 
@@ -48,7 +48,7 @@ class ServerStore:
 
     def hashes(self, collection: str) -> dict[str, str]:
         try:
-            return self._read(collection, lambda name: self.read_hashes(collection, name))
+            return self._read(collection, lambda name: self._contents(collection, name).hashes())
         except CollectionMissing:
             return {}
 
@@ -63,26 +63,14 @@ class ServerStore:
         settings: RetrievalSettings,
         *,
         expected: Provenance | None = None,
-    ) -> list[Candidate]:
-        def search(name: str) -> list[Candidate]:
+    ) -> Found:
+        def search(name: str) -> Found:
+            made = self._provenance_of(collection, name)
             if expected is not None:
-                require_match(collection, self._provenance_of(collection, name), expected, FIRST_STAGE_FIELDS)
-            return self.search_in(collection, name, query, conditions, settings)
+                require_searchable(collection, made, expected)
+            return Found(self._contents(collection, name).search(query, conditions, settings), made)
 
         return self._read(collection, search)
-
-    def search_in(
-        self,
-        collection: str,
-        name: str,
-        query: EncodedQuery,
-        conditions: Sequence[Condition],
-        settings: RetrievalSettings,
-    ) -> list[Candidate]:
-        """Searches one server collection, published or not."""
-        request = requests.search(query, conditions, settings, self.settings)
-        found = self._call(collection, self.client.query_points, name, **request)
-        return [Candidate(passage=from_payload(str(p.id), p.payload or {}), score=p.score) for p in found.points]
 
     @contextlib.contextmanager
     def write(
@@ -100,7 +88,7 @@ class ServerStore:
                 yield writer
             return
         self._index_payload(collection, published, schema)
-        writer = ServerWriter(self, collection, published, in_place=True)
+        writer = ServerWriter(self._contents(collection, published), in_place=True)
         yield writer
         writer.describe(provenance)
 
@@ -117,7 +105,7 @@ class ServerStore:
         if name is None:
             name = generations.next_name()
             self._create(collection, name, provenance)
-        writer = ServerWriter(self, collection, name, in_place=False)
+        writer = ServerWriter(self._contents(collection, name), in_place=False)
         try:
             self._index_payload(collection, name, schema)
             yield writer
@@ -180,6 +168,9 @@ class ServerStore:
     def close(self) -> None:
         self.connection.close()
 
+    def _contents(self, collection: str, name: str) -> ServerContents:
+        return ServerContents(self.connection, self.settings, collection, name, self.partition)
+
     def _generations(self, collection: str) -> ServerGenerations:
         return ServerGenerations(self.connection, collection)
 
@@ -239,20 +230,3 @@ class ServerStore:
         if info.status is status.RED:
             self._generations(collection).drop(name)
             raise StoreError(f"{self.connection.address} cannot index {name!r}: {info.optimizer_status}")
-
-    def read_hashes(self, collection: str, name: str) -> dict[str, str]:
-        found: dict[str, str] = {}
-        offset: Any = None
-        while True:
-            records, offset = self._call(
-                collection,
-                self.client.scroll,
-                name,
-                requests.within(self.partition),
-                limit=SCROLL_PAGE,
-                offset=offset,
-                with_payload=[CONTENT_HASH],
-            )
-            found |= {str(record.id): (record.payload or {})[CONTENT_HASH] for record in records}
-            if offset is None:
-                return found

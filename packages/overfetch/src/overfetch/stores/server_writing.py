@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 from qdrant_client import models
 
@@ -14,12 +13,8 @@ from overfetch.settings import RetrievalSettings
 from overfetch.stores import server_requests as requests
 from overfetch.stores.payloads import from_record
 from overfetch.stores.server_connection import MEMORY
+from overfetch.stores.server_contents import SCROLL_PAGE, ServerContents
 from overfetch.types import Candidate
-
-if TYPE_CHECKING:
-    from overfetch.stores.server import ServerStore
-
-SCROLL_PAGE = 1024
 
 
 class ServerWriter:
@@ -27,10 +22,9 @@ class ServerWriter:
 
     copied: Copied | None = None
 
-    def __init__(self, store: "ServerStore", collection: str, name: str, *, in_place: bool) -> None:
-        self.store = store
-        self.collection = collection
-        self.name = name
+    def __init__(self, contents: ServerContents, *, in_place: bool) -> None:
+        self.contents = contents
+        self.client = contents.connection.client
         self.in_place = in_place
         self.recall: Recall | None = None
         self.wrote = False
@@ -40,17 +34,17 @@ class ServerWriter:
         return dict(self._known())
 
     def read(self, passage_ids: Sequence[str]) -> list[EncodedPassage]:
-        retrieve, call = self.store.client.retrieve, self.store.connection.call
-        records = call(self.collection, retrieve, self.name, list(passage_ids), with_payload=True, with_vectors=True)
+        contents, ids = self.contents, list(passage_ids)
+        records = contents.call(self.client.retrieve, contents.name, ids, with_payload=True, with_vectors=True)
         return [from_record(record) for record in records]
 
     def upsert(self, passages: Sequence[EncodedPassage]) -> None:
         """In requests of bounded size, several at once; the first that fails is raised when all have ended."""
         known, self.wrote = self._known(), True
-        settings = self.store.settings
+        settings = self.contents.settings
         starts = range(0, len(passages), settings.upload_batch)
         batches = [passages[start : start + settings.upload_batch] for start in starts]
-        threads = 1 if self.store.connection.address == MEMORY else settings.upload_threads
+        threads = 1 if self.contents.connection.address == MEMORY else settings.upload_threads
         with ThreadPoolExecutor(threads, thread_name_prefix="overfetch-upload") as pool:
             list(pool.map(self._upload, batches))
         known |= {p.passage.id: p.passage.content_hash for p in passages}
@@ -58,36 +52,34 @@ class ServerWriter:
     def delete(self, passage_ids: Sequence[str]) -> None:
         for start in range(0, len(passage_ids), SCROLL_PAGE):
             batch = models.PointIdsList(points=list(passage_ids[start : start + SCROLL_PAGE]))
-            self._do(self.store.client.delete, batch)
+            self._do(self.client.delete, batch)
         for passage_id in passage_ids:
             self._known().pop(passage_id, None)
 
     def search(
         self, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
     ) -> list[Candidate]:
-        return self.store.search_in(self.collection, self.name, query, conditions, settings)
+        return self.contents.search(query, conditions, settings)
 
     def require_whole(self) -> None:
-        stored = self.store.read_hashes(self.collection, self.name)
+        stored = self.contents.hashes()
         if stored != self._known():
             raise StoreError(f"the new generation holds {len(stored)} passages, expected {len(self._known())}")
 
     def describe(self, provenance: Provenance) -> None:
         """Stores what made the collection and what it holds now, which the writer of a partition does not know."""
-        whole = self.store.partition is None
+        whole = self.contents.partition is None
         made = provenance.holding(self._known(), self.recall) if whole else provenance
-        self.store.connection.call(
-            self.collection, self.store.client.update_collection, self.name, metadata=requests.metadata(made)
-        )
+        self.contents.call(self.client.update_collection, self.contents.name, metadata=requests.metadata(made))
 
     def _known(self) -> dict[str, str]:
         """Content hashes as they were read once, and what was written since."""
         if self._hashes is None:
-            self._hashes = self.store.read_hashes(self.collection, self.name)
+            self._hashes = self.contents.hashes()
         return self._hashes
 
     def _upload(self, batch: Sequence[EncodedPassage]) -> None:
-        self._do(self.store.client.upsert, requests.points(batch))
+        self._do(self.client.upsert, requests.points(batch))
 
     def _do(self, operation: Callable[..., object], what: object) -> None:
-        self.store.connection.call(self.collection, operation, self.name, what, wait=True)
+        self.contents.call(operation, self.contents.name, what, wait=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
@@ -21,8 +21,9 @@ from overfetch.inference.tokenizing import TextTokenizer
 from overfetch.judged import JudgedQueries, require_apart
 from overfetch.models import ModelSpec
 from overfetch.protocols import Reranker
+from overfetch.settings import SettingsOptions
+from overfetch.tuned import TunedModel, install
 from overfetch.tuning import EPOCHS
-from overfetch.tuning.installing import TunedModel, install
 from overfetch.tuning.training import SEED, Group, Trainee, as_groups, fine_tune
 from overfetch.types import Frozen
 
@@ -59,7 +60,7 @@ def tune(
     target: Path,
     epochs: int = EPOCHS,
     watch: Watch = lambda description: nullcontext(lambda done, total: None),
-    **settings: Any,
+    **settings: Unpack[SettingsOptions],
 ) -> Tuning:
     """Fine-tunes the profile's reranker (prepared in `base`) on `train`; installs it in `target` if `test` says better.
 

@@ -5,101 +5,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from overfetch.answering import LanguageModel
-from overfetch.engine import Engine
-from overfetch.environment import SERVER_SCHEMES, Environment, read_environment
+from overfetch.environment import SERVER_SCHEMES, Environment
 from overfetch.errors import SettingsError
-from overfetch.evaluation.collections import as_site
 from overfetch.inference.caching import shared_cache
 from overfetch.inference.preparing import SOURCE, Report, prepare, prepared_folder, require_intact
-from overfetch.models import ModelSpec, Profile, find_profile
+from overfetch.models import ModelSpec
 from overfetch.protocols import Embedder, Reranker, RerankScores, Store, Vectors
-from overfetch.provenance import SCHEMA_VERSION
-from overfetch.sites import Site, load_site
-from overfetch.tuning.installing import read_tuned, tuned_folder
 
 Model = TypeVar("Model", bound=Embedder | Reranker)
-
-
-def open_site(
-    site: Site | str,
-    *,
-    profile: str | None = None,
-    environment: Environment | None = None,
-    report: Report = lambda message: None,
-) -> Engine:
-    """A site ready to search. Models load on first use; those that ship in wheels are prepared if need be.
-
-    Raises SettingsError (unknown site or profile, bad address) and StoreUnavailable.
-    """
-    found = load_site(site) if isinstance(site, str) else site
-    chosen = environment or read_environment()
-    pair = chosen.served(find_profile(profile or chosen.profile))
-    return Engine(
-        found,
-        embedder=LazyEmbedder(pair.embedder, lambda: load_embedder(pair.embedder, chosen, report)),
-        reranker=open_reranker(pair.name, environment=chosen, report=report),
-        store=open_store(chosen),
-        lm=language_model(chosen),
-        on_refused=chosen.on_refused,
-        tuned={
-            c.name: tuned
-            for c in found.collections
-            if (tuned := find_tuned(f"{found.name}/{c.name}", pair, chosen, report))
-        },
-    )
-
-
-def open_reranker(
-    profile: str | None = None,
-    *,
-    environment: Environment | None = None,
-    report: Report = lambda message: None,
-) -> Reranker:
-    """A profile's cross-encoder alone, for passages from elsewhere; loads on first use. Raises SettingsError."""
-    chosen = environment or read_environment()
-    spec = chosen.served(find_profile(profile or chosen.profile)).reranker
-    return LazyReranker(spec, lambda: load_reranker(spec, chosen, report))
-
-
-def find_tuned(collection: str, profile: Profile, environment: Environment, report: Report) -> Reranker | None:
-    """The reranker that `overfetch tune` installed for `SITE/COLLECTION`, where it goes with the profile's models."""
-    folder = tuned_folder(environment.tuned, collection)
-    tuned = read_tuned(folder)
-    if tuned is None:
-        return None
-    if not tuned.fits(profile):
-        report(f"{collection}: its tuned reranker was made from {tuned.base}; this profile's own serves instead")
-        return None
-    return LazyReranker(tuned.spec, lambda: _on_onnx(folder, tuned.spec, environment))
-
-
-def open_test_collection(folder: Path, *, profile: str | None = None, report: Report = lambda message: None) -> Engine:
-    """A folder in BEIR layout as a site of one collection; its index is cached per corpus and embedder.
-
-    Raises CorpusError and SettingsError.
-    """
-    environment = read_environment()
-    embedder = environment.served(find_profile(profile or environment.profile)).embedder
-    made = f"{embedder.name}-{embedder.revision[:12]}-{embedder.precision}-schema{SCHEMA_VERSION}"
-    cached = environment.cache / "evaluations" / made
-    own = environment.model_copy(update={"qdrant": f"file:{cached}"})
-    return open_site(as_site(folder), profile=profile, environment=own, report=report)
-
-
-def language_model(environment: Environment) -> LanguageModel | None:
-    if environment.lm is None:
-        return None
-    return LanguageModel(
-        name=environment.lm,
-        api_base=environment.lm_api_base,
-        api_key=environment.lm_api_key,
-        timeout_s=environment.lm_timeout_s,
-        retries=environment.lm_retries,
-        max_tokens=environment.lm_max_tokens,
-        token_budget=environment.lm_token_budget,
-        rewrites=environment.lm_rewrites,
-    )
 
 
 def open_store(environment: Environment) -> Store:
@@ -145,7 +58,7 @@ def load_reranker(spec: ModelSpec, environment: Environment, report: Report) -> 
     folder = ready_folder(spec, environment, report)
     on_torch = _runs_on_torch(folder, environment)
     require_intact(spec, folder, source=on_torch)
-    return _on_torch(folder / SOURCE, spec, environment) if on_torch else _on_onnx(folder, spec, environment)
+    return _on_torch(folder / SOURCE, spec, environment) if on_torch else load_onnx_reranker(folder, spec, environment)
 
 
 def _runs_on_torch(folder: Path, environment: Environment) -> bool:
@@ -168,7 +81,7 @@ def _on_torch(source: Path, spec: ModelSpec, environment: Environment) -> Rerank
     return HubReranker(source, spec, windows=windows)
 
 
-def _on_onnx(folder: Path, spec: ModelSpec, environment: Environment) -> Reranker:
+def load_onnx_reranker(folder: Path, spec: ModelSpec, environment: Environment) -> Reranker:
     from overfetch.inference.onnx import OnnxReranker
 
     remembered = shared_cache(environment.cached_scores, environment.scores_file)

@@ -1,0 +1,122 @@
+"""The one JSON form of retrievals, answers and generations: of the command line and of every service."""
+
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from overfetch.protocols import Generation
+from overfetch.types import (
+    Answer,
+    AnswerMode,
+    Citation,
+    Frozen,
+    Hit,
+    Metadata,
+    RefusedCitation,
+    RerankStatus,
+    Retrieval,
+    Timings,
+)
+
+
+class HitDocument(Frozen):
+    """A hit with its passage; see `overfetch.Hit` and `overfetch.Passage`."""
+
+    rank: int
+    passage_id: str
+    document_id: str
+    title: str
+    breadcrumb: str
+    text: str
+    metadata: Metadata
+    first_stage_rank: int
+    first_stage_score: float
+    rerank_score: float | None
+
+    @classmethod
+    def of(cls, hit: Hit) -> Self:
+        passage = hit.passage
+        return cls(
+            rank=hit.rank,
+            passage_id=passage.id,
+            document_id=passage.document_id,
+            title=passage.title,
+            breadcrumb=passage.breadcrumb,
+            text=passage.text,
+            metadata=passage.metadata,
+            first_stage_rank=hit.first_stage_rank,
+            first_stage_score=hit.first_stage_score,
+            rerank_score=hit.rerank_score,
+        )
+
+
+class RetrievalDocument(Frozen):
+    """A retrieval; see `overfetch.Retrieval`."""
+
+    query: str
+    collection: str
+    hits: tuple[HitDocument, ...]
+    rerank_status: RerankStatus
+    rerank_reason: str | None
+    truncated_tokens: int | None
+    timings_ms: Timings
+    provenance: dict[str, str]
+
+    @classmethod
+    def of(cls, retrieval: Retrieval) -> Self:
+        return cls(
+            query=retrieval.query,
+            collection=retrieval.collection,
+            hits=tuple(map(HitDocument.of, retrieval.hits)),
+            rerank_status=retrieval.rerank_status,
+            rerank_reason=retrieval.rerank_reason,
+            truncated_tokens=retrieval.truncated_tokens,
+            timings_ms=retrieval.timings_ms,
+            provenance=dict(retrieval.provenance),
+        )
+
+
+class AnswerDocument(RetrievalDocument):
+    """An answer with all the hits that ground it; a question in parts has the retrieval of each under `parts`, and of
+    the first what belongs to one.
+    """
+
+    parts: tuple[RetrievalDocument, ...] = ()
+    answer: str
+    mode: AnswerMode
+    reason: str | None
+    citations: tuple[Citation, ...]
+    refused: tuple[RefusedCitation, ...]
+    coverage: float | None
+
+    @classmethod
+    def of_answer(cls, answer: Answer) -> Self:
+        parts = tuple(map(RetrievalDocument.of, answer.retrievals))
+        return cls.model_validate(
+            {
+                **dict(parts[0]),
+                "query": parts[0].query if len(parts) == 1 else answer.question,
+                "hits": tuple(hit for part in parts for hit in part.hits),
+                "parts": parts if len(parts) > 1 else (),
+                **{name: getattr(answer, name) for name in ("answer", "mode", "reason")},
+                **{name: getattr(answer, name) for name in ("citations", "refused", "coverage")},
+            }
+        )
+
+    @model_serializer(mode="wrap")
+    def _parts_where_there_are(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = serialise(self)
+        return fields if self.parts else {name: value for name, value in fields.items() if name != "parts"}
+
+
+class GenerationDocument(Generation):
+    """A generation and its age in seconds, None where what made it cannot be read."""
+
+    age_s: int | None
+
+    @classmethod
+    def of(cls, generation: Generation) -> Self:
+        made = generation.provenance
+        age = (datetime.now(UTC) - datetime.fromisoformat(made.created)).total_seconds() if made else None
+        return cls(**dict(generation), age_s=None if age is None else round(age))

@@ -1,0 +1,125 @@
+"""What is asked of a collection: one form for Python, the command line and services. Frozen, bounded, typed."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Annotated, Any, Self, Unpack, cast
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from overfetch.errors import SettingsError
+from overfetch.filters import Condition, DateRange, parse_condition, parse_date, require_filterable
+from overfetch.settings import SettingsOptions, SettingsOverrides, explain
+from overfetch.sites import Collection
+from overfetch.types import AsOf, Turn
+
+LONGEST_QUERY = 32_768  # characters: more than any model here reads of a query
+LONGEST_DATE = 64
+MOST_CONDITIONS, MOST_PARTS, MOST_TURNS = 100, 32, 1_000
+
+
+def _as_turn(given: Any) -> Any:
+    return Turn(question=given) if isinstance(given, str) else given
+
+
+Query = Annotated[str, Field(max_length=LONGEST_QUERY)]
+Date = Annotated[str, Field(max_length=LONGEST_DATE)]
+Where = Annotated[tuple[Query | Condition, ...], Field(max_length=MOST_CONDITIONS)]
+EarlierTurn = Annotated[Turn, BeforeValidator(_as_turn)]
+
+
+class SearchOptions(SettingsOptions, total=False):
+    """Keywords of a search. `where` takes conditions or texts such as `sector=DeFi`; `as_of` hides what became known
+    later; `near` keeps what happened within the collection's `near_days` of a date; the rest are of RetrievalSettings.
+    """
+
+    where: Sequence[str | Condition]
+    as_of: str | None
+    near: str | None
+
+
+class AskOptions(SearchOptions, total=False):
+    """Keywords of a question. `collection` is by default the site's `ask`; `history` are the earlier turns of a chat,
+    oldest first, or their questions; each of the `parts` (a card, a transit) is retrieved on its own.
+    """
+
+    collection: str | None
+    history: Sequence[Turn | str]
+    parts: Sequence[str]
+
+
+class _Bounded(SettingsOverrides):
+    where: Where = ()
+    as_of: Date | None = None
+    near: Date | None = None
+
+    @classmethod
+    def _checked(cls, **given: Any) -> Self:
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise SettingsError(explain(error)) from error
+
+    @property
+    def overrides(self) -> SettingsOptions:
+        """The settings that it changes."""
+        return cast(SettingsOptions, self.model_dump(include=set(SettingsOverrides.model_fields)))
+
+
+class SearchRequest(_Bounded):
+    """One query, with what it sets in place of the collection's own settings."""
+
+    query: Query
+
+    @classmethod
+    def of(cls, query: str, **options: Unpack[SearchOptions]) -> Self:
+        """Raises SettingsError naming what is not allowed."""
+        return cls._checked(query=query, **options)
+
+    def known_by(self, collection: Collection) -> AsOf | None:
+        """The bound on what was known. Raises SettingsError where the collection has no such date."""
+        if self.as_of is None:
+            return None
+        field = _date_field(collection, collection.known_at, "as_of", self.as_of)
+        return AsOf(field=field, moment=parse_date(self.as_of, end_of_day=True))
+
+    def conditions(self, collection: Collection) -> Iterator[Condition]:
+        """What every passage must meet, but for `as_of`. Raises SettingsError naming what may be filtered."""
+        schema = collection.filters
+        for given in self.where:
+            yield parse_condition(given, schema) if isinstance(given, str) else require_filterable(given, schema)
+        if self.near is not None:
+            field = _date_field(collection, collection.date, "near", self.near)
+            yield _around(field, self.near, timedelta(days=collection.near_days))
+
+
+class AskRequest(_Bounded):
+    """A question, with the chat before it and the parts that it consists of."""
+
+    question: Query
+    collection: str | None = None
+    history: Annotated[tuple[EarlierTurn, ...], Field(max_length=MOST_TURNS)] = ()
+    parts: Annotated[tuple[Query, ...], Field(max_length=MOST_PARTS)] = ()
+
+    @classmethod
+    def of(cls, question: str, **options: Unpack[AskOptions]) -> Self:
+        """Raises SettingsError naming what is not allowed."""
+        return cls._checked(question=question, **options)
+
+    def searching(self, query: str, conditions: Sequence[Condition] = ()) -> SearchRequest:
+        """The search for one of its parts, or for the whole: what it says was checked already."""
+        shared: dict[str, Any] = {"as_of": self.as_of, "near": self.near, **self.overrides}
+        return SearchRequest.model_construct(query=query, where=(*self.where, *conditions), **shared)
+
+
+def _date_field(collection: Collection, field: str | None, option: str, given: str) -> str:
+    if field is None:
+        raise SettingsError(f"collection {collection.name!r} has no such date: {option} ({given!r}) cannot be honoured")
+    return field
+
+
+def _around(field: str, near: str, days: timedelta) -> DateRange:
+    first, last = parse_date(near), parse_date(near, end_of_day=True)
+    try:
+        return DateRange(field=field, start=first - days, end=last + days)
+    except OverflowError as error:
+        raise SettingsError(f"bad date {near!r}: nothing lies near the ends of the calendar") from error

@@ -1,0 +1,56 @@
+"""What one collection of a Qdrant server holds, published or not."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from overfetch.environment import ServerSettings
+from overfetch.filters import Condition
+from overfetch.partitions import Partition
+from overfetch.protocols import EncodedQuery
+from overfetch.settings import RetrievalSettings
+from overfetch.stores import server_requests as requests
+from overfetch.stores.payloads import CONTENT_HASH, from_payload
+from overfetch.stores.server_connection import Connection
+from overfetch.types import Candidate
+
+SCROLL_PAGE = 1024
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class ServerContents(NamedTuple):
+    """The passages of the server collection `name`, a generation of `collection`, or those of a partition."""
+
+    connection: Connection
+    settings: ServerSettings
+    collection: str
+    name: str
+    partition: Partition | None
+
+    def search(
+        self, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
+    ) -> list[Candidate]:
+        request = requests.search(query, conditions, settings, self.settings)
+        found = self.call(self.connection.client.query_points, self.name, **request)
+        return [Candidate(passage=from_payload(str(p.id), p.payload or {}), score=p.score) for p in found.points]
+
+    def hashes(self) -> dict[str, str]:
+        """Content hash of every passage, by passage id."""
+        found: dict[str, str] = {}
+        offset: Any = None
+        while True:
+            records, offset = self.call(
+                self.connection.client.scroll,
+                self.name,
+                requests.within(self.partition),
+                limit=SCROLL_PAGE,
+                offset=offset,
+                with_payload=[CONTENT_HASH],
+            )
+            found |= {str(record.id): (record.payload or {})[CONTENT_HASH] for record in records}
+            if offset is None:
+                return found
+
+    def call(self, operation: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
+        return self.connection.call(self.collection, operation, *arguments, **options)

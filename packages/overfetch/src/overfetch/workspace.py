@@ -1,0 +1,179 @@
+"""What the sites of a process share: one environment, one store, one model of each identity."""
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property, partial
+from typing import ClassVar, Self
+from weakref import WeakSet, WeakValueDictionary
+
+from overfetch import backends
+from overfetch.backends import LazyEmbedder, LazyReranker
+from overfetch.engine import Engine
+from overfetch.environment import Environment, read_environment
+from overfetch.inference.preparing import Report
+from overfetch.models import ModelSpec, Profile
+from overfetch.protocols import Generation, Reranker, Store
+from overfetch.sites import Site, find_collection, find_collections, load_site, site_names
+from overfetch.tuned import read_tuned, tuned_folder
+
+
+class Workspace:
+    """Sites over one store and one set of models. Safe to share between threads.
+
+    Nothing is opened or loaded before it is used.
+    """
+
+    def __init__(self, environment: Environment | None = None, *, report: Report = lambda message: None) -> None:
+        """Raises SettingsError naming the variable that is not allowed."""
+        self.environment = environment or read_environment()
+        self.report = report
+        self._embedders: dict[str, LazyEmbedder] = {}
+        self._rerankers: dict[str, LazyReranker] = {}
+        self._engines: WeakSet[Engine] = WeakSet()
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @cached_property
+    def store(self) -> Store:
+        """Raises SettingsError on a bad address."""
+        return backends.open_store(self.environment)
+
+    def site(self, site: Site | str, *, profile: str | None = None) -> Engine:
+        """A site ready to search; closing it leaves the workspace open.
+
+        Raises SettingsError (unknown site or profile, bad address) and StoreUnavailable.
+        """
+        return self._engine(site, profile, close=lambda: None)
+
+    def _engine(self, site: Site | str, profile: str | None, close: Callable[[], object]) -> Engine:
+        found = load_site(site) if isinstance(site, str) else site
+        pair = self.environment.pair(profile)
+        tuned = {c.name: self._tuned(f"{found.name}/{c.name}", pair) for c in found.collections}
+        with self._lock:
+            engine = Engine(
+                found,
+                embedder=self.embedder(pair.embedder),
+                reranker=self.reranker(pair.reranker),
+                store=self.store,
+                lm=self.environment.language_model,
+                tuned={name: reranker for name, reranker in tuned.items() if reranker},
+                on_refused=self.environment.on_refused,
+                close=close,
+            )
+            self._engines.add(engine)
+        return engine
+
+    def embedder(self, spec: ModelSpec) -> LazyEmbedder:
+        """The one of that identity."""
+        with self._lock:
+            load = partial(backends.load_embedder, spec, self.environment, self.report)
+            return self._embedders.setdefault(spec.identity, LazyEmbedder(spec, load))
+
+    def reranker(self, spec: ModelSpec) -> LazyReranker:
+        """The one of that identity."""
+        with self._lock:
+            load = partial(backends.load_reranker, spec, self.environment, self.report)
+            return self._rerankers.setdefault(spec.identity, LazyReranker(spec, load))
+
+    def status(self, target: str | None = None) -> dict[str, list[Generation]]:
+        """The generations of each collection of `SITE` or `SITE/COLLECTION`, by default of every installed site."""
+        targets = [target] if target else site_names()
+        return {name: self.store.generations(name) for t in targets for name in find_collections(t)}
+
+    def rollback(self, target: str) -> Generation:
+        """Makes the previous generation of `SITE/COLLECTION` live; gives what is live now."""
+        return self.store.rollback(find_collection(target))
+
+    def prune(self, target: str, keep: int = 1) -> dict[str, list[Generation]]:
+        """Removes all but the live generations and, with `keep` 2, the previous ones; gives what was removed."""
+        return {name: self.store.prune(name, keep) for name in find_collections(target)}
+
+    def warm_up(self) -> None:
+        """Of every site opened: each model once."""
+        for engine in list(self._engines):
+            engine.warm_up()
+
+    def close(self) -> None:
+        """Closes the store."""
+        with self._lock:
+            store = self.__dict__.pop("store", None)
+        if store is not None:
+            store.close()
+
+    def _tuned(self, collection: str, pair: Profile) -> Reranker | None:
+        """The reranker that `overfetch tune` installed for it, where it goes with the profile's models."""
+        folder = tuned_folder(self.environment.tuned, collection)
+        tuned = read_tuned(folder)
+        if tuned is None:
+            return None
+        if not tuned.fits(pair):
+            self.report(f"{collection}: its tuned reranker was made from {tuned.base}; this profile's own serves")
+            return None
+        with self._lock:
+            load = partial(backends.load_onnx_reranker, folder, tuned.spec, self.environment)
+            return self._rerankers.setdefault(tuned.spec.identity, LazyReranker(tuned.spec, load))
+
+
+class SharedWorkspace(Workspace):
+    """The one of its environment in this process: the last engine of `open_site` that is closed closes it."""
+
+    _open: ClassVar[WeakValueDictionary[Environment, "SharedWorkspace"]] = WeakValueDictionary()
+    _opening = threading.Lock()
+    _users = 0
+
+    @classmethod
+    def of(cls, environment: Environment | None, report: Report) -> "SharedWorkspace":
+        """Raises SettingsError naming the variable that is not allowed."""
+        chosen = environment or read_environment()
+        with cls._opening:
+            found = cls._open.get(chosen)
+            if found is None:
+                found = cls._open[chosen] = cls(chosen, report=report)
+        return found
+
+    def lease(self, site: Site | str, profile: str | None) -> Engine:
+        """An engine of one user."""
+        ending = ExitStack()  # runs once, however often an engine is closed
+        with self._opening:
+            engine = self._engine(site, profile, ending.close)
+            self._users += 1
+        ending.callback(self._release)
+        return engine
+
+    def _release(self) -> None:
+        with self._opening:
+            self._users -= 1
+            if not self._users:
+                self.close()
+
+
+def open_site(
+    site: Site | str,
+    *,
+    profile: str | None = None,
+    environment: Environment | None = None,
+    report: Report = lambda message: None,
+) -> Engine:
+    """A site ready to search; models load on first use. Sites of one environment share a Workspace.
+
+    Raises SettingsError (unknown site or profile, bad address) and StoreUnavailable.
+    """
+    return SharedWorkspace.of(environment, report).lease(site, profile)
+
+
+def open_reranker(
+    profile: str | None = None,
+    *,
+    environment: Environment | None = None,
+    report: Report = lambda message: None,
+) -> Reranker:
+    """A profile's cross-encoder alone, for passages from elsewhere: the one that sites use. Raises SettingsError."""
+    workspace = SharedWorkspace.of(environment, report)
+    spec = workspace.environment.pair(profile).reranker
+    return LazyReranker(spec, lambda: workspace.reranker(spec).model)  # holds the workspace, which it belongs to
