@@ -20,6 +20,7 @@ from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_query
 from overfetch.stores.server import ServerStore
+from overfetch.stores.server_connection import travels_open
 from overfetch.testing import FakeEmbedder
 from overfetch.types import Chunk, Document, Passage
 from overfetch.wiring import open_store
@@ -222,14 +223,48 @@ class TestWarnings:
         with warnings.catch_warnings(record=True, action="always") as leaked, caplog.at_level(logging.WARNING):
             memory = ServerStore(":memory:", ServerSettings())
             write(memory, "first")  # the client warns of payload indexes that have no effect in memory
-            for address in [f"{scheme}://127.0.0.1:1" for scheme in ("http", "https", "grpc", "grpcs")]:
-                ServerStore(address, ServerSettings(api_key="secret")).close()
+            for host in ("192.0.2.1", "127.0.0.1"):
+                for scheme in ("http", "https", "grpc", "grpcs"):
+                    ServerStore(f"{scheme}://{host}:1", ServerSettings(api_key="secret")).close()
             memory.close()
         assert [str(warning.message) for warning in leaked] == []
         assert [record.getMessage() for record in caplog.records] == [
-            "the API key travels unencrypted to http://127.0.0.1:1; https:// protects it",
-            "the API key travels unencrypted to grpc://127.0.0.1:1; grpcs:// protects it",
+            "the API key travels unencrypted to http://192.0.2.1:1; https:// protects it",
+            "the API key travels unencrypted to grpc://192.0.2.1:1; grpcs:// protects it",
         ]
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "node.localhost",
+            "127.0.0.1",
+            "127.8.9.10",
+            "[::1]",
+            "user@localhost",
+        ],
+    )
+    def test_nothing_leaves_the_machine_over_loopback(self, host: str) -> None:
+        assert not any(travels_open(f"{scheme}://{host}:6333") for scheme in ("http", "https", "grpc", "grpcs"))
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "127.0.0.1.example.com",
+            "localhost.example.com",
+            "notlocalhost",
+            "0.0.0.0",
+            "10.0.0.1",
+            "128.0.0.1",
+            "[::]",
+            "[::2]",
+            "localhost@example.com",
+        ],
+    )
+    def test_elsewhere_only_tls_protects(self, host: str) -> None:
+        assert {s for s in ("http", "https", "grpc", "grpcs") if travels_open(f"{s}://{host}:6333")} == {"http", "grpc"}
 
     def test_the_key_is_never_said(self, caplog: pytest.LogCaptureFixture) -> None:
         store = ServerStore(f"http://127.0.0.1:{closed_port()}", ServerSettings(api_key="secret-key"))
