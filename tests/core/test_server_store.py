@@ -222,13 +222,14 @@ class TestWarnings:
         with warnings.catch_warnings(record=True, action="always") as leaked, caplog.at_level(logging.WARNING):
             memory = ServerStore(":memory:", ServerSettings())
             write(memory, "first")  # the client warns of payload indexes that have no effect in memory
-            for address in [f"{scheme}://127.0.0.1:1" for scheme in ("http", "https", "grpc", "grpcs")]:
-                ServerStore(address, ServerSettings(api_key="secret")).close()
+            for host in ("192.0.2.1", "127.0.0.1"):
+                for scheme in ("http", "https", "grpc", "grpcs"):
+                    ServerStore(f"{scheme}://{host}:1", ServerSettings(api_key="secret")).close()
             memory.close()
         assert [str(warning.message) for warning in leaked] == []
         assert [record.getMessage() for record in caplog.records] == [
-            "the API key travels unencrypted to http://127.0.0.1:1; https:// protects it",
-            "the API key travels unencrypted to grpc://127.0.0.1:1; grpcs:// protects it",
+            "the API key travels unencrypted to http://192.0.2.1:1; https:// protects it",
+            "the API key travels unencrypted to grpc://192.0.2.1:1; grpcs:// protects it",
         ]
 
     def test_the_key_is_never_said(self, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,62 +1,66 @@
-"""What the machine can do at best, measured: dense float32 products of the sizes that an encoder asks for."""
+"""What the machine can do at best, measured beside every row: dense products of the sizes that an encoder asks for."""
 
 import time
-from statistics import median
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import onnxruntime
-import torch
-from onnx import TensorProto, helper
+from overfetch.benchmarks.passages import MEAN_TOKENS
+from overfetch.benchmarks.products import (
+    Product,
+    Run,
+    exact_products,
+    integer_products,
+    layer_products,
+    pieces,
+    quantising,
+    torch_products,
+)
+from overfetch.benchmarks.shares import Pace
 
-from overfetch.inference.onnx import session_options
-
-ROUNDS, TOKENS, SEED = 7, 2742, 7
-
-
-def flops(config: Any, lengths: list[int]) -> float:
-    """Floating point operations of the encoder's products over sequences of these lengths (a multiplication and an
-    addition count as two): the linear layers, and attention within each sequence."""
-    width: int = config.hidden_size
-    inner: int = config.intermediate_size
-    layers: int = config.num_hidden_layers
-    linear = sum(lengths) * (4 * width**2 + 2 * width * inner)
-    attention = 2 * width * sum(length**2 for length in lengths)
-    return 2.0 * layers * (linear + attention)
+TRIES = 5
 
 
-def measure_gemm(config: Any, threads: int) -> float:
-    """Operations a second over the products of one layer and TOKENS tokens: the best of torch and onnxruntime."""
-    width: int = config.hidden_size
-    inner: int = config.intermediate_size
-    shapes = [(width, width)] * 4 + [(width, inner), (inner, width)]
-    work = sum(2.0 * TOKENS * rows * columns for rows, columns in shapes)
-    return max(work / sum(timer(*shape, threads) for shape in shapes) for timer in (_torch_seconds, _onnx_seconds))
+class Limits:
+    """The products of one layer, ready to be timed.
+
+    float32 by whichever of torch and onnxruntime is faster here; numpy's products have threads that nobody can count.
+    int8 by MatMulInteger, the product within the DynamicQuantizeMatMul and MatMulIntegerToFloat as which onnxruntime
+    runs the int8 graphs, for the five products of a layer that are rounded. Rounding what they read (once for query,
+    key and value, once each for the other two) is no product, and timed apart: int8 graphs cannot do without it.
+    """
+
+    def __init__(self, config: Any, threads: int) -> None:
+        products = layer_products(config)
+        width = config.hidden_size
+        exact = {"torch": torch_products(products, threads), "onnxruntime": exact_products(products, threads)}
+        self.fp32_library = fastest(exact)
+        self._exact = exact[self.fp32_library]
+        self._rounded = integer_products(products[:-1], threads)
+        self._quantising = quantising([width] * 3, threads)
+        tokens = pieces(threads) * MEAN_TOKENS
+        self._work = _work(products, tokens), _work(products[:-1], tokens)
+
+    def pace(self) -> Pace:
+        """That of this moment. What matters least goes first, while threads of the row before may still spin."""
+        exact, rounded = self._work
+        quantising, int8, fp32 = (seconds(run) for run in (self._quantising, self._rounded, self._exact))
+        return Pace(fp32 / exact, int8 / rounded, quantising / rounded)
 
 
-def _torch_seconds(rows: int, columns: int, threads: int) -> float:
-    torch.set_num_threads(threads)
-    left, right = torch.randn(TOKENS, rows), torch.randn(rows, columns)
-    return _median_seconds(lambda: torch.mm(left, right))
+def fastest(runs: Mapping[str, Run]) -> str:
+    """By the best of TRIES in turn: whatever else the machine does only adds to the others."""
+    best = dict.fromkeys(runs, float("inf"))
+    for _ in range(TRIES):
+        for name, run in runs.items():
+            best[name] = min(best[name], seconds(run))
+    return min(best, key=best.__getitem__)
 
 
-def _onnx_seconds(rows: int, columns: int, threads: int) -> float:
-    draw = np.random.default_rng(SEED)
-    weight = helper.make_tensor("w", TensorProto.FLOAT, [rows, columns], draw.random(rows * columns, np.float32))
-    left = helper.make_tensor_value_info("x", TensorProto.FLOAT, [TOKENS, rows])
-    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [TOKENS, columns])
-    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "product", [left], [out], [weight])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), session_options(threads))
-    values = draw.random((TOKENS, rows), np.float32)
-    return _median_seconds(lambda: session.run(None, {"x": values}))
+def seconds(run: Run) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
 
 
-def _median_seconds(product: Any) -> float:
-    product()
-    spent = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        product()
-        spent.append(time.perf_counter() - began)
-    return median(spent)
+def _work(products: Sequence[Product], tokens: int) -> float:
+    return sum(2.0 * tokens * product.rows * product.columns for product in products)

@@ -13,8 +13,9 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig
 
 from overfetch.benchmarks.contenders import BASELINE, MAX_TOKENS, OURS, Score, contenders
-from overfetch.benchmarks.limits import flops, measure_gemm
+from overfetch.benchmarks.limits import Limits
 from overfetch.benchmarks.passages import QUERY, generated_text, log_normal_passages, own_passages
+from overfetch.benchmarks.shares import Limit, Operations, Pace, between, note, operations, part, share, spread
 from overfetch.indexing import Progress
 from overfetch.types import Frozen
 
@@ -26,7 +27,8 @@ class Row(Frozen):
     """One contender. `speedup` is over the baseline: by requests a second, which for one client is by time.
 
     `gemm_share`: what dense products at the machine's limit would take, over what was taken, for the operations of the
-    whole model. Ours leave out those of a last layer that nobody reads: about a seventh of six layers.
+    whole model in the row's own precision. `gemm_computed`: of these, the part that the row computes. Ours leave out
+    those of a last layer that nobody reads, about a seventh of six layers. `gemm_note`: why the share is above 1.
     """
 
     name: str
@@ -40,17 +42,23 @@ class Row(Frozen):
     max_score_difference: float
     top5_overlap: float
     gemm_share: float
+    gemm_computed: float
+    gemm_note: str | None
 
 
 class Comparison(Frozen):
-    """`token_counts` of the first size's pairs; `padding_waste`: the share of padding in one padded batch of them."""
+    """`token_counts` of the first size's pairs; `padding_waste`: the share of padding in one padded batch of them.
+
+    `gemm_limits` by precision; `gemm_library`: what was fastest in float32.
+    """
 
     threads: int
     passages: str
     rounds: int
     token_counts: tuple[int, ...]
     padding_waste: float
-    gemm_gflops: float
+    gemm_library: str
+    gemm_limits: dict[str, Limit]
     rows: tuple[Row, ...]
 
 
@@ -59,15 +67,20 @@ class Setting(NamedTuple):
 
     passages: list[str]
     clients: int
-    operations: float
+    lengths: list[int]
 
 
 class Spent(NamedTuple):
-    """Seconds of each request, and of all until the last was answered, over all rounds."""
+    """Over all rounds: seconds of each request, seconds until all were answered, the limits while they were."""
 
     requests: list[float]
     whole: list[float]
     scores: list[list[float]]
+    paces: list[Pace]
+
+    def each(self) -> list[float]:
+        """Seconds for each request, round by round."""
+        return [whole * len(self.whole) / len(self.requests) for whole in self.whole]
 
 
 def compare(
@@ -85,17 +98,19 @@ def compare(
     torch.set_num_threads(threads)
     scorers = contenders(model, folder, threads)
     reader = Reader(folder / "source")
-    limit = measure_gemm(reader.config, threads)
+    limits = Limits(reader.config, threads)
     settings = [reader.setting(own_passages(passages, n) if passages else reader.log_normal(n)) for n in sizes]
     if clients > 1:
         settings.append(settings[0]._replace(clients=clients))
     rows: list[Row] = []
+    paces: list[Pace] = []
     for done, setting in enumerate(settings):
         chosen = scorers if setting.clients == 1 else {name: scorers[name] for name in (BASELINE, *OURS)}
         spent = _interleave(
-            chosen, setting, rounds, lambda r, at=done: progress(at * rounds + r, len(settings) * rounds)
+            chosen, setting, rounds, limits, lambda r, at=done: progress(at * rounds + r, len(settings) * rounds)
         )
-        rows += _rows(model, setting, spent, limit)
+        rows += _rows(model, reader.config, setting, spent)
+        paces += [pace for row in spent.values() for pace in row.paces]
     counts = reader.lengths(settings[0].passages)
     return Comparison(
         threads=threads,
@@ -103,13 +118,14 @@ def compare(
         rounds=rounds,
         token_counts=tuple(counts),
         padding_waste=round(1 - sum(counts) / (len(counts) * max(counts)), 3),
-        gemm_gflops=round(limit / 1e9, 1),
+        gemm_library=limits.fp32_library,
+        gemm_limits=spread(paces),
         rows=tuple(rows),
     )
 
 
 class Reader:
-    """Counts what a model reads of a passage, and what that costs."""
+    """Counts what a model reads of a passage."""
 
     def __init__(self, source: Path) -> None:
         self.config = AutoConfig.from_pretrained(source)
@@ -118,7 +134,7 @@ class Reader:
         self._tokenizer.no_padding()
 
     def setting(self, passages: list[str]) -> Setting:
-        return Setting(passages, 1, flops(self.config, self.lengths(passages)))
+        return Setting(passages, 1, self.lengths(passages))
 
     def lengths(self, passages: Sequence[str]) -> list[int]:
         """Tokens of each pair with QUERY."""
@@ -130,20 +146,29 @@ class Reader:
         return log_normal_passages(self._tokenizer, text, count, len(self._tokenizer.encode(QUERY, "")))
 
 
-def _interleave(scorers: dict[str, Score], setting: Setting, rounds: int, progress: Any) -> dict[str, Spent]:
-    """Every contender once a round; a round before the first warms up."""
-    spent = {name: Spent([], [], []) for name in scorers}
+def _interleave(
+    scorers: dict[str, Score], setting: Setting, rounds: int, limits: Limits, progress: Any
+) -> dict[str, Spent]:
+    """Every contender once a round, between two measurements of the limits; a round before the first warms up."""
+    spent = {name: Spent([], [], [], []) for name in scorers}
     with ThreadPoolExecutor(setting.clients) as pool:
         for round_ in range(rounds + 1):
+            before = limits.pace()
             for name, score in scorers.items():
                 found = _serve(score, setting, pool)
+                after = limits.pace()
                 if round_:
-                    kept = spent[name]
-                    spent[name] = Spent(
-                        kept.requests + found.requests, kept.whole + found.whole, kept.scores + found.scores
-                    )
+                    _keep(spent[name], found, between(before, after))
+                before = after
             progress(round_)
     return spent
+
+
+def _keep(spent: Spent, found: Spent, pace: Pace) -> None:
+    spent.requests.extend(found.requests)
+    spent.whole.extend(found.whole)
+    spent.scores.extend(found.scores)
+    spent.paces.append(pace)
 
 
 def _serve(score: Score, setting: Setting, pool: ThreadPoolExecutor) -> Spent:
@@ -158,10 +183,10 @@ def _serve(score: Score, setting: Setting, pool: ThreadPoolExecutor) -> Spent:
     else:
         answers = list(pool.map(request, range(setting.clients * REQUESTS_PER_CLIENT)))
     whole = time.perf_counter() - began
-    return Spent([seconds for seconds, _ in answers], [whole], [scores for _, scores in answers])
+    return Spent([seconds for seconds, _ in answers], [whole], [scores for _, scores in answers], [])
 
 
-def _rows(model: str, setting: Setting, spent: dict[str, Spent], limit: float) -> list[Row]:
+def _rows(model: str, config: Any, setting: Setting, spent: dict[str, Spent]) -> list[Row]:
     rate = {name: len(s.requests) / len(s.whole) / median(s.whole) for name, s in spent.items()}
     expected = np.array(spent[BASELINE].scores[0])
     return [
@@ -176,10 +201,23 @@ def _rows(model: str, setting: Setting, spent: dict[str, Spent], limit: float) -
             speedup=round(rate[name] / rate[BASELINE], 2),
             max_score_difference=float(np.abs(np.array(s.scores) - expected).max()),
             top5_overlap=round(float(np.mean([_overlap(expected, np.array(scores)) for scores in s.scores])), 3),
-            gemm_share=round(rate[name] * setting.operations / limit, 3),
+            **_of_limit(config, name, setting, s),
         )
         for name, s in spent.items()
     ]
+
+
+def _of_limit(config: Any, name: str, setting: Setting, spent: Spent) -> dict[str, Any]:
+    """The fields of a row that compare it with the limits of its own rounds."""
+    whole, computed = _work(config, name, setting.lengths)
+    found, done = share(whole, spent.paces, spent.each()), part(computed, whole, spent.paces)
+    return {"gemm_share": round(found, 3), "gemm_computed": round(done, 3), "gemm_note": note(found, done)}
+
+
+def _work(config: Any, name: str, lengths: Sequence[int]) -> tuple[Operations, Operations]:
+    """Of the whole model in that contender's precision, and of what it computes."""
+    rounded = name == OURS[1]
+    return operations(config, lengths, int8=rounded), operations(config, lengths, int8=rounded, first_only=name in OURS)
 
 
 def _overlap(expected: Any, found: Any) -> float:

@@ -68,8 +68,9 @@ def _print(comparison: "Comparison") -> None:
     output.print(
         f"{comparison.threads} threads · {comparison.rounds} rounds · passages: {comparison.passages} · "
         f"first set {sum(counts)} tokens, longest {max(counts)}, as one padded batch {comparison.padding_waste:.0%} "
-        f"padding · GEMM limit {comparison.gemm_gflops:.0f} GFLOP/s"
+        "padding"
     )
+    output.print(_limits(comparison))
     output.print(
         f"{'':24}{'candidates':>10}{'clients':>9}{'median ms':>11}{'p99 ms':>9}{'per s':>8}{'speedup':>9}"
         f"{'difference':>12}{'top 5':>7}{'of GEMM':>9}"
@@ -78,5 +79,16 @@ def _print(comparison: "Comparison") -> None:
         output.print(
             f"{row.name:24}{row.candidates:10}{row.clients:9}{row.median_ms:11.0f}{row.p99_ms:9.0f}"
             f"{row.requests_per_second:8.1f}{row.speedup:8.2f}x{row.max_score_difference:12.1e}"
-            f"{row.top5_overlap:7.2f}{row.gemm_share:9.0%}"
+            f"{row.top5_overlap:7.2f}{row.gemm_share:9.0%}{'*' if row.gemm_note else ''}"
         )
+    for row in comparison.rows:
+        if row.gemm_note:
+            output.print(f"* {row.name}, {row.candidates} candidates, {row.clients} clients: {row.gemm_note}")
+
+
+def _limits(comparison: "Comparison") -> str:
+    said = [
+        f"{name.replace('_', ' ')} {limit.gflops:.0f} ({limit.lowest:.0f} to {limit.highest:.0f})"
+        for name, limit in comparison.gemm_limits.items()
+    ]
+    return f"GEMM limits in GFLOP/s, beside every row: {', '.join(said)}; fp32 by {comparison.gemm_library}"

@@ -1,6 +1,7 @@
 """The way to a Qdrant server: address, TLS, retries, and errors in Overfetch's terms."""
 
 import contextlib
+import ipaddress
 import json
 import logging
 import ssl
@@ -36,6 +37,7 @@ R = TypeVar("R")
 MEMORY = ":memory:"
 GRPC, GRPCS = "grpc://", "grpcs://"
 GRPC_PORT = 6334
+LOOPBACK_NAME = "localhost"  # and all names below it: RFC 6761, section 6.3
 # By default a channel that lost its server looks for it every two minutes at last, and fails all calls meanwhile.
 GRPC_OPTIONS = {
     "grpc.initial_reconnect_backoff_ms": 100,
@@ -126,7 +128,7 @@ class Connection:
 def _open_client(address: str, settings: ServerSettings) -> QdrantClient:
     if address == MEMORY:
         return QdrantClient(MEMORY)
-    if settings.api_key is not None and address.startswith(("http://", GRPC)):
+    if settings.api_key is not None and travels_open(address):
         scheme = address.partition(":")[0]
         log.warning("the API key travels unencrypted to %s; %ss:// protects it", address, scheme)
     # The compatibility check is a request of its own, over HTTP, in a thread that only warns.
@@ -141,6 +143,21 @@ def _open_client(address: str, settings: ServerSettings) -> QdrantClient:
         if settings.tls_ca is not None:
             options["verify"] = ssl.create_default_context(cadata=_read_certificates(settings).decode())
         return QdrantClient(address, **options)
+
+
+def travels_open(address: str) -> bool:
+    """Whether what is sent to that address leaves the machine unencrypted."""
+    return address.startswith(("http://", GRPC)) and not _is_loopback(urlsplit(address).hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.removesuffix(".")
+    if name == LOOPBACK_NAME or name.endswith(f".{LOOPBACK_NAME}"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name; what it resolves to may change
+        return False
 
 
 def _open_grpc(address: str, settings: ServerSettings, options: dict[str, Any]) -> QdrantClient:

@@ -1,0 +1,95 @@
+"""What a row reaches of the machine's limit, and why that may be more than the limit."""
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any, NamedTuple
+
+from overfetch.types import Frozen
+
+NOISE = 1.02
+UNSTEADY = "the machine was slower while the limit was taken"
+
+
+class Operations(NamedTuple):
+    """Of products, by the precision of their operands; a multiplication and an addition count as two."""
+
+    fp32: float
+    int8: float = 0.0
+
+
+class Pace(NamedTuple):
+    """Seconds that an operation takes at best. `quantising`: that rounding its operands adds for one in int8."""
+
+    fp32: float
+    int8: float
+    quantising: float
+
+    def seconds(self, operations: Operations) -> float:
+        return operations.fp32 * self.fp32 + operations.int8 * self.int8
+
+
+def operations(config: Any, lengths: Sequence[int], *, int8: bool = False, first_only: bool = False) -> Operations:
+    """Of an encoder over sequences of these lengths: the linear layers, and attention within each sequence.
+
+    `int8` as `export_int8` rounds: not what ends each feed-forward block, nor attention. `first_only`: the last layer
+    for the first token of each sequence, as `overfetch.inference.packing` computes it.
+    """
+    read = [1] * len(lengths) if first_only else lengths
+    whole, last = _layer(config, lengths, lengths), _layer(config, lengths, read)
+    earlier = config.num_hidden_layers - 1
+    rounded, exact = (2.0 * (earlier * each + end) for each, end in zip(whole, last, strict=True))
+    return Operations(exact, rounded) if int8 else Operations(rounded + exact)
+
+
+def _layer(config: Any, lengths: Sequence[int], read: Sequence[int]) -> tuple[int, int]:
+    """Multiplications that int8 graphs round, and the others, where so many tokens of each sequence are read."""
+    width, inner = config.hidden_size, config.intermediate_size
+    keys_and_values = 2 * width**2 * sum(lengths)
+    attention = 2 * width * sum(r * length for r, length in zip(read, lengths, strict=True))
+    return keys_and_values + (2 * width**2 + width * inner) * sum(read), width * inner * sum(read) + attention
+
+
+class Limit(Frozen):
+    """Over all times that it was measured: thousand million operations a second."""
+
+    gflops: float
+    lowest: float
+    highest: float
+
+
+def between(before: Pace, after: Pace) -> Pace:
+    """That of a time which both enclose."""
+    return Pace(*((b + a) / 2 for b, a in zip(before, after, strict=True)))
+
+
+def share(operations: Operations, paces: Sequence[Pace], taken: Sequence[float]) -> float:
+    """The median over rounds of the seconds that the operations need at best, over those taken in the same round."""
+    return median(pace.seconds(operations) / spent for pace, spent in zip(paces, taken, strict=True))
+
+
+def part(computed: Operations, whole: Operations, paces: Sequence[Pace]) -> float:
+    """Of the time that the whole takes at best."""
+    return median(pace.seconds(computed) / pace.seconds(whole) for pace in paces)
+
+
+def note(share: float, computed: float = 1.0) -> str | None:
+    """Why a share of the whole model's operations is above 1, for a row that computes such a part of them."""
+    if share <= NOISE:
+        return None
+    if share * computed <= NOISE:
+        return f"{1 - computed:.0%} of the model's products are left out, for nobody reads them"
+    return UNSTEADY
+
+
+def spread(paces: Sequence[Pace]) -> dict[str, Limit]:
+    """Of exact products, of integer ones, and of those with quantising what they read."""
+    return {
+        "fp32": _limit([pace.fp32 for pace in paces]),
+        "int8": _limit([pace.int8 for pace in paces]),
+        "int8_with_quantising": _limit([pace.int8 + pace.quantising for pace in paces]),
+    }
+
+
+def _limit(paces: Sequence[float]) -> Limit:
+    rates = [1e-9 / pace for pace in paces]
+    return Limit(gflops=round(median(rates), 1), lowest=round(min(rates), 1), highest=round(max(rates), 1))
