@@ -8,12 +8,14 @@ from typing import NamedTuple
 from overfetch.citations import guard
 from overfetch.errors import AnswerError
 from overfetch.extracting import extractive_answer
+from overfetch.extras import command
 from overfetch.leaving import in_thread
 from overfetch.protocols import Reranker
 from overfetch.types import Answer, Citation, Frozen, LanguageModel, OnRefused, Retrieval, Turn
 
 log = logging.getLogger(__name__)
 
+WRITERS = ("overfetch_answers", "dspy")  # what a site's extra `answers` installs
 NO_MODEL = "no language model is configured (OVERFETCH_LM)"
 
 
@@ -135,5 +137,7 @@ def load_answer_function(path: str) -> AnswerFunction:
     try:
         function: AnswerFunction = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, SyntaxError) as error:
-        raise AnswerError(f"cannot load the answer module {path!r}: {error}") from error
+        lacking = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in WRITERS
+        repair = f": {command('answers', module.partition('.')[0])}" if lacking else ""
+        raise AnswerError(f"cannot load the answer module {path!r}: {error}{repair}") from error
     return function

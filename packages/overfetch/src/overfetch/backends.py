@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from overfetch.environment import SERVER_SCHEMES, Environment
 from overfetch.errors import SettingsError
+from overfetch.extras import needing
 from overfetch.inference.caching import shared_cache
 from overfetch.inference.preparing import SOURCE, Report, prepare, prepared_folder, require_intact
 from overfetch.models import ModelSpec
@@ -23,7 +24,8 @@ def open_store(environment: Environment) -> Store:
 
         return EdgeStore(Path(address.removeprefix("file:")).expanduser())
     if address == ":memory:" or address.startswith(SERVER_SCHEMES):
-        from overfetch.stores.server import ServerStore
+        with needing("server"):
+            from overfetch.stores.server import ServerStore
 
         return ServerStore(address, environment.server)
     raise SettingsError(f"OVERFETCH_QDRANT is {address!r}; allowed: file:PATH, :memory:, http(s)://..., grpc(s)://...")
@@ -40,7 +42,8 @@ def load_embedder(spec: ModelSpec, environment: Environment, report: Report) -> 
     on_torch = _runs_on_torch(folder, environment)
     require_intact(spec, folder, source=on_torch)
     if on_torch:
-        from overfetch.inference.hub import HubEmbedder
+        with needing("hub"):
+            from overfetch.inference.hub import HubEmbedder
 
         return HubEmbedder(folder / SOURCE, spec)
     from overfetch.inference.onnx import OnnxEmbedder
@@ -69,14 +72,17 @@ def _runs_on_torch(folder: Path, environment: Environment) -> bool:
 def _on_torch(source: Path, spec: ModelSpec, environment: Environment) -> Reranker:
     windows = environment.reads_windows
     if environment.runner == "transformers":
-        from overfetch.inference.classifier import TransformersReranker
+        with needing("hub"):
+            from overfetch.inference.classifier import TransformersReranker
 
         return TransformersReranker(source, spec, windows=windows)
     if environment.runner == "flagembedding":
-        from overfetch.inference.flag_embedding import FlagEmbeddingReranker
+        with needing("hub"):
+            from overfetch.inference.flag_embedding import FlagEmbeddingReranker
 
         return FlagEmbeddingReranker(source, spec, windows=windows)
-    from overfetch.inference.hub import HubReranker
+    with needing("hub"):
+        from overfetch.inference.hub import HubReranker
 
     return HubReranker(source, spec, windows=windows)
 

@@ -11,6 +11,7 @@ from overfetch.benchmarks import MODELS
 from overfetch.cli.console import Json, ending_errors, output, print_json, progress_bar
 from overfetch.environment import read_environment
 from overfetch.errors import SettingsError
+from overfetch.extras import needing
 
 if TYPE_CHECKING:
     from overfetch.benchmarks.reranking import Comparison
@@ -34,7 +35,8 @@ def rerank(
     if model not in MODELS:
         raise SettingsError(f"unknown model {model!r}; known: {', '.join(MODELS)}")
     sizes = _numbers(candidates)
-    from overfetch.benchmarks.reranking import compare
+    with needing("hub"):
+        from overfetch.benchmarks.reranking import compare
 
     with tempfile.TemporaryDirectory() as folder, progress_bar(f"timing {model}") as progress:
         comparison = compare(

@@ -24,6 +24,7 @@ from overfetch.cli.search import FirstStage, TopK
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
 from overfetch.evaluation.collections import DEPTH, as_site, open_test_workspace
+from overfetch.extras import needing
 from overfetch.judged import JudgedQueries, read_judged_queries
 from overfetch.settings import FirstStage as FirstStageName
 from overfetch.settings import Fusion as FusionName
@@ -139,7 +140,8 @@ def judged_of(engine: Engine, collection: str, given: Path | None) -> Path:
 def _run(
     engine: Engine, collection: str, judged: JudgedQueries, profile: str, settings: SettingsOptions
 ) -> "Evaluation":
-    from overfetch.evaluation.evaluating import evaluate as run
+    with needing("eval"):
+        from overfetch.evaluation.evaluating import evaluate as run
 
     with progress_bar(f"evaluating {len(judged.queries)} queries") as progress:
         return run(engine, collection, judged, profile, progress=progress, **settings)
@@ -148,7 +150,8 @@ def _run(
 def _evaluate_answers(
     target: str, queries: Path | None, split: str, limit: int | None, profile: str | None, as_json: bool
 ) -> None:
-    from overfetch.evaluation.answers import evaluate_answers
+    with needing("eval"):
+        from overfetch.evaluation.answers import evaluate_answers
 
     with opened_collection(target, profile) as (workspace, engine, collection):
         judged = read_judged_queries(judged_of(engine, collection, queries), split, limit)

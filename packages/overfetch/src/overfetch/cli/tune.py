@@ -22,6 +22,7 @@ from overfetch.cli.console import (
 from overfetch.cli.evaluate import Queries, Test, Train, judged_folder, opened_test_collection, queries_of
 from overfetch.engine import Engine
 from overfetch.evaluation.collections import DEPTH
+from overfetch.extras import needing
 from overfetch.judged import read_judged_queries
 from overfetch.settings import SettingsOptions
 from overfetch.tuned import remove as remove_tuned
@@ -74,7 +75,8 @@ def _run(
     folder: Path,
     epochs: int,
 ) -> "Tuning":
-    from overfetch.tuning.tuning import tune as run
+    with needing("tune"):
+        from overfetch.tuning.tuning import tune as run
 
     train, test = (read_judged_queries(queries or judged_folder(target), split) for split in splits)
     settings = SettingsOptions(top_n=DEPTH, one_per_document=True)
