@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from markdown_it import MarkdownIt
-
 from overfetch.types import Chunk, Document
 
 BREADCRUMB_SEPARATOR = " > "
@@ -34,6 +32,8 @@ def split_at_headings(markdown: str) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def _headings(markdown: str) -> Iterator[tuple[int, int, int, str]]:
     """(first line, line after, level, text) of every heading outside quotes and lists."""
+    from markdown_it import MarkdownIt
+
     tokens = MarkdownIt("commonmark").parse(markdown)
     for token, inline in pairwise(tokens):
         if token.type == "heading_open" and token.level == 0 and token.map:

@@ -13,9 +13,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import frontmatter
-import yaml
-
 from overfetch.errors import CorpusError, SettingsError
 from overfetch.filters import Schema, comparable
 from overfetch.types import Document, Frozen, MetadataValue
@@ -120,6 +117,9 @@ def _read_markdown(path: Path) -> Iterator[Located]:
     text = "".join(_lines(path))
     if not text.startswith("---"):
         raise CorpusError(f"{path}:1: missing front matter; begin with a '---' block that has at least 'title:'")
+    import frontmatter
+    import yaml
+
     try:
         page = frontmatter.loads(text)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-02-30

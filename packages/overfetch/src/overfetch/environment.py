@@ -1,17 +1,17 @@
 """Every `OVERFETCH_...` variable: what to open, where models run, who answers. Read once for a workspace."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from overfetch.errors import SettingsError
 from overfetch.models import ModelSpec, Profile, find_profile
 from overfetch.settings import explain
-from overfetch.types import LanguageModel, OnRefused
+from overfetch.types import Frozen, LanguageModel, OnRefused
 
 SERVER_SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
 TLS_SCHEMES = ("https://", "grpcs://")
@@ -19,7 +19,23 @@ NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 ENDPOINT = re.compile(r"https?://[^/?#]+/[^?#]+")
 
 
-class ModelServer(BaseSettings):
+class Variables(Frozen):
+    """Settings that are environment variables: the field's name in capitals, after `prefix`."""
+
+    prefix: ClassVar[str]
+
+    @classmethod
+    def read(cls, **sections: "Variables") -> Self:
+        """What is set and not empty. Raises SettingsError naming the variable."""
+        names = [name for name in cls.model_fields if name not in sections]
+        given = {name: value for name in names if (value := os.environ.get(cls.prefix + name.upper()))}
+        try:
+            return cls.model_validate({**given, **sections})
+        except ValidationError as error:
+            raise SettingsError(explain(error, prefix=cls.prefix)) from error
+
+
+class ModelServer(Variables):
     """Where a server is asked, and what for.
 
     `url` is the whole endpoint; `model` is what the server calls the model, by default the profile's repository;
@@ -36,7 +52,7 @@ class ModelServer(BaseSettings):
 
     @model_validator(mode="after")
     def _has_an_endpoint(self) -> Self:
-        prefix = self.model_config["env_prefix"]
+        prefix = self.prefix
         given = sorted(self.model_fields_set - {"url"})
         if given and self.url is None:
             raise ValueError(f"{prefix}{given[0].upper()} is set, but {prefix}URL, which it belongs to, is not")
@@ -65,7 +81,7 @@ class ModelServer(BaseSettings):
 class RerankServer(ModelServer):
     """A `/rerank` endpoint; `api` is the shape that it speaks (`overfetch.inference.remote`)."""
 
-    model_config = SettingsConfigDict(env_prefix="OVERFETCH_RERANK_", frozen=True, env_ignore_empty=True)
+    prefix = "OVERFETCH_RERANK_"
     example = "http://HOST:8080/rerank"
 
     api: Literal["cohere", "jina", "infinity", "vllm", "tei"] = "cohere"
@@ -77,7 +93,7 @@ class EmbedServer(ModelServer):
     `dimension` says that it runs another model than the profile's, with prefixes of its own.
     """
 
-    model_config = SettingsConfigDict(env_prefix="OVERFETCH_EMBED_", frozen=True, env_ignore_empty=True)
+    prefix = "OVERFETCH_EMBED_"
     example = "http://HOST:8080/v1/embeddings"
 
     dimension: int | None = Field(default=None, gt=0)
@@ -100,7 +116,7 @@ class EmbedServer(ModelServer):
         return super().model_served(spec).model_copy(update=own)
 
 
-class ServerSettings(BaseSettings):
+class ServerSettings(Variables):
     """How to reach a Qdrant server, and how new collections are laid out there: `OVERFETCH_QDRANT_*`.
 
     `tls_ca` is a PEM file of the authorities that vouch for the server, instead of the system's. `retries` follow a
@@ -109,7 +125,7 @@ class ServerSettings(BaseSettings):
     quantised vectors fetch that many times the candidates, and the original vectors order them.
     """
 
-    model_config = SettingsConfigDict(env_prefix="OVERFETCH_QDRANT_", frozen=True, env_ignore_empty=True)
+    prefix = "OVERFETCH_QDRANT_"
 
     api_key: str | None = Field(default=None, repr=False)
     tls_ca: Path | None = None
@@ -137,7 +153,7 @@ class ServerSettings(BaseSettings):
         return self
 
 
-class Environment(BaseSettings):
+class Environment(Variables):
     """Settings from `OVERFETCH_*` environment variables.
 
     `backend` runs the models of the hub: onnxruntime, or one of the libraries on torch (`torch` is
@@ -145,7 +161,7 @@ class Environment(BaseSettings):
     models instead.
     """
 
-    model_config = SettingsConfigDict(env_prefix="OVERFETCH_", frozen=True, env_ignore_empty=True)
+    prefix = "OVERFETCH_"
 
     profile: str = "mini"
     qdrant: str = ""
@@ -233,9 +249,4 @@ class Environment(BaseSettings):
 
 def read_environment() -> Environment:
     """The environment's settings. Raises SettingsError naming the variable."""
-    try:
-        return Environment()
-    except ValidationError as error:
-        parts = (ServerSettings, RerankServer, EmbedServer)
-        prefixes = {part.__name__: part.model_config["env_prefix"] for part in parts}
-        raise SettingsError(explain(error, prefix=prefixes.get(error.title, "OVERFETCH_"))) from error
+    return Environment.read(server=ServerSettings.read(), rerank=RerankServer.read(), embed=EmbedServer.read())

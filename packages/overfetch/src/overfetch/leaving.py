@@ -1,12 +1,14 @@
 """Callers who leave: work in a thread whose task was cancelled stops before its next model run."""
 
-import asyncio
 import os
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    import asyncio
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,7 +19,7 @@ NOBODY_LEAVES = threading.Event()
 # calls to threads at one moment would block it for longer than any of its tasks should.
 AT_A_TIME = min(32, (os.cpu_count() or 1) + 4)
 
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+_turns: "WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]" = WeakKeyDictionary()
 
 _left: ContextVar[threading.Event] = ContextVar("left", default=NOBODY_LEAVES)
 
@@ -29,6 +31,8 @@ def whether_left() -> threading.Event:
 
 async def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """`work` in a worker thread: the event loop stays free, and cancelling the task reaches the work."""
+    import asyncio
+
     left = threading.Event()
     token = _left.set(left)
     try:

@@ -1,6 +1,5 @@
 """Which models there are: what models.toml pins."""
 
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -51,6 +50,8 @@ class Profile(Frozen):
 @cache
 def read_models() -> tuple[dict[str, ModelSpec], dict[str, Profile]]:
     """All pinned models and profiles of models.toml, by name."""
+    import tomllib
+
     pinned = tomllib.loads(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))
     models = {name: ModelSpec(name=name, **fields) for name, fields in pinned["models"].items()}
     profiles = {

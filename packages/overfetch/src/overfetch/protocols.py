@@ -2,10 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, NamedTuple, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from overfetch.filters import Condition, Schema
 from overfetch.models import ModelSpec
@@ -14,7 +11,13 @@ from overfetch.provenance import Provenance, Recall
 from overfetch.settings import RetrievalSettings
 from overfetch.types import Candidate, Frozen, Passage
 
-Vectors = NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vectors = NDArray[np.float32]
+else:
+    Vectors = object  # numpy takes longer to import than all else here, and only models need it
 
 
 class SparseVector(NamedTuple):

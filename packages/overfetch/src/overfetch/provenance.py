@@ -4,7 +4,6 @@ import hashlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +26,12 @@ FIRST_STAGE_FIELDS = (
     *("sparse_tokenizer", "schema_version"),
 )
 WRITE_FIELDS = (*FIRST_STAGE_FIELDS, "chunker")
+
+
+def _installed_version() -> str:
+    from importlib.metadata import version
+
+    return version("overfetch")
 
 
 class Recall(Frozen):
@@ -69,7 +74,7 @@ class Provenance(Frozen):
     corpus_hash: str | None = None
     recall: Recall | None = None
     schema_version: int = SCHEMA_VERSION
-    library_version: str = Field(default_factory=lambda: version("overfetch"))
+    library_version: str = Field(default_factory=_installed_version)
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @classmethod

@@ -1,7 +1,6 @@
 """A site: its collections, how each is read, chunked and searched, and which module answers."""
 
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +42,7 @@ class Collection(Frozen):
     chunker: str
     answering: str
     fields: FieldMap
-    retrieval: RetrievalSettings = RetrievalSettings()
+    retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
     filters: dict[FilterName, FieldKind] = Field(default_factory=dict)
     date: str | None = None
     near_days: int = Field(default=45, gt=0)
@@ -89,6 +88,8 @@ class Site(Frozen):
 
 def site_names() -> list[str]:
     """Names of all installed sites."""
+    from importlib.metadata import entry_points
+
     return sorted(entry_points(group=ENTRY_POINT_GROUP).names)
 
 
@@ -97,6 +98,8 @@ def load_site(name: str) -> Site:
     if name not in site_names():
         known = ", ".join(site_names()) or "none"
         raise SettingsError(f"unknown site {name!r}; installed sites: {known}")
+    from importlib.metadata import entry_points
+
     site = entry_points(group=ENTRY_POINT_GROUP)[name].load()
     if not isinstance(site, Site):
         raise SettingsError(f"entry point {name!r} is a {type(site).__name__}, expected an overfetch.Site")

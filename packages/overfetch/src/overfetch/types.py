@@ -20,9 +20,9 @@ PASSAGE_NAMESPACE = UUID("6f1c9a52-3f0e-5c53-9a4b-0f9c1de2a7b1")
 
 
 class Frozen(BaseModel):
-    """Refuses unknown fields and changes."""
+    """Refuses unknown fields and changes. What is not used is not built: a program that only imports starts at once."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Document(Frozen):

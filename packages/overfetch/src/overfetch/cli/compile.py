@@ -1,7 +1,6 @@
 """`overfetch compile`: optimise a collection's answer module on judged questions; keep it only if it is better."""
 
 import hashlib
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -84,6 +83,8 @@ def compile_answers(
 
 def find_plugin(name: str) -> Any:
     """What another package offers under that name. Raises SettingsError."""
+    from importlib.metadata import entry_points
+
     found = entry_points(group=PLUGINS, name=name)
     if not found:
         raise SettingsError(f"`overfetch {name}` needs the package overfetch-answers: uv add overfetch-answers")

@@ -7,6 +7,7 @@ from overfetch.cli import bench, compile, evaluate, index, models, search, statu
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,  # plain help: drawn with boxes it takes longer than all the rest
     help="Two-stage retrieval: retrieve 20, read 20, keep 5.",
 )
 app.command()(search.ask)

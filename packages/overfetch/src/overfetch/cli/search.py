@@ -1,6 +1,5 @@
 """`overfetch search` and `overfetch ask`."""
 
-import asyncio
 from functools import partial
 from typing import Annotated, Unpack, cast
 
@@ -118,6 +117,8 @@ def ask(
 
 def _streamed(engine: Engine, question: str, **options: Unpack[AskOptions]) -> Answer:
     """The answer; its text, unchecked as yet, goes to standard error as it comes."""
+
+    import asyncio
 
     async def read() -> Answer:
         async for piece in engine.ask_stream(question, **options):
