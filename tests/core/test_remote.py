@@ -350,7 +350,7 @@ def test_a_reranker_of_a_server_says_so(server: RerankServer, identity: str) -> 
     [
         (EmbedServer(), MINI.embedder.identity),
         (EmbedServer(url=GPU), UNSTATED),
-        (EmbedServer(url=GPU, revision=MINI.embedder.revision[:12]), UNSTATED.replace("unstated", "1110a243fdf4")),
+        (EmbedServer(url=GPU, revision=MINI.embedder.revision[:7]), UNSTATED.replace("unstated", "59d3369")),
         (EmbedServer(url=GPU, model="minilm"), "minilm@unstated#remote"),
         (EmbedServer(url=GPU, model="minilm", revision=MINI.embedder.revision), MINI.embedder.identity),
         (
