@@ -40,7 +40,7 @@ def list_models(as_json: Json = False) -> None:
 @app.command()
 @ending_errors
 def prepare(names: Names = None) -> None:
-    """Fetch or find, verify and export models, once."""
+    """Fetch, verify and export models of the hub, once; those that ship in a package are ready as they are."""
     cache = read_environment().cache
     for model in _chosen(names):
         with notices.status(f"{model.name} ..."):
@@ -51,7 +51,7 @@ def prepare(names: Names = None) -> None:
 @app.command()
 @ending_errors
 def verify(names: Names = None) -> None:
-    """Check the sha256 sums of prepared models."""
+    """Check the sha256 sums of models, as they were prepared or are pinned."""
     for model in _chosen(names):
         sums = verify_model(model, read_environment().cache)
         output.print(f"{model.name}: {len(sums)} files as recorded")
