@@ -364,6 +364,11 @@ def test_only_a_stated_revision_makes_a_servers_vectors_those_of_the_pin(server:
     assert Environment(embed=server).served(MINI).reranker == MINI.reranker
 
 
+def test_parity_of_the_pin_says_nothing_of_a_servers_vectors() -> None:
+    assert MINI.embedder.searches
+    assert EmbedServer(url=GPU).model_served(MINI.embedder).searches == ()
+
+
 def test_another_model_has_prefixes_of_its_own() -> None:
     nomic = find_profile("bge").embedder
     other = EmbedServer(url=GPU, model="e5", dimension=1024, query_prefix="query: ").model_served(nomic)

@@ -56,6 +56,7 @@ class ModelServer(BaseSettings):
             "precision": "remote",
             "package": None,
             "files": {},
+            "searches": (),
         }
         if repo != spec.repo:
             changes |= {"licence": "unstated", "languages": (), "order_weight": 1.0}
