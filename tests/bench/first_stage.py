@@ -1,11 +1,13 @@
 """The first stage of the store beside exact references: nDCG@10 on a test collection in BEIR layout.
 
-    uv run python tests/bench/first_stage.py [../shared/data/eval/scifact] [--split test] [--vectors FILE] [--json]
+    uv run python tests/bench/first_stage.py [../shared/data/eval/scifact] [--split test] [--vectors FILE]
+        [--embedder FOLDER] [--json]
 
 Dense: exact products (numpy) of the same vectors. BM25: bm25s with its own tokenisation (English stop words, Snowball
 stemmer, k1=1.2, b=0.75, Lucene's variant, true average length). Hybrid: both exact lists, as deep as the store's,
 fused as RRF and DBSF are defined. The store indexes the collection in process, in a temporary folder; --vectors (a
-.npz file) keeps what was embedded for the next run.
+.npz file) keeps what was embedded for the next run. --embedder is another graph in place of the profile's, such as
+the fp32 export that `embedder.py --exact` leaves.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from overfetch.environment import read_environment
 from overfetch.evaluation.collections import as_site
 from overfetch.evaluation.metrics import Run, measure
 from overfetch.indexing import to_passages
+from overfetch.inference.onnx import OnnxEmbedder
 from overfetch.judged import JudgedQueries, read_judged_queries
 from overfetch.protocols import Embedder, Vectors
 from overfetch.settings import SettingsOptions
@@ -133,28 +136,30 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=SCIFACT)
     parser.add_argument("--split", default="test")
     parser.add_argument("--vectors", type=Path)
+    parser.add_argument("--embedder", type=Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     judged = read_judged_queries(options.folder, options.split)
     with tempfile.TemporaryDirectory() as folder:
         environment = read_environment().model_copy(update={"qdrant": f"file:{folder}"})
         with open_site(as_site(options.folder), environment=environment) as engine:
-            engine.embedder = embedder = Remembering(engine.embedder, options.vectors)
+            own = OnnxEmbedder(options.embedder, engine.embedder.spec) if options.embedder else engine.embedder
+            engine.embedder = embedder = Remembering(own, options.vectors)
             documents = engine.index(engine.site.ask).documents
-            own = {stage: searched(engine, judged, **settings) for stage, settings in STAGES.items()}
+            found = {stage: searched(engine, judged, **settings) for stage, settings in STAGES.items()}
             references = exact(engine, embedder, judged)
             if options.vectors:
                 embedder.keep(options.vectors)
     rows = {}
     for stage in STAGES:
-        store, reference = (fmean(measure(judged.qrels, runs[stage])["ndcg@10"]) for runs in (own, references))
+        store, reference = (fmean(measure(judged.qrels, runs[stage])["ndcg@10"]) for runs in (found, references))
         rows[stage] = {
             "store": round(store, 4),
             "exact": round(reference, 4),
             "difference": round(store - reference, 4),
         }
-    found = {"documents": documents, "queries": len(judged.queries), "ndcg@10": rows}
-    print(json.dumps(found) if options.json else "\n".join(f"{key}: {value}" for key, value in found.items()))
+    shown = {"documents": documents, "queries": len(judged.queries), "ndcg@10": rows}
+    print(json.dumps(shown) if options.json else "\n".join(f"{key}: {value}" for key, value in shown.items()))
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def read_source(folder: Path) -> Source:
     questions = [" ".join(text.split()[:QUERY_WORDS]) for text in drawn[REAL:]]
     kept = folder / "embeddings.npz"
     if not kept.exists():
-        embedder = load_embedder(find_profile("mini").embedder, read_environment(), print)
+        embedder = load_embedder(find_profile("mini").embedder, read_environment())
         folder.mkdir(parents=True, exist_ok=True)
         np.savez(kept, passages=embedder.embed_passages(drawn[:REAL]), queries=embedder.embed_queries(questions))
     with np.load(kept) as vectors:

@@ -36,10 +36,10 @@ def main() -> None:
     options = parser.parse_args()
     environment = read_environment().model_copy(update={"cached_scores": 0})
     specs = [find_profile(name).reranker for name in options.profiles.split(",")]
-    rerankers: dict[str, Reranker] = {s.name: load_reranker(s, environment, print) for s in specs}
+    rerankers: dict[str, Reranker] = {s.name: load_reranker(s, environment) for s in specs}
     if options.exact:
         rerankers["fp32 export"] = OnnxReranker(options.exact, specs[0], environment.threads)
-    folder = ready_folder(specs[0], environment, print)
+    folder = ready_folder(specs[0], environment)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()

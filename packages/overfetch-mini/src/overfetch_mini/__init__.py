@@ -1,1 +1,4 @@
-"""The weights of the mini cross-encoder, as files in `weights/`; `overfetch` loads them. Their card is the README."""
+"""The weights of the mini cross-encoders and of the default embedder, as files in `weights/`; `overfetch` loads them.
+
+Their card is the README.
+"""

@@ -8,8 +8,6 @@ from typing import Generic, TypeVar
 from overfetch.environment import SERVER_SCHEMES, Environment
 from overfetch.errors import SettingsError
 from overfetch.extras import needing
-from overfetch.inference.caching import shared_cache
-from overfetch.inference.preparing import SOURCE, Report, prepare, prepared_folder, require_intact
 from overfetch.models import ModelSpec
 from overfetch.protocols import Embedder, Reranker, RerankScores, Store, Vectors
 
@@ -31,14 +29,16 @@ def open_store(environment: Environment) -> Store:
     raise SettingsError(f"OVERFETCH_QDRANT is {address!r}; allowed: file:PATH, :memory:, http(s)://..., grpc(s)://...")
 
 
-def load_embedder(spec: ModelSpec, environment: Environment, report: Report) -> Embedder:
+def load_embedder(spec: ModelSpec, environment: Environment) -> Embedder:
     """The backend that runs it here, or at `OVERFETCH_EMBED_URL`."""
+    from overfetch.inference.preparing import SOURCE, require_intact
+
     server = environment.embed
     if server.url is not None:
         from overfetch.inference.remote import Endpoint, RemoteEmbedder
 
         return RemoteEmbedder(Endpoint(server.url, server.api_key, server.timeout_s), spec, server.model)
-    folder = ready_folder(spec, environment, report)
+    folder = ready_folder(spec, environment)
     on_torch = _runs_on_torch(folder, environment)
     require_intact(spec, folder, source=on_torch)
     if on_torch:
@@ -51,14 +51,16 @@ def load_embedder(spec: ModelSpec, environment: Environment, report: Report) -> 
     return OnnxEmbedder(folder, spec, environment.threads)
 
 
-def load_reranker(spec: ModelSpec, environment: Environment, report: Report) -> Reranker:
+def load_reranker(spec: ModelSpec, environment: Environment) -> Reranker:
     """The backend that runs it here, or at `OVERFETCH_RERANK_URL`."""
+    from overfetch.inference.preparing import SOURCE, require_intact
+
     server = environment.rerank
     if server.url is not None:
         from overfetch.inference.remote import Endpoint, RemoteReranker
 
         return RemoteReranker(Endpoint(server.url, server.api_key, server.timeout_s), spec, server.api)
-    folder = ready_folder(spec, environment, report)
+    folder = ready_folder(spec, environment)
     on_torch = _runs_on_torch(folder, environment)
     require_intact(spec, folder, source=on_torch)
     return _on_torch(folder / SOURCE, spec, environment) if on_torch else load_onnx_reranker(folder, spec, environment)
@@ -66,6 +68,8 @@ def load_reranker(spec: ModelSpec, environment: Environment, report: Report) -> 
 
 def _runs_on_torch(folder: Path, environment: Environment) -> bool:
     """Only models of the hub can: those of wheels are graphs already."""
+    from overfetch.inference.preparing import SOURCE
+
     return environment.runner != "onnx" and (folder / SOURCE).exists()
 
 
@@ -88,23 +92,24 @@ def _on_torch(source: Path, spec: ModelSpec, environment: Environment) -> Rerank
 
 
 def load_onnx_reranker(folder: Path, spec: ModelSpec, environment: Environment) -> Reranker:
+    from overfetch.inference.caching import shared_cache
     from overfetch.inference.onnx import OnnxReranker
 
     remembered = shared_cache(environment.cached_scores, environment.scores_file)
     return OnnxReranker(folder, spec, environment.threads, remembered, windows=environment.reads_windows)
 
 
-def ready_folder(spec: ModelSpec, environment: Environment, report: Report) -> Path:
-    """Models of wheels are prepared on first use; hub models only by `overfetch models prepare`.
+def ready_folder(spec: ModelSpec, environment: Environment) -> Path:
+    """Where the files of the model are.
 
-    Raises SettingsError where a server runs the model, and nothing of it is here.
+    Raises SettingsError where a server runs it, and nothing of it is here, and ModelNotPrepared naming the command.
     """
+    from overfetch.inference.preparing import prepared_folder
+
     if spec.precision == "remote":
         raise SettingsError(
             f"{spec.repo} is not on this machine; unset OVERFETCH_RERANK_URL to work on the profile's own"
         )
-    if spec.package is not None:
-        return prepare(spec, environment.cache, report)
     return prepared_folder(spec, environment.cache)
 
 

@@ -72,6 +72,7 @@ class ModelServer(Variables):
             "precision": "remote",
             "package": None,
             "files": {},
+            "searches": (),
         }
         if repo != spec.repo:
             changes |= {"licence": "unstated", "languages": (), "order_weight": 1.0}

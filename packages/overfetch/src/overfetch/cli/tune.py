@@ -12,7 +12,6 @@ from overfetch.cli.console import (
     Profile,
     ending_errors,
     index_with_progress,
-    notice,
     opened_collection,
     output,
     print_json,
@@ -83,7 +82,7 @@ def _run(
     if queries is None:  # a test collection: its documents are whole, as in `eval`
         index_with_progress(engine, collection)
         settings = SettingsOptions(top_n=DEPTH)
-    base = ready_folder(engine.reranker.spec, workspace.environment, notice)
+    base = ready_folder(engine.reranker.spec, workspace.environment)
     return with_sample_if_missing(
         workspace,
         engine,

@@ -8,12 +8,11 @@ from pathlib import Path
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
 from overfetch.environment import read_environment
-from overfetch.inference.preparing import Report
 from overfetch.judged import existing
 from overfetch.provenance import SCHEMA_VERSION
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site
-from overfetch.types import Chunk, Document
+from overfetch.types import Chunk, Document, Report
 from overfetch.workspace import Workspace
 
 DEPTH = 20

@@ -1,5 +1,6 @@
 """What is done to an exported graph: no traces of this machine, no masks where nothing is masked, small files."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,7 @@ def attend_unmasked_alone(model: onnx.ModelProto) -> None:
     ]
     for node in graph.node:
         nodes.append(_chosen(node) if node.op_type == "MultiHeadAttention" else node)
-    del graph.node[:]
-    graph.node.extend(nodes)
+    _set_nodes(graph, nodes)
 
 
 def _chosen(node: Any) -> Any:
@@ -57,17 +57,42 @@ def keep_in_half(path: Path) -> None:
     """
     model = onnx.load(path)
     graph = model.graph
-    tensors = {entry.name: entry for entry in graph.initializer}
+    tensors = {entry.name for entry in graph.initializer}
     restored = []
     for name in [node.input[1] for node in graph.node if node.op_type == "Gemm" and node.input[1] in tensors]:
-        half = numpy_helper.to_array(tensors[name]).astype(np.float16)
-        graph.initializer.remove(tensors[name])
-        graph.initializer.append(numpy_helper.from_array(half, name + HALF))
-        restored.append(helper.make_node("Cast", [name + HALF], [name], to=TensorProto.FLOAT))
-    nodes = [*restored, *graph.node]
+        restored.append(helper.make_node("Cast", [_halve(graph, name)], [name], to=TensorProto.FLOAT))
+    _set_nodes(graph, [*restored, *graph.node])
+    replace(model, path)
+
+
+def keep_table_in_half(path: Path) -> None:
+    """The embedding table in float16, in memory too: a run makes float32 of those rows that it reads."""
+    model = onnx.load(path)
+    graph = model.graph
+    sizes = {entry.name: math.prod(entry.dims) for entry in graph.initializer}
+    lookups = [node for node in graph.node if node.op_type == "Gather" and node.input[0] in sizes]
+    read = max(lookups, key=lambda node: sizes[node.input[0]])
+    found = read.output[0]
+    read.input[0] = _halve(graph, read.input[0])
+    read.output[0] = found + HALF
+    cast = helper.make_node("Cast", [found + HALF], [found], to=TensorProto.FLOAT)
+    place = list(graph.node).index(read)
+    _set_nodes(graph, [*graph.node[: place + 1], cast, *graph.node[place + 1 :]])
+    replace(model, path)
+
+
+def _halve(graph: Any, name: str) -> str:
+    """Keeps that tensor in float16, under the name that it returns."""
+    exact = next(entry for entry in graph.initializer if entry.name == name)
+    half = numpy_helper.to_array(exact).astype(np.float16)
+    graph.initializer.remove(exact)
+    graph.initializer.append(numpy_helper.from_array(half, name + HALF))
+    return name + HALF
+
+
+def _set_nodes(graph: Any, nodes: list[Any]) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
-    replace(model, path)
 
 
 def replace(model: Any, path: Path) -> None:

