@@ -1,18 +1,21 @@
+# Every command names the group it needs: a bare `uv run` installs what serving needs and no more.
+run := "uv run --group dev"
+
 # Install everything, as the lock file says.
 sync:
-    uv sync --locked --compile-bytecode
+    uv sync --locked --group dev --compile-bytecode
 
 # Format and repair what can be repaired.
 fix:
-    uv run ruff format .
-    uv run ruff check --fix .
+    {{run}} ruff format .
+    {{run}} ruff check --fix .
 
 # What humans, hooks and CI run before tests.
 check:
-    uv run ruff format --check .
-    uv run ruff check .
-    uv run mypy
-    uv run lint-imports
+    {{run}} ruff format --check .
+    {{run}} ruff check .
+    {{run}} mypy
+    {{run}} lint-imports
 
 test *ARGS:
-    uv run pytest {{ARGS}}
+    {{run}} pytest {{ARGS}}

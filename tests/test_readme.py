@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from overfetch.cli.main import app
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+PROGRAM = re.compile(r"uv run(?: --(?:extra|with|group) \S+)* overfetch")
 TIMES = re.compile(r"embed \d+ \+ search \d+ \+ rerank \d+ = \d+ ms")
 
 
@@ -20,9 +21,20 @@ def blocks(language: str) -> list[str]:
 
 
 def commands(language: str) -> list[list[str]]:
-    """Arguments of every `uv run overfetch` line, without the environment before it."""
-    lines = [line for block in blocks(language) for line in block.splitlines() if "uv run overfetch" in line]
-    return [shlex.split(line.partition("uv run overfetch")[2]) for line in lines]
+    """Arguments of every `uv run ... overfetch` line, without the environment before it."""
+    return [arguments for block in blocks(language) for arguments, _ in programs(block)]
+
+
+def programs(block: str) -> list[tuple[list[str], str]]:
+    """The same of one block, each with the lines before it that make what it needs."""
+    found, making = [], ""
+    for line in block.splitlines():
+        parts = PROGRAM.split(line)
+        if len(parts) == 2:
+            found.append((shlex.split(parts[1]), making))
+        else:
+            making += f"{line}\n"
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +50,14 @@ def test_python_examples_run(source: str, tmp_path: Path) -> None:
     assert done.stdout.strip()
 
 
-@pytest.mark.parametrize("arguments", commands("sh"), ids=" ".join)
-def test_commands_run(arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "making"),
+    [part for block in blocks("sh") for part in programs(block)],
+    ids=lambda p: " ".join(p)[:60],
+)
+def test_commands_run(arguments: list[str], making: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["bash", "-ec", making], check=True)
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert done.stdout.strip()

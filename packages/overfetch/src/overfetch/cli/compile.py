@@ -21,6 +21,7 @@ from overfetch.cli.console import (
 from overfetch.cli.evaluate import Queries, Test, Train, judged_of
 from overfetch.environment import Environment
 from overfetch.errors import SettingsError
+from overfetch.extras import needing
 from overfetch.judged import read_judged_queries
 from overfetch.types import LanguageModel
 
@@ -88,7 +89,8 @@ def find_plugin(name: str) -> Any:
     found = entry_points(group=PLUGINS, name=name)
     if not found:
         raise SettingsError(f"`overfetch {name}` needs the package overfetch-answers: uv add overfetch-answers")
-    return found[name].load()
+    with needing("eval"):
+        return found[name].load()
 
 
 def _language_model(environment: Environment, name: str | None) -> LanguageModel:
