@@ -78,22 +78,20 @@ def evaluate(
         order_weight=order_weight,
     )
     queries = queries_of(target, queries)
-    if queries is not None:
-        judged = read_judged_queries(queries, split, limit_queries)
-        with opened_collection(target, profile) as (workspace, engine, collection):
+    folder = queries or judged_folder(target)
+    judged = read_judged_queries(folder, split, limit_queries)
+    opening = opened_collection(target, profile) if queries else opened_test_collection(folder, profile)
+    with opening as (workspace, engine, collection):
+        if queries:
             settings["one_per_document"] = True
-            name = profile or workspace.environment.profile
-            evaluation = with_sample_if_missing(
-                workspace, engine, collection, lambda: _run(engine, collection, judged, name, settings)
-            )
-    else:
-        folder = judged_folder(target)
-        judged = read_judged_queries(folder, split, limit_queries)
-        with opened_test_collection(folder, profile) as (workspace, engine, collection):
-            index_with_progress(engine, collection)
+        else:
             settings["top_n"] = top_k or DEPTH
-            name = profile or workspace.environment.profile
-            evaluation = _run(engine, collection, judged, name, settings)
+            index_with_progress(engine, collection)
+        name = profile or workspace.environment.profile
+        evaluation = with_sample_if_missing(
+            workspace, engine, collection, lambda: _run(engine, collection, judged, name, settings)
+        )
+    if not queries:
         evaluation = evaluation.model_copy(update={"collection": folder.resolve().name})
     if as_json:
         print_json(evaluation.model_dump())
