@@ -64,7 +64,7 @@ class ModelServer(Variables):
         """What runs in place of `spec`; what the user does not know of it is called unstated."""
         if self.url is None:
             return spec
-        repo = self.model if self.model is not None else spec.repo
+        repo = self.model if self.model is not None else spec.known_as
         changes: dict[str, Any] = {
             "name": re.sub(r"[^\w.-]+", "-", f"remote-{repo}"),
             "repo": repo,
@@ -112,7 +112,9 @@ class EmbedServer(ModelServer):
     def model_served(self, spec: ModelSpec) -> ModelSpec:
         """As above; vectors count as those of the pinned model only where its very revision is stated."""
         if self.dimension is None:
-            return spec if self.revision == spec.revision else super().model_served(spec)
+            stated = f"{spec.known_as}@{self.revision}#{spec.precision}"
+            is_pinned = self.revision == spec.revision or spec.makes(stated)
+            return spec if is_pinned else super().model_served(spec)
         own = {"dimension": self.dimension, "query_prefix": self.query_prefix, "passage_prefix": self.passage_prefix}
         return super().model_served(spec).model_copy(update=own)
 

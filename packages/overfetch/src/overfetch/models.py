@@ -36,6 +36,15 @@ class ModelSpec(Frozen):
     files: dict[str, str] = Field(default_factory=dict)
 
     @property
+    def known_as(self) -> str:
+        """The repository by which others know it: of the model that it is a copy of, up to rounding."""
+        return self.searches[0].partition("@")[0] if self.searches else self.repo
+
+    def makes(self, identity: str) -> bool:
+        """Whether vectors of that identity are as good as its own."""
+        return identity in (self.identity, *self.searches)
+
+    @property
     def identity(self) -> str:
         """What made a vector or a score: repository, revision and precision."""
         return f"{self.repo}@{self.revision}#{self.precision}"

@@ -154,8 +154,6 @@ def require_match(collection: str, stored: Provenance, wanted: Provenance, field
 
 def require_searchable(collection: str, stored: Provenance, wanted: Provenance) -> None:
     """Raises ProvenanceMismatch unless queries made as `wanted` may search vectors made as `stored`."""
-    models = read_models()[0].values()
-    same_vectors = {identity for m in models if m.identity == wanted.embedder for identity in m.searches}
-    if stored.embedder in same_vectors:
+    if any(m.identity == wanted.embedder and m.makes(stored.embedder) for m in read_models()[0].values()):
         wanted = wanted.model_copy(update={"embedder": stored.embedder})
     require_match(collection, stored, wanted, FIRST_STAGE_FIELDS)

@@ -24,7 +24,7 @@ class TunedModel(Frozen):
     library_version: str
 
     def fits(self, profile: Profile) -> bool:
-        return (self.base, self.embedder) == (profile.reranker.identity, profile.embedder.identity)
+        return self.base == profile.reranker.identity and profile.embedder.makes(self.embedder)
 
 
 def tuned_folder(root: Path, collection: str) -> Path:

@@ -212,7 +212,7 @@ class RemoteEmbedder:
     def __init__(self, endpoint: Endpoint, spec: ModelSpec, model: str | None = None) -> None:
         self.spec = spec
         self._endpoint = endpoint
-        self._model = model if model is not None else spec.repo
+        self._model = model if model is not None else spec.known_as
 
     def warm_up(self) -> None:
         self.embed_queries(["warm up"])
