@@ -329,7 +329,8 @@ def test_what_is_no_vector_is_refused(vector: Any, message: str, server: ModelSe
 MINI = find_profile("mini")
 
 
-UNSTATED = f"{MINI.embedder.repo}@unstated#remote"
+UNSTATED = f"{MINI.embedder.known_as}@unstated#remote"
+ORIGINAL = MINI.embedder.searches[0].partition("@")[2].partition("#")[0]
 GPU = "http://gpu/v1/embeddings"
 
 
@@ -354,6 +355,7 @@ def test_a_reranker_of_a_server_says_so(server: RerankServer, identity: str) -> 
         (EmbedServer(url=GPU, revision=MINI.embedder.revision[:7]), UNSTATED.replace("unstated", "59d3369")),
         (EmbedServer(url=GPU, model="minilm"), "minilm@unstated#remote"),
         (EmbedServer(url=GPU, model="minilm", revision=MINI.embedder.revision), MINI.embedder.identity),
+        (EmbedServer(url=GPU, revision=ORIGINAL), MINI.embedder.identity),
         (
             EmbedServer(url=GPU, model="large", dimension=1536, revision=MINI.embedder.revision),
             f"large@{MINI.embedder.revision}#remote",

@@ -74,7 +74,7 @@ class ModelServer(Variables):
             "files": {},
             "searches": (),
         }
-        if repo != spec.repo:
+        if repo not in (spec.repo, spec.known_as):
             changes |= {"licence": "unstated", "languages": (), "order_weight": 1.0}
         return spec.model_copy(update=changes)
 
