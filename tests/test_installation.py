@@ -90,3 +90,17 @@ def test_compiling_names_what_it_needs(light: Path) -> None:
     refused = overfetch(light, "compile", "sagedaily/canon", "--lm", "openai/any")
     assert refused.returncode == 2
     assert "uv add overfetch-answers" in refused.stderr
+
+
+def test_the_core_alone_stands_without_a_model(tmp_path: Path) -> None:
+    """As `uv add overfetch` installs it: no site, no weights; what needs a model says where they are."""
+    environment = tmp_path / "alone"
+    uv("sync", "-q", "--locked", "--package", "overfetch", UV_PROJECT_ENVIRONMENT=str(environment))
+    listed = uv("pip", "list", "-q", "--python", str(environment)).split()
+    assert HEAVY.isdisjoint(listed)
+    assert "overfetch-mini" not in listed
+    assert overfetch(environment, "sites").returncode == 0
+    assert "overfetch-mini  reranker" in overfetch(environment, "models", "list").stdout
+    code = "import overfetch; overfetch.open_reranker('mini').score('query', ['passage'])"
+    asked = subprocess.run([environment / "bin/python", "-c", code], capture_output=True, text=True, check=False)
+    assert "overfetch-mini ships in the package overfetch-mini: uv add overfetch-mini" in asked.stderr

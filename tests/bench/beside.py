@@ -1,7 +1,7 @@
 """A bench of this clone beside the same bench of another commit's, interleaved: medians, and what noise alone does.
 
     git worktree add ../before COMMIT && (cd ../before && uv sync --group dev)
-    uv run --group dev python tests/bench/beside.py ../before --rounds 5 -- tests/bench/cold.py
+    uv run python tests/bench/beside.py ../before --rounds 5 -- tests/bench/cold.py
 
 Every number that the bench prints is compared, in the order of printing. Each round runs before, after and before
 again: the ratio of the two runs of the same commit is the noise that a difference has to exceed. Stores and models are

@@ -1,6 +1,6 @@
 """How large the house is: files, lines, the longest file and the median function of every package, as Markdown.
 
-uv run --group dev python tests/bench/house.py [FOLDER OF ANOTHER CLONE]
+uv run python tests/bench/house.py [FOLDER OF ANOTHER CLONE]
 """
 
 import ast

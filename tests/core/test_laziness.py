@@ -16,6 +16,7 @@ HEAVY = (
     "onnxruntime",
     "llama_index",
 )
+SLOW = ("asyncio", "frontmatter", "httpx", "markdown_it", "numpy", "yaml")
 PROGRAM = """
 import runpy, sys
 sys.argv = ["overfetch", *sys.argv[1:]]
@@ -26,21 +27,57 @@ except SystemExit as ended:
 """
 
 
-def imported_by(code: str, *arguments: str) -> set[str]:
-    """Which heavy packages are loaded when the code has run."""
-    ending = f"\nimport sys\nprint('loaded:', *(name for name in {HEAVY!r} if name in sys.modules), file=sys.stderr)"
+def imported_by(code: str, *arguments: str, watched: tuple[str, ...] = HEAVY) -> set[str]:
+    """Which of the watched packages are loaded when the code has run."""
+    ending = f"\nimport sys\nprint('loaded:', *(name for name in {watched!r} if name in sys.modules), file=sys.stderr)"
     command = [sys.executable, "-c", code + ending, *arguments]
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     return set(result.stderr.splitlines()[-1].removeprefix("loaded:").split())
 
 
-def program(*arguments: str) -> set[str]:
-    return imported_by(PROGRAM.replace("PATH", repr(str(Path(sys.executable).parent / "overfetch"))), *arguments)
+def program(*arguments: str, watched: tuple[str, ...] = HEAVY) -> set[str]:
+    path = str(Path(sys.executable).parent / "overfetch")
+    return imported_by(PROGRAM.replace("PATH", repr(path)), *arguments, watched=watched)
 
 
 @pytest.mark.parametrize("module", ["overfetch", "overfetch.cli.main", "builddaily", "paiddaily", "sagedaily"])
 def test_importing_loads_nothing_heavy(module: str) -> None:
     assert imported_by(f"import {module}") == set()
+
+
+@pytest.mark.parametrize("module", ["overfetch", "overfetch.cli.main", "builddaily", "paiddaily", "sagedaily"])
+def test_importing_loads_nothing_that_takes_its_time(module: str) -> None:
+    assert imported_by(f"import {module}", watched=SLOW) == set()
+
+
+def test_help_loads_nothing_that_takes_its_time() -> None:
+    assert program("--help", watched=SLOW) == set()
+
+
+def test_many_threads_may_use_a_model_first() -> None:
+    """Their schemas are built on first use (`defer_build`)."""
+    code = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+from overfetch import AskRequest, Hit, Passage, SearchRequest
+from overfetch.types import Timings
+failed = []
+def use():
+    try:
+        SearchRequest.of("query", where=["sector=DeFi"], top_k=3)
+        AskRequest.of("question", history=["before"], parts=["part"])
+        text = {"id": "1", "document_id": "a", "title": "", "breadcrumb": "", "text": "", "position": 0, "metadata": {}}
+        Hit(rank=1, passage=Passage(**text), first_stage_rank=1, first_stage_score=1).model_dump_json()
+        Timings(embed=1, search=1, rerank=1, total=3).model_dump()
+    except BaseException as error:
+        failed.append(error)
+threads = [threading.Thread(target=use) for _ in range(16)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not failed, failed
+"""
+    for _ in range(5):
+        imported_by(code)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["sites"], ["sites", "--json"], ["models", "list"]])
