@@ -31,7 +31,7 @@ def open_store(environment: Environment) -> Store:
 
 def load_embedder(spec: ModelSpec, environment: Environment) -> Embedder:
     """The backend that runs it here, or at `OVERFETCH_EMBED_URL`."""
-    from overfetch.inference.preparing import SOURCE, require_intact
+    from overfetch.inference.preparing import require_intact
 
     server = environment.embed
     if server.url is not None:
@@ -39,13 +39,13 @@ def load_embedder(spec: ModelSpec, environment: Environment) -> Embedder:
 
         return RemoteEmbedder(Endpoint(server.url, server.api_key, server.timeout_s), spec, server.model)
     folder = ready_folder(spec, environment)
-    on_torch = _runs_on_torch(folder, environment)
-    require_intact(spec, folder, source=on_torch)
-    if on_torch:
+    source = _files_for_torch(folder, environment)
+    require_intact(spec, folder, source=source is not None)
+    if source is not None:
         with needing("hub"):
             from overfetch.inference.hub import HubEmbedder
 
-        return HubEmbedder(folder / SOURCE, spec)
+        return HubEmbedder(source, spec)
     from overfetch.inference.onnx import OnnxEmbedder
 
     return OnnxEmbedder(folder, spec, environment.threads)
@@ -53,7 +53,7 @@ def load_embedder(spec: ModelSpec, environment: Environment) -> Embedder:
 
 def load_reranker(spec: ModelSpec, environment: Environment) -> Reranker:
     """The backend that runs it here, or at `OVERFETCH_RERANK_URL`."""
-    from overfetch.inference.preparing import SOURCE, require_intact
+    from overfetch.inference.preparing import require_intact
 
     server = environment.rerank
     if server.url is not None:
@@ -61,16 +61,17 @@ def load_reranker(spec: ModelSpec, environment: Environment) -> Reranker:
 
         return RemoteReranker(Endpoint(server.url, server.api_key, server.timeout_s), spec, server.api)
     folder = ready_folder(spec, environment)
-    on_torch = _runs_on_torch(folder, environment)
-    require_intact(spec, folder, source=on_torch)
-    return _on_torch(folder / SOURCE, spec, environment) if on_torch else load_onnx_reranker(folder, spec, environment)
+    source = _files_for_torch(folder, environment)
+    require_intact(spec, folder, source=source is not None)
+    return _on_torch(source, spec, environment) if source else load_onnx_reranker(folder, spec, environment)
 
 
-def _runs_on_torch(folder: Path, environment: Environment) -> bool:
-    """Only models of the hub can: those of wheels are graphs already."""
+def _files_for_torch(folder: Path, environment: Environment) -> Path | None:
+    """The hub's own files, where torch is to run them: models of wheels are graphs already and have none."""
     from overfetch.inference.preparing import SOURCE
 
-    return environment.runner != "onnx" and (folder / SOURCE).exists()
+    source = folder / SOURCE
+    return source if environment.runner != "onnx" and source.exists() else None
 
 
 def _on_torch(source: Path, spec: ModelSpec, environment: Environment) -> Reranker:
@@ -120,7 +121,8 @@ class Lazy(Generic[Model]):
         self._spec = spec
         self._load = load
         self._model: Model | None = None
-        self._loading = threading.Lock()
+        self._loading, self._warming = threading.Lock(), threading.Lock()
+        self._is_warm = False
 
     @property
     def spec(self) -> ModelSpec:
@@ -134,12 +136,16 @@ class Lazy(Generic[Model]):
                 self._model = self._load()
             return self._model
 
+    def warm_up(self) -> None:
+        """Once, for all who share it."""
+        with self._warming:
+            if not self._is_warm:
+                self.model.warm_up()
+                self._is_warm = True
+
 
 class LazyEmbedder(Lazy[Embedder]):
     """An Embedder that loads on first use."""
-
-    def warm_up(self) -> None:
-        self.model.warm_up()
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         return self.model.embed_queries(texts)
@@ -153,9 +159,6 @@ class LazyEmbedder(Lazy[Embedder]):
 
 class LazyReranker(Lazy[Reranker]):
     """A Reranker that loads on first use."""
-
-    def warm_up(self) -> None:
-        self.model.warm_up()
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         return self.model.score(query, passages, deadline)

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import cached_property, partial
+from functools import partial
 from typing import ClassVar, Self
 from weakref import WeakSet, WeakValueDictionary
 
@@ -31,6 +31,7 @@ class Workspace:
         self._embedders: dict[str, LazyEmbedder] = {}
         self._rerankers: dict[str, LazyReranker] = {}
         self._engines: WeakSet[Engine] = WeakSet()
+        self._store: Store | None = None
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -39,10 +40,13 @@ class Workspace:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    @cached_property
+    @property
     def store(self) -> Store:
-        """Raises SettingsError on a bad address."""
-        return backends.open_store(self.environment)
+        """Opened on first use. Raises SettingsError on a bad address."""
+        with self._lock:
+            if self._store is None:
+                self._store = backends.open_store(self.environment)
+            return self._store
 
     def site(self, site: Site | str, *, profile: str | None = None) -> Engine:
         """A site ready to search; closing it leaves the workspace open.
@@ -102,9 +106,9 @@ class Workspace:
     def close(self) -> None:
         """Closes the store."""
         with self._lock:
-            store = self.__dict__.pop("store", None)
-        if store is not None:
-            store.close()
+            if self._store is not None:
+                self._store.close()
+                self._store = None
 
     def _tuned(self, collection: str, pair: Profile) -> Reranker | None:
         """The reranker that `overfetch tune` installed for it, where it goes with the profile's models."""
