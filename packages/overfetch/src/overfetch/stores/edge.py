@@ -23,6 +23,9 @@ from overfetch.stores.copying import size_of
 from overfetch.stores.edge_generations import CollectionFolder, GenerationFolder
 from overfetch.stores.edge_writing import EdgeWriter, begin, read_hashes, search_shard, translated
 from overfetch.stores.payloads import slug
+from overfetch.stores.resident import let_go
+
+SMALL = 10_000  # passages: without a graph, whose pages are better in memory before they are walked
 
 Read = TypeVar("Read")
 
@@ -159,6 +162,8 @@ class EdgeStore:
                     made = generation.read_provenance(collection)
                     # A replaced shard is not closed here: another thread may still be searching it.
                     opened = self._opened[collection] = (generation.name, made, _load(generation))
+                    if (made.passages or 0) < SMALL:
+                        let_go(generation.path)
         return opened[1], opened[2]
 
 

@@ -1,12 +1,15 @@
 """Overfetch's terms as Qdrant Edge requests."""
 
+import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from qdrant_edge import (
     Distance,
     EdgeConfig,
     EdgeOptimizersConfig,
+    EdgeShard,
     EdgeSparseVectorParams,
     EdgeVectorParams,
     FieldCondition,
@@ -15,6 +18,7 @@ from qdrant_edge import (
     HnswIndexConfig,
     MatchAny,
     MatchValue,
+    Memory,
     Modifier,
     PayloadSchemaType,
     Point,
@@ -56,16 +60,27 @@ LARGE, FURTHER = 100_000, 512
 ONE_SEGMENT = EdgeOptimizersConfig(default_segment_number=1, max_segment_size=1 << 30)
 
 
-def shard_config(dimension: int) -> EdgeConfig:
-    """Without a WAL, so that several processes may open a published shard at once."""
+def shard_config(dimension: int, memory: Memory = Memory.Cold) -> EdgeConfig:
+    """Without a WAL, so that several processes may open a published shard at once.
+
+    `memory` is where vectors lie that get a search index from now on: one that is walked wants them cached when it is
+    opened. Those without one are read as they are needed: the engine keeps them in files of 32 MB at least.
+    """
     return EdgeConfig(
         hnsw_config=GRAPH,
         quantization_config=ROUNDED,
         optimizers=ONE_SEGMENT,
-        vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine)},
+        vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine, memory=memory)},
         sparse_vectors={SPARSE: EdgeSparseVectorParams(modifier=Modifier.Idf)},
         wal_enabled=False,
     )
+
+
+def keep_cached(shard: Path, dimension: int) -> None:
+    """Vectors that get a search index are in memory when they are searched; of a shard that nobody has open."""
+    now = json.loads((shard / "edge_config.json").read_text(encoding="utf-8"))["vectors"][DENSE].get("memory")
+    if now == "cold":
+        EdgeShard.load(str(shard), shard_config(dimension, Memory.Cached)).close()
 
 
 def payload_indexes(schema: Schema) -> Iterator[UpdateOperation]:

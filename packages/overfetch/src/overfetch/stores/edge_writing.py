@@ -131,6 +131,7 @@ class EdgeWriter:
             return
         self._checkpoint()
         self.shard.close()
+        requests.keep_cached(self.building.shard, self._provenance.dimension)
         optimise(self.building.shard, self._optimising)
         self.shard = EdgeShard.load(str(self.building.shard))
 
