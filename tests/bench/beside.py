@@ -47,7 +47,7 @@ def run(clone: Path, program: str, arguments: Sequence[str], folder: Path) -> st
     environment = {**os.environ, "OVERFETCH_CACHE": str(own / "cache"), "OVERFETCH_QDRANT": f"file:{own / 'store'}"}
     environment.pop("VIRTUAL_ENV", None)
     command = [str(clone / ".venv/bin" / program), *arguments]
-    return subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, cwd=clone, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def show(rounds: Sequence[dict[str, str]]) -> None:
