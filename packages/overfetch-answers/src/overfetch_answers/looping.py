@@ -11,6 +11,8 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from overfetch.forking import starting_over
+
 Result = TypeVar("Result")
 
 # More would wait for a connection (a pool has 100). Each has its prompt in memory, and what every garbage collection
@@ -22,6 +24,11 @@ class _Background:
     """The loop, started on first use."""
 
     def __init__(self) -> None:
+        self.start_over()
+        starting_over(self)
+
+    def start_over(self) -> None:
+        """Threads stay behind: a forked process starts a loop of its own."""
         self.turns = asyncio.Semaphore(AT_A_TIME)
         self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -36,15 +43,6 @@ class _Background:
 
 
 _background = _Background()
-
-
-def _after_fork() -> None:
-    """Threads stay behind: a forked process starts a loop of its own."""
-    global _background
-    _background = _Background()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 def submit(work: Coroutine[Any, Any, Result]) -> "Future[Result]":

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import dspy
 from dspy.lm15 import InvalidRequestError, Message, Request, Response, Usage
 
 from overfetch import AnswerError
+from overfetch.forking import ProcessLock
 
 Progress = Callable[[int, int], None]
 
@@ -31,7 +31,7 @@ class RecordingEngine:
         self._began = self._expected = 0
         self._limited = False
         self._progress: Progress = _unwatched
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._logged = _read(path)
         self._asked: dict[str, int] = defaultdict(int)
 

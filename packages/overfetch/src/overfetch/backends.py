@@ -1,6 +1,5 @@
 """The only module that picks real backends, and only on call: nothing heavy is imported before it is needed."""
 
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -8,6 +7,7 @@ from typing import Generic, TypeVar
 from overfetch.environment import SERVER_SCHEMES, Environment
 from overfetch.errors import SettingsError
 from overfetch.extras import needing
+from overfetch.forking import ProcessLock
 from overfetch.models import ModelSpec
 from overfetch.protocols import Embedder, Reranker, RerankScores, Store, Vectors
 
@@ -121,7 +121,7 @@ class Lazy(Generic[Model]):
         self._spec = spec
         self._load = load
         self._model: Model | None = None
-        self._loading, self._warming = threading.Lock(), threading.Lock()
+        self._loading, self._warming = ProcessLock(), ProcessLock()
         self._is_warm = False
 
     @property

@@ -1,6 +1,5 @@
 """What the sites of a process share: one environment, one store, one model of each identity."""
 
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -11,6 +10,7 @@ from overfetch import backends
 from overfetch.backends import LazyEmbedder, LazyReranker
 from overfetch.engine import Engine
 from overfetch.environment import Environment, read_environment
+from overfetch.forking import ProcessLock
 from overfetch.models import ModelSpec, Profile
 from overfetch.protocols import Generation, Reranker, Store
 from overfetch.sites import Site, find_collection, find_collections, load_site, site_names
@@ -32,7 +32,7 @@ class Workspace:
         self._rerankers: dict[str, LazyReranker] = {}
         self._engines: WeakSet[Engine] = WeakSet()
         self._store: Store | None = None
-        self._lock = threading.RLock()
+        self._lock = ProcessLock()
 
     def __enter__(self) -> Self:
         return self
@@ -128,7 +128,7 @@ class SharedWorkspace(Workspace):
     """The one of its environment in this process: the last engine of `open_site` that is closed closes it."""
 
     _open: ClassVar[WeakValueDictionary[Environment, "SharedWorkspace"]] = WeakValueDictionary()
-    _opening = threading.Lock()
+    _opening = ProcessLock()
     _users = 0
 
     @classmethod

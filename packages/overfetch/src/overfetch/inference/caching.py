@@ -5,7 +5,6 @@ In memory, and where a file is named also there, for all processes that name it.
 
 import logging
 import sqlite3
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import cache
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
+from overfetch.forking import ProcessLock, starting_over
 from overfetch.models import ModelSpec
 
 log = logging.getLogger(__name__)
@@ -41,10 +41,15 @@ class ScoreCache:
     """The scores used last, by model, its limit, and what query and passage say. Safe to share between threads."""
 
     def __init__(self, entries: int, file: "ScoreFile | None" = None) -> None:
-        self._scores: LRUCache[Key, Scored] = LRUCache(max(1, entries))
-        self._enabled = entries > 0
+        self._entries = entries
         self._file = file
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
+        self.start_over()
+        starting_over(self)
+
+    def start_over(self) -> None:
+        """Empty: another thread may have been half way through a change."""
+        self._scores: LRUCache[Key, Scored] = LRUCache(max(1, self._entries))
 
     def find(self, keys: Sequence[Key]) -> list[Scored | None]:
         with self._lock:
@@ -55,7 +60,7 @@ class ScoreCache:
         return [known[key] for key in keys]
 
     def keep(self, scores: Scores) -> None:
-        if self._enabled:
+        if self._entries > 0:
             with self._lock:
                 self._scores.update(scores)
         if self._file is not None and scores:

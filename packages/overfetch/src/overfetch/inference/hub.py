@@ -1,12 +1,12 @@
 """Models of the hub through sentence-transformers, read from their prepared folder and never from the network."""
 
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
+from overfetch.forking import ProcessLock
 from overfetch.inference.devices import best_place, keep_head_exact
 from overfetch.inference.runs import Piece, RunningReranker
 from overfetch.inference.tokenizing import TextTokenizer
@@ -23,7 +23,7 @@ class HubEmbedder:
         self._model = SentenceTransformer(str(folder), prompts=prompts, local_files_only=True)
         self._model.max_seq_length = spec.max_tokens
         self._tokenizer = TextTokenizer(folder / "tokenizer.json", spec.max_tokens)
-        self._embedding = threading.Lock()
+        self._embedding = ProcessLock()
 
     def warm_up(self) -> None:
         self.embed_queries(["warm up"])

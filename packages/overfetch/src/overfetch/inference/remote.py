@@ -1,7 +1,6 @@
 """Models that a server runs: `/rerank` endpoints of Cohere's shape or TEI's, `/embeddings` endpoints of OpenAI's."""
 
 import math
-import os
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from pydantic import AliasChoices, BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from overfetch.errors import ModelError, SettingsError
+from overfetch.forking import starting_over
 from overfetch.leaving import whether_left
 from overfetch.models import ModelSpec
 from overfetch.protocols import RerankScores, Vectors
@@ -32,9 +32,6 @@ class Outcome(NamedTuple):
     wait_s: float = 0.0
 
 
-_endpoints: weakref.WeakSet["Endpoint"] = weakref.WeakSet()
-
-
 class Endpoint:
     """One address. Keeps its connections and tries again what may pass; safe to share between threads."""
 
@@ -50,10 +47,10 @@ class Endpoint:
             )
         self._timeout_s = timeout_s
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self.connect()
-        _endpoints.add(self)
+        self.start_over()
+        starting_over(self)
 
-    def connect(self) -> None:
+    def start_over(self) -> None:
         """Anew, as in a process just forked: on its parent's connections each would read the other's answers."""
         self._client = httpx.Client(headers=self._headers)
         weakref.finalize(self, self._client.close)
@@ -100,15 +97,6 @@ class Endpoint:
         wait = reply.headers.get("Retry-After", "")
         problem = f"answered {reply.status_code}: {excerpt(b''.join(parts))}"
         return Outcome(None, problem, reply.status_code in PASSING, float(wait) if wait.isdigit() else 0.0)
-
-
-def _connect_anew() -> None:
-    for endpoint in _endpoints:
-        endpoint.connect()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_connect_anew)
 
 
 def excerpt(reply: bytes) -> str:

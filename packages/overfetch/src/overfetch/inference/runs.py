@@ -1,13 +1,13 @@
 """What the cross-encoders on torch share: short runs in the order given, deadlines between them, cuts counted."""
 
 import math
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from overfetch.forking import ProcessLock
 from overfetch.inference.tokenizing import TextTokenizer, Tokens
 from overfetch.leaving import whether_left
 from overfetch.models import ModelSpec
@@ -35,7 +35,7 @@ class RunningReranker(ABC):
         self._tokenizer = TextTokenizer(folder / "tokenizer.json", spec.max_tokens)
         self._run = run
         self._windows = windows
-        self._turn = threading.Lock()
+        self._turn = ProcessLock()
 
     @abstractmethod
     def read(self, pieces: Sequence[Piece]) -> list[float]:

@@ -7,13 +7,13 @@ spread over all of them. Short sequences of whatever request share a run up to t
 import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple, Protocol
 
 from overfetch.errors import ModelError, Overloaded
+from overfetch.forking import starting_over
 from overfetch.inference.tokenizing import Tokens
 from overfetch.leaving import whether_left
 from overfetch.protocols import Vectors
@@ -66,9 +66,6 @@ class Job(NamedTuple):
     tokens: Tokens
 
 
-_scorers: weakref.WeakSet["Scorer"] = weakref.WeakSet()
-
-
 class Scorer:
     """Safe to share between threads; its workers start with the first sequence."""
 
@@ -77,7 +74,7 @@ class Scorer:
         self._capacity = capacity
         self._closed = False
         self.start_over()
-        _scorers.add(self)
+        starting_over(self)
 
     def start_over(self) -> None:
         """As in a process just forked, which has neither the workers nor whoever held the lock."""
@@ -170,12 +167,3 @@ class Scorer:
 def shared_scorer(workers: int) -> Scorer:
     """The one of this process with so many workers; 0: one for each core."""
     return Scorer(workers)
-
-
-def _start_over() -> None:
-    for scorer in _scorers:
-        scorer.start_over()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_over)

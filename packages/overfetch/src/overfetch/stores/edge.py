@@ -6,7 +6,6 @@ the next one beside it. Readers move over at their next query, and keep what the
 
 import contextlib
 import json
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +14,7 @@ from qdrant_edge import CountRequest, EdgeShard
 
 from overfetch.errors import CollectionMissing, OverfetchError, StoreError
 from overfetch.filters import Condition, Schema
+from overfetch.forking import ProcessLock, starting_over
 from overfetch.partitions import Partition, need_server
 from overfetch.protocols import EncodedQuery, Found, Generation
 from overfetch.provenance import WRITE_FIELDS, Provenance, require_match, require_searchable
@@ -36,7 +36,14 @@ class EdgeStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._opened: dict[str, tuple[str, Provenance, EdgeShard]] = {}
-        self._opening = threading.Lock()
+        self._of_the_parent: list[object] = []
+        self._opening = ProcessLock()
+        starting_over(self)
+
+    def start_over(self) -> None:
+        """The engine's threads and locks stay behind in a fork: its shards can be neither searched nor closed here."""
+        self._of_the_parent.append(self._opened)
+        self._opened = {}
 
     def provenance(self, collection: str) -> Provenance:
         with translated(f"cannot read {collection!r}"):

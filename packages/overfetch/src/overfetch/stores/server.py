@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from qdrant_client import models
+from qdrant_client import QdrantClient, models
 
 from overfetch.environment import ServerSettings
 from overfetch.errors import CollectionMissing, StoreError, StoreUnavailable
@@ -40,8 +40,12 @@ class ServerStore:
         """`:memory:`, `http(s)://HOST:PORT` or `grpc(s)://HOST:PORT`. Raises SettingsError."""
         self.settings = settings
         self.connection = Connection(address, settings)
-        self.client = self.connection.client
         self._call, self._call_once = self.connection.call, self.connection.call_once
+
+    @property
+    def client(self) -> QdrantClient:
+        """That of this process: a forked child has its own."""
+        return self.connection.client
 
     def provenance(self, collection: str) -> Provenance:
         return self._read(collection, lambda name: self._provenance_of(collection, name))

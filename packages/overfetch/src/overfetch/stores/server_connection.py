@@ -27,6 +27,7 @@ from tenacity.nap import sleep_using_event
 
 from overfetch.environment import ServerSettings
 from overfetch.errors import SettingsError, StoreError, StoreUnavailable
+from overfetch.forking import starting_over
 from overfetch.leaving import whether_left
 
 log = logging.getLogger(__name__)
@@ -61,12 +62,23 @@ class Connection:
     def __init__(self, address: str, settings: ServerSettings) -> None:
         """Connects on first use. Raises SettingsError."""
         self.address = address
-        self._retries = settings.retries
+        self._settings = settings
+        self._of_the_parent: list[QdrantClient] = []
+        self.client = self._connect()
+        starting_over(self)
+
+    def start_over(self) -> None:
+        """With connections of its own: on its parent's each would read the other's answers."""
+        if self.address != MEMORY:
+            self._of_the_parent.append(self.client)
+            self.client = self._connect()
+
+    def _connect(self) -> QdrantClient:
         try:
-            self.client = _open_client(address, settings)
+            return _open_client(self.address, self._settings)
         except ValueError as error:
             raise SettingsError(
-                f"bad address {address!r} of a Qdrant server ({error}); write http://HOST:PORT"
+                f"bad address {self.address!r} of a Qdrant server ({error}); write http://HOST:PORT"
             ) from error
 
     def call(self, collection: str, operation: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -88,7 +100,7 @@ class Connection:
         left = whether_left()
         retrying = Retrying(
             retry=retry_if_exception(again),
-            stop=stop_after_attempt(1 + self._retries) | stop_when_event_set(left),
+            stop=stop_after_attempt(1 + self._settings.retries) | stop_when_event_set(left),
             wait=_seconds_to_wait,
             sleep=sleep_using_event(left),
             before_sleep=self._say,
