@@ -28,6 +28,7 @@ from tenacity.nap import sleep_using_event
 from overfetch.environment import ServerSettings
 from overfetch.errors import SettingsError, StoreError, StoreUnavailable
 from overfetch.leaving import whether_left
+from overfetch.redacting import keep_secret, redacted
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,8 @@ class Connection:
 
     def __init__(self, address: str, settings: ServerSettings) -> None:
         """Connects on first use. Raises SettingsError."""
-        self.address = address
+        keep_secret(settings.api_key, address)
+        self.address = redacted(address)
         self._retries = settings.retries
         try:
             self.client = _open_client(address, settings)
@@ -130,7 +132,7 @@ def _open_client(address: str, settings: ServerSettings) -> QdrantClient:
         return QdrantClient(MEMORY)
     if settings.api_key is not None and travels_open(address):
         scheme = address.partition(":")[0]
-        log.warning("the API key travels unencrypted to %s; %ss:// protects it", address, scheme)
+        log.warning("the API key travels unencrypted to %s; %ss:// protects it", redacted(address), scheme)
     # The compatibility check is a request of its own, over HTTP, in a thread that only warns.
     options: dict[str, Any] = {
         "api_key": settings.api_key,
@@ -257,8 +259,8 @@ def _said(content: bytes) -> str:
     try:
         return str(json.loads(content)["status"]["error"])
     except (ValueError, LookupError, TypeError):
-        return content[:LONGEST_SAID].decode(errors="replace")
+        return redacted(content.decode(errors="replace"))[:LONGEST_SAID]
 
 
 def _one_line(text: str | None) -> str:
-    return " ".join((text or "").split())
+    return " ".join(redacted(text or "").split())
