@@ -4,13 +4,14 @@ import asyncio
 import copy
 import inspect
 import logging
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import dspy
 
-from overfetch import AnswerError, AnswerRequest, Draft, LanguageModel, Retrieval, Turn
+from overfetch import AnswerError, AnswerRequest, Draft, LanguageModel, Retrieval, Turn, redacted
 from overfetch_answers.guarding import RetryCitations
 from overfetch_answers.language_model import Allowance, allowance, shared_language_model
 from overfetch_answers.looping import result_of, submit, turn, wait_for
@@ -181,11 +182,12 @@ def answer_errors(lm: LanguageModel) -> Iterator[None]:
             f"{model} failed ({type(error).__name__}: {reason}); check OVERFETCH_LM and its address and key"
         ) from error
     except Exception as error:
-        log.exception("the answer module failed")
+        log.error("the answer module failed\n%s", redacted(traceback.format_exc()))  # noqa: TRY400
         raise AnswerError(
             f"the answer module failed on a reply of {model} ({type(error).__name__}: {error})"
         ) from error
 
 
 def _shorten(text: str) -> str:
-    return " ".join(text.split())[:SHOWN_CHARACTERS]
+    """Keys are taken out before one could be cut in two."""
+    return " ".join(redacted(text).split())[:SHOWN_CHARACTERS]

@@ -28,6 +28,7 @@ from overfetch.filters import AnyOf, DateRange, FieldKind, FullText, NumberRange
 from overfetch.indexing import IndexReport
 from overfetch.models import ModelSpec, Profile
 from overfetch.pipeline import retrieve
+from overfetch.redacting import redacted
 from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Part, Site, load_site, site_names
@@ -106,6 +107,7 @@ __all__ = [
     "open_reranker",
     "open_site",
     "parse_date",
+    "redacted",
     "renumber_markers",
     "retrieve",
     "site_names",

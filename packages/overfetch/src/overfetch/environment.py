@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -10,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from overfetch.errors import SettingsError
 from overfetch.models import ModelSpec, Profile, find_profile
+from overfetch.redacting import keep_secret, redacted
 from overfetch.settings import explain
 from overfetch.types import Frozen, LanguageModel, OnRefused
 
@@ -23,6 +25,17 @@ class Variables(Frozen):
     """Settings that are environment variables: the field's name in capitals, after `prefix`."""
 
     prefix: ClassVar[str]
+
+    @model_validator(mode="after")
+    def _keeps_its_secrets(self) -> Self:
+        for name, value in self:
+            if isinstance(value, str):
+                keep_secret(key=value if name.endswith("api_key") else None, address=value)
+        return self
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, redacted(value) if isinstance(value, str) else value
 
     @classmethod
     def read(cls, **sections: "Variables") -> Self:

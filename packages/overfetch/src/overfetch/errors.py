@@ -18,9 +18,14 @@ OverfetchError
 └── DeadlineExceeded       the request's deadline passed before a result existed
 """
 
+from overfetch.redacting import redacted
+
 
 class OverfetchError(Exception):
-    """Base of every error raised on purpose; its message says what to do next."""
+    """Base of every error raised on purpose; its message says what to do next, and never a key or a password."""
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*(redacted(part) if isinstance(part, str) else part for part in parts))
 
 
 class SettingsError(OverfetchError):

@@ -13,6 +13,7 @@ from overfetch.errors import DeadlineExceeded, ModelError, SettingsError
 from overfetch.filters import Condition, DateRange
 from overfetch.protocols import Embedder, EncodedQuery, Reranker, Store
 from overfetch.provenance import Provenance
+from overfetch.redacting import redacted
 from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_query
 from overfetch.types import AsOf, Candidate, Hit, RerankStatus, Retrieval, Timings
@@ -124,8 +125,9 @@ def rerank(
         scores = reranker.score(query, [c.passage.reading for c in candidates], deadline)
         _require_usable(scores.logits, len(candidates))
     except Exception as error:
-        log.warning("reranking %r failed, keeping first-stage order: %s", query, error)
-        return Reranked([], "failed", f"{type(error).__name__}: {error}")
+        reason = redacted(f"{type(error).__name__}: {error}")
+        log.warning("reranking %r failed, keeping first-stage order: %s", query, reason)
+        return Reranked([], "failed", reason)
     read = len(scores.logits)
     if read == len(candidates):
         return Reranked(scores.logits, "full", None, scores.truncated_tokens)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self, TypedDict, Unpack
 from pydantic import Field, ValidationError, model_validator
 
 from overfetch.errors import SettingsError
+from overfetch.redacting import redacted
 from overfetch.types import Frozen
 
 LONGEST_SHOWN = 80  # characters of what was given, in an error
@@ -90,7 +91,7 @@ def explain(error: ValidationError, prefix: str = "") -> str:
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"])
         name = prefix + (field.upper() if prefix else field)
-        given = f" (given {_shortened(repr(problem['input']))})" if field else ""
+        given = f" (given {_shortened(redacted(repr(problem['input'])))})" if field else ""
         parts.append(f"{name}: {problem['msg']}{given}" if field else problem["msg"].removeprefix("Value error, "))
     return "; ".join(parts)
 

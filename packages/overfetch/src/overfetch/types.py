@@ -4,10 +4,12 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from overfetch.redacting import keep_secret
 
 MetadataValue = str | int | float | bool | list[str] | None
 Metadata = Mapping[str, MetadataValue]
@@ -198,10 +200,15 @@ class LanguageModel(Frozen):
     """
 
     name: str
-    api_base: str | None = None
+    api_base: str | None = Field(default=None, repr=False)
     api_key: str | None = Field(default=None, repr=False)
     timeout_s: float = 60.0
     retries: int = Field(default=1, ge=0)
     max_tokens: int | None = Field(default=None, gt=0)
     token_budget: int | None = Field(default=None, gt=0)
     rewrites: bool = False
+
+    @model_validator(mode="after")
+    def _keeps_its_secrets(self) -> Self:
+        keep_secret(self.api_key, self.api_base)
+        return self

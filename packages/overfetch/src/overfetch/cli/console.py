@@ -2,6 +2,7 @@
 
 import functools
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from overfetch.engine import Engine
 from overfetch.errors import CollectionMissing, OverfetchError, RecallLoss, SettingsError
 from overfetch.indexing import IndexReport, Progress
 from overfetch.partitions import Partition
+from overfetch.redacting import visible, visible_json
 from overfetch.sites import find_collection, find_target
 from overfetch.workspace import Workspace
 
@@ -26,9 +28,19 @@ LOCAL = ("file:", ":memory:")
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Without emoji codes: a quote is printed as it stands in its source.
-output = Console(highlight=False, soft_wrap=True, emoji=False)
-notices = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+class Terminal(Console):
+    """Prints texts as they stand in their sources: without emoji codes, and with control bytes spelt out."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(visible(part) if isinstance(part, str) else part for part in objects), **options)
+
+
+output = Terminal()
+notices = Terminal(stderr=True)
 
 Profile = Annotated[str | None, typer.Option(help="Pair of models: mini, mini-fast, bge, bge-large or m3.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -43,7 +55,7 @@ def ending_errors(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except OverfetchError as error:
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(visible(f"error: {error}"), err=True)
             raise typer.Exit(EXIT_CODES.get(type(error), 1)) from error
 
     return wrapped
@@ -51,7 +63,9 @@ def ending_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 def print_json(document: Any) -> None:
     """A document, or what documents are made of."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=lambda part: part.model_dump(mode="json")))
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    text = json.dumps(document, ensure_ascii=not unicode, indent=2, default=lambda part: part.model_dump(mode="json"))
+    typer.echo(visible_json(text))
 
 
 def notice(message: str) -> None:

@@ -16,6 +16,7 @@ from overfetch.forking import starting_over
 from overfetch.leaving import whether_left
 from overfetch.models import ModelSpec
 from overfetch.protocols import RerankScores, Vectors
+from overfetch.redacting import keep_secret, redacted
 
 PAUSES_S = (0.1, 0.2, 0.4)  # before another try, unless the server asks for longer
 PASSING = frozenset({429, 502, 503, 504})
@@ -41,6 +42,7 @@ class Endpoint:
         except httpx.InvalidURL as error:
             raise SettingsError(f"{url!r} is no address: {error}") from error
         self.address = str(self._url.copy_with(userinfo=b"", query=None))
+        keep_secret(api_key, url)
         if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
             raise SettingsError(
                 f"the API key for {self.address} has a character that no header can have: a line break?"
@@ -100,8 +102,8 @@ class Endpoint:
 
 
 def excerpt(reply: bytes) -> str:
-    """Its beginning, on one line."""
-    text = " ".join(reply.decode("utf-8", "replace").split())
+    """Its beginning, on one line; a key that the server repeats is taken out before it could be cut in two."""
+    text = " ".join(redacted(reply.decode("utf-8", "replace")).split())
     return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}..."
 
 

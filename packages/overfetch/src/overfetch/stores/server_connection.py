@@ -29,6 +29,7 @@ from overfetch.environment import ServerSettings
 from overfetch.errors import SettingsError, StoreError, StoreUnavailable
 from overfetch.forking import starting_over
 from overfetch.leaving import whether_left
+from overfetch.redacting import keep_secret, redacted
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +62,9 @@ class Connection:
 
     def __init__(self, address: str, settings: ServerSettings) -> None:
         """Connects on first use. Raises SettingsError."""
-        self.address = address
-        self._settings = settings
+        keep_secret(settings.api_key, address)
+        self.address = redacted(address)
+        self._whole_address, self._settings = address, settings
         self._of_the_parent: list[QdrantClient] = []
         self.client = self._connect()
         starting_over(self)
@@ -75,7 +77,7 @@ class Connection:
 
     def _connect(self) -> QdrantClient:
         try:
-            return _open_client(self.address, self._settings)
+            return _open_client(self._whole_address, self._settings)
         except ValueError as error:
             raise SettingsError(
                 f"bad address {self.address!r} of a Qdrant server ({error}); write http://HOST:PORT"
@@ -142,7 +144,7 @@ def _open_client(address: str, settings: ServerSettings) -> QdrantClient:
         return QdrantClient(MEMORY)
     if settings.api_key is not None and travels_open(address):
         scheme = address.partition(":")[0]
-        log.warning("the API key travels unencrypted to %s; %ss:// protects it", address, scheme)
+        log.warning("the API key travels unencrypted to %s; %ss:// protects it", redacted(address), scheme)
     # The compatibility check is a request of its own, over HTTP, in a thread that only warns.
     options: dict[str, Any] = {
         "api_key": settings.api_key,
@@ -269,8 +271,8 @@ def _said(content: bytes) -> str:
     try:
         return str(json.loads(content)["status"]["error"])
     except (ValueError, LookupError, TypeError):
-        return content[:LONGEST_SAID].decode(errors="replace")
+        return redacted(content.decode(errors="replace"))[:LONGEST_SAID]
 
 
 def _one_line(text: str | None) -> str:
-    return " ".join((text or "").split())
+    return " ".join(redacted(text or "").split())
