@@ -9,7 +9,7 @@ MARK = "[secret]"
 LEAST = 4  # characters: shorter secrets stand in ordinary words too
 LEAST_OF_OTHERS = 8  # of variables that are not Overfetch's, which may be called TOKEN and mean something else
 
-NAMED_SECRET = r"(?:key|token|secret|passw(?:or)?d|pwd|auth|credential|signature|sig)"  # noqa: S105
+NAMED_SECRET = r"(?:key|token|secret|passw(?:or)?d|pwd|auth|credential|signature|sig)"
 USERINFO = re.compile(r"(?<=://)[^\s/?#]*@|(?<![\w/])[^\s/:@'\"]+:[^\s/@'\"]+@(?=\w)")
 IN_QUERY = re.compile(rf"(?<=[?&;])([\w.-]*{NAMED_SECRET}[\w.-]*)=[^\s&#;'\"]+", re.IGNORECASE)
 IN_HEADER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
