@@ -182,7 +182,7 @@ def answer_errors(lm: LanguageModel) -> Iterator[None]:
             f"{model} failed ({type(error).__name__}: {reason}); check OVERFETCH_LM and its address and key"
         ) from error
     except Exception as error:
-        log.error("the answer module failed\n%s", redacted(traceback.format_exc()))  # noqa: TRY400
+        log.error("the answer module failed\n%s", redacted(traceback.format_exc()))
         raise AnswerError(
             f"the answer module failed on a reply of {model} ({type(error).__name__}: {error})"
         ) from error
