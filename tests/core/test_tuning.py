@@ -1,6 +1,8 @@
 """`overfetch tune`: a model trained on one part of the queries, judged on the other, installed only if better."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from overfetch.evaluation.collections import open_test_collection
 from overfetch.inference.onnx import OnnxReranker
 from overfetch.inference.preparing import prepared_folder
 from overfetch.models import find_profile
-from overfetch.tuned import read_tuned
+from overfetch.tuned import TunedModel, model_folder, read_tuned, remove
+from overfetch.tuning.installing import being_made, install
 from overfetch.types import Retrieval
 
 PRODUCTS = ["lamp", "kettle", "router", "printer", "scanner", "monitor", "keyboard", "charger", "speaker", "camera"]
@@ -140,3 +143,57 @@ def test_a_model_restored_from_its_compact_graph_scores_as_the_graph_does() -> N
     served = OnnxReranker(base, spec).score("how do I pin a model", passages).logits
     restored = trainee.logits([("how do I pin a model", passage) for passage in passages]).tolist()
     assert restored == pytest.approx(served, abs=1e-3)
+
+
+class TestInstalling:
+    @staticmethod
+    def made(folder: Path, revision: str) -> TunedModel:
+        """Installed as `overfetch tune` does it."""
+        spec = find_profile("mini").reranker.model_copy(update={"revision": revision})
+        tuned = TunedModel(spec=spec, base="base", embedder="embedder", training={}, library_version="0")
+        with being_made(folder) as made:
+            (made / "model.onnx").write_text(revision)
+            install(made, tuned, folder)
+        return tuned
+
+    def test_the_record_tells_what_serves_and_the_model_before_stays(self, tmp_path: Path) -> None:
+        for revision in ("a", "b", "c"):
+            tuned = self.made(tmp_path, revision)
+            assert read_tuned(tmp_path) == tuned
+            assert (model_folder(tmp_path, tuned) / "model.onnx").read_text() == revision
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "c", "tuned.json"]
+        assert remove(tmp_path) is True
+        assert remove(tmp_path) is False
+        assert not tmp_path.exists()
+
+    @pytest.mark.parametrize("moment", ["pathlib.Path.rename", "pathlib.Path.replace", "shutil.rmtree"])
+    def test_a_kill_at_any_moment_leaves_a_whole_model_and_the_next_run_clears_up(
+        self, moment: str, tmp_path: Path
+    ) -> None:
+        self.made(tmp_path, "a")
+        code = f"""
+import os, pathlib, shutil, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import test_tuning
+def killed(*_, **__): os._exit(9)
+{moment} = killed
+test_tuning.TestInstalling.made(pathlib.Path({str(tmp_path)!r}), "b")
+"""
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+        serving = read_tuned(tmp_path)
+        assert serving is not None
+        assert (model_folder(tmp_path, serving) / "model.onnx").read_text() == serving.spec.revision
+        self.made(tmp_path, "c")
+        assert not list(tmp_path.glob("partial-*"))
+
+    def test_what_is_being_made_beside_it_is_left_alone(self, tmp_path: Path) -> None:
+        with being_made(tmp_path) as other:
+            self.made(tmp_path, "a")
+            assert other.exists()
+        assert not list(tmp_path.glob("partial-*"))
+
+    def test_an_older_version_put_the_files_beside_the_record(self, tmp_path: Path) -> None:
+        tuned = self.made(tmp_path, "a")
+        (tmp_path / "a" / "model.onnx").rename(tmp_path / "model.onnx")
+        (tmp_path / "a").rmdir()
+        assert model_folder(tmp_path, tuned) == tmp_path

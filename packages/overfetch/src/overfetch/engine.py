@@ -11,7 +11,7 @@ from overfetch.conversation import KEPT_TURNS, standalone
 from overfetch.errors import AnswerError, CollectionMissing, SettingsError
 from overfetch.gate import Gate
 from overfetch.indexing import IndexReport, Progress
-from overfetch.leaving import in_thread
+from overfetch.leaving import at_work, in_thread
 from overfetch.partitions import Partition
 from overfetch.pipeline import retrieve
 from overfetch.protocols import Embedder, Reranker, Store
@@ -83,17 +83,18 @@ class Engine:
     def retrieve(self, collection: str, request: SearchRequest) -> Retrieval:
         """`search`, as a request."""
         chosen = self.site.collection(collection)
-        return retrieve(
-            request.query,
-            self.name_of(collection),
-            store=self.store,
-            embedder=self.embedder,
-            reranker=self.reranker_of(collection),
-            expected=self._provenance(chosen, SAMPLE),
-            settings=chosen.retrieval.override(**request.overrides),
-            conditions=list(request.conditions(chosen)),
-            as_of=request.known_by(chosen),
-        )
+        with at_work():
+            return retrieve(
+                request.query,
+                self.name_of(collection),
+                store=self.store,
+                embedder=self.embedder,
+                reranker=self.reranker_of(collection),
+                expected=self._provenance(chosen, SAMPLE),
+                settings=chosen.retrieval.override(**request.overrides),
+                conditions=list(request.conditions(chosen)),
+                as_of=request.known_by(chosen),
+            )
 
     def ask(self, question: str, **options: Unpack[AskOptions]) -> Answer:
         """A cited answer. Raises as `search` does; a language model that fails costs the writing only."""

@@ -1,14 +1,20 @@
-"""Callers who leave: work in a thread whose task was cancelled stops before its next model run."""
+"""Who leaves: work in a thread whose task was cancelled stops before its next model run, and all work stops before
+the interpreter does.
+"""
 
+import atexit
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     import asyncio
+
+from overfetch.errors import OverfetchError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,6 +28,65 @@ AT_A_TIME = min(32, (os.cpu_count() or 1) + 4)
 _turns: "WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]" = WeakKeyDictionary()
 
 _left: ContextVar[threading.Event] = ContextVar("left", default=NOBODY_LEAVES)
+
+
+PATIENCE_S = 10.0  # at the end of the process, for what is on its way
+
+_working = 0
+_ending = False
+_changed = threading.Condition()
+
+
+@contextmanager
+def at_work() -> Iterator[None]:
+    """Around what runs native code: a daemon thread that the interpreter ends inside of that takes the process down.
+
+    Raises OverfetchError where the process is ending already.
+    """
+    global _working
+    with _changed:
+        if _ending:
+            raise OverfetchError("the process is ending")
+        _working += 1
+    try:
+        yield
+    finally:
+        with _changed:
+            _working -= 1
+            _changed.notify_all()
+
+
+@atexit.register
+def _end() -> None:
+    """Lets nobody begin, and waits for those who did; the scorers have sent their callers away already."""
+    global _ending
+    with _changed:
+        _ending = True
+        _changed.wait_for(lambda: not _working, PATIENCE_S)
+
+
+def _start_over() -> None:
+    """In a process just forked, which has none of the threads that worked."""
+    global _working, _changed
+    _working, _changed = 0, threading.Condition()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_over)
+
+
+def carried(work: Callable[P, R]) -> Callable[P, R]:
+    """`work` for the threads of a pool, which would not know by themselves who left."""
+    left = _left.get()
+
+    def known(*args: P.args, **kwargs: P.kwargs) -> R:
+        token = _left.set(left)
+        try:
+            return work(*args, **kwargs)
+        finally:
+            _left.reset(token)
+
+    return known
 
 
 def whether_left() -> threading.Event:

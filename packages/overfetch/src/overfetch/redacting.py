@@ -5,7 +5,7 @@ import os
 import re
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-MARK = "[secret]"
+MARK = "***"
 LEAST = 4  # characters: shorter secrets stand in ordinary words too
 LEAST_OF_OTHERS = 8  # of variables that are not Overfetch's, which may be called TOKEN and mean something else
 
@@ -30,7 +30,7 @@ def redacted(text: str) -> str:
     """Without known secrets, user names and passwords of addresses, and keys in their queries.
 
     >>> redacted("no answer from https://me:pass@host/v1?api_key=abc&top=3")
-    'no answer from https://[secret]@host/v1?api_key=[secret]&top=3'
+    'no answer from https://***@host/v1?api_key=***&top=3'
     """
     text = USERINFO.sub(f"{MARK}@", text)
     text = IN_QUERY.sub(rf"\1={MARK}", text)

@@ -1,7 +1,11 @@
-"""Tuned rerankers on disk, one a collection: each says what it was tuned from, on what, and how it did."""
+"""Tuned rerankers on disk, one a collection: each says what it was tuned from, on what, and how it did.
+
+SITE/COLLECTION/tuned.json      the record: what serves is what it names
+SITE/COLLECTION/REVISION/       the files of that model, and of the one before it
+SITE/COLLECTION/partial-*/      one being made (`overfetch.tuning.installing`)
+"""
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -43,21 +47,15 @@ def read_tuned(folder: Path) -> TunedModel | None:
         raise ModelError(f"{record} is damaged: remove {folder} and tune again") from error
 
 
-def install(made: Path, tuned: TunedModel, folder: Path) -> None:
-    """Moves the files in place; what was there serves until the new ones are whole."""
-    (made / RECORD).write_text(tuned.model_dump_json(indent=1), encoding="utf-8")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="partial-") as partial:
-        whole = Path(partial) / "new"
-        shutil.copytree(made, whole)
-        if folder.exists():
-            folder.rename(Path(partial) / "old")
-        whole.rename(folder)
+def model_folder(folder: Path, tuned: TunedModel) -> Path:
+    """Where its files are: beside the record, where an older version of Overfetch put them, else below it."""
+    own = folder / tuned.spec.revision
+    return own if own.is_dir() else folder
 
 
 def remove(folder: Path) -> bool:
     """Back to the profile's own reranker. False where nothing was installed."""
-    if not folder.exists():
-        return False
-    shutil.rmtree(folder)
-    return True
+    was_installed = (folder / RECORD).exists()
+    (folder / RECORD).unlink(missing_ok=True)  # first: files without a record serve nobody
+    shutil.rmtree(folder, ignore_errors=True)
+    return was_installed

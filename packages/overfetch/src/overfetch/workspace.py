@@ -14,7 +14,7 @@ from overfetch.forking import ProcessLock
 from overfetch.models import ModelSpec, Profile
 from overfetch.protocols import Generation, Reranker, Store
 from overfetch.sites import Site, find_collection, find_collections, load_site, site_names
-from overfetch.tuned import read_tuned, tuned_folder
+from overfetch.tuned import model_folder, read_tuned, tuned_folder
 from overfetch.types import Report
 
 
@@ -120,7 +120,8 @@ class Workspace:
             self.report(f"{collection}: its tuned reranker was made from {tuned.base}; this profile's own serves")
             return None
         with self._lock:
-            load = partial(backends.load_onnx_reranker, folder, tuned.spec, self.environment)
+            files = model_folder(folder, tuned)
+            load = partial(backends.load_onnx_reranker, files, tuned.spec, self.environment)
             return self._rerankers.setdefault(tuned.spec.identity, LazyReranker(tuned.spec, load))
 
 

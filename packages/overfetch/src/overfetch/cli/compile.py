@@ -1,6 +1,7 @@
 """`overfetch compile`: optimise a collection's answer module on judged questions; keep it only if it is better."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from overfetch.cli.console import (
     Json,
     Profile,
     ending_errors,
+    keeping,
     notice,
     opened_collection,
     output,
@@ -56,24 +58,18 @@ def compile_answers(
         model = _language_model(workspace.environment, lm)
         log = _log(workspace.environment.cache, engine.name_of(collection), optimizer, model, seed, fresh)
         run = find_plugin("compile")
-        result = with_sample_if_missing(
-            workspace,
-            engine,
-            collection,
-            lambda: run(
-                engine,
-                collection,
-                learning,
-                decisive,
-                optimizer=optimizer,
-                lm=model,
-                budget=budget,
-                log=log,
-                watch=progress_bar,
-                out=out,
-                seed=seed,
-            ),
+        work = partial(
+            *(run, engine, collection, learning, decisive),
+            optimizer=optimizer,
+            lm=model,
+            budget=budget,
+            log=log,
+            watch=progress_bar,
+            out=out,
+            seed=seed,
         )
+        with keeping(lambda: f"calls made so far are kept in {log}: the same command goes on with them"):
+            result = with_sample_if_missing(workspace, engine, collection, work)
     if as_json:
         print_json(result.model_dump())
     else:

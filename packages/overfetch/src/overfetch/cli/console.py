@@ -23,6 +23,7 @@ from overfetch.sites import find_collection, find_target
 from overfetch.workspace import Workspace
 
 EXIT_CODES: dict[type[OverfetchError], int] = {SettingsError: 2, RecallLoss: 3}
+INTERRUPTED = 130  # as a shell says it of what SIGINT ended
 LOCAL = ("file:", ":memory:")
 
 P = ParamSpec("P")
@@ -57,8 +58,20 @@ def ending_errors(command: Callable[P, R]) -> Callable[P, R]:
         except OverfetchError as error:
             typer.echo(visible(f"error: {error}"), err=True)
             raise typer.Exit(EXIT_CODES.get(type(error), 1)) from error
+        except KeyboardInterrupt as error:
+            typer.echo(f"interrupted: {error.args[0] if error.args else 'nothing was changed'}", err=True)
+            raise typer.Exit(INTERRUPTED) from error
 
     return wrapped
+
+
+@contextmanager
+def keeping(said: Callable[[], str]) -> Iterator[None]:
+    """Around what Ctrl-C leaves unfinished: the line that tells what is kept of it."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(said()) from error
 
 
 def print_json(document: Any) -> None:
@@ -131,8 +144,22 @@ class IndexOptions(TypedDict, total=False):
 def index_with_progress(
     engine: Engine, collection: str, *sources: Path, **options: Unpack[IndexOptions]
 ) -> IndexReport:
-    with progress_bar(f"indexing {engine.name_of(collection)}") as progress:
-        return engine.index(collection, *sources, progress=progress, **options)
+    name, written = engine.name_of(collection), 0
+    with progress_bar(f"indexing {name}") as show:
+
+        def progress(done: int, total: int | None) -> None:
+            nonlocal written
+            written = done if total is not None else 0
+            show(done, total)
+
+        with keeping(lambda: _kept(name, written)):
+            return engine.index(collection, *sources, progress=progress, **options)
+
+
+def _kept(name: str, written: int) -> str:
+    if not written:
+        return f"nothing of {name} was written yet"
+    return f"{written} passages of {name} are written and kept: the same command goes on with the rest"
 
 
 def with_sample_if_missing(workspace: Workspace, engine: Engine, collection: str, work: Callable[[], R]) -> R:

@@ -12,6 +12,7 @@ from overfetch.cli.console import (
     Profile,
     ending_errors,
     index_with_progress,
+    keeping,
     opened_collection,
     output,
     print_json,
@@ -57,7 +58,8 @@ def tune(
         if remove:
             _print_removed(engine.name_of(collection), remove_tuned(folder), as_json)
             return
-        result = _run(workspace, engine, collection, queries, target, (train, test), folder, epochs)
+        with keeping(lambda: f"nothing was installed; what served {engine.name_of(collection)} still does"):
+            result = _run(workspace, engine, collection, queries, target, (train, test), folder, epochs)
     if as_json:
         print_json(result.model_dump())
     else:

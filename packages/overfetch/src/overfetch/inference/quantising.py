@@ -54,7 +54,7 @@ def export_int8(model: Any, tokenizer: Path, spec: ModelSpec, target: Path) -> N
     """
     _round_embeddings(model)
     export_exact(model, tokenizer, spec, target)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=target) as folder:  # with which it goes, should this run be killed
         graph, quantised = target / "model.onnx", Path(folder, "int8.onnx")
         with _without_advice():
             quantize_dynamic(

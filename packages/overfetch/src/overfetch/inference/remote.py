@@ -13,7 +13,7 @@ from pydantic import AliasChoices, BaseModel, Field, FiniteFloat, TypeAdapter, V
 
 from overfetch.errors import ModelError, SettingsError
 from overfetch.forking import starting_over
-from overfetch.leaving import whether_left
+from overfetch.leaving import carried, whether_left
 from overfetch.models import ModelSpec
 from overfetch.protocols import RerankScores, Vectors
 from overfetch.redacting import keep_secret, redacted
@@ -227,7 +227,7 @@ class RemoteEmbedder:
         if len(parts) == 1:
             return self._request(parts[0])
         with ThreadPoolExecutor(min(IN_FLIGHT, len(parts))) as pool:
-            return np.concatenate(list(pool.map(self._request, parts)))
+            return np.concatenate(list(pool.map(carried(self._request), parts)))
 
     def _request(self, texts: Sequence[str]) -> Vectors:
         reply = self._endpoint.post({"model": self._model, "input": list(texts), "encoding_format": "float"})

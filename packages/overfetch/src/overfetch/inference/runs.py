@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from overfetch.forking import ProcessLock
 from overfetch.inference.tokenizing import TextTokenizer, Tokens
-from overfetch.leaving import whether_left
+from overfetch.leaving import at_work, whether_left
 from overfetch.models import ModelSpec
 from overfetch.protocols import RerankScores
 
@@ -65,7 +65,7 @@ class RunningReranker(ABC):
         logits: list[float] = []
         left = whether_left()
         while len(logits) < len(pieces):
-            with self._turn:
+            with at_work(), self._turn:
                 if left.is_set() or (deadline is not None and time.monotonic() >= deadline):
                     break
                 logits += self.read(self._next(pieces[len(logits) :]))

@@ -4,9 +4,11 @@ A worker runs a few sequences at a time on one thread: no layer waits for the sl
 spread over all of them. Short sequences of whatever request share a run up to the model's token budget.
 """
 
+import atexit
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -15,10 +17,11 @@ from typing import NamedTuple, Protocol
 from overfetch.errors import ModelError, Overloaded
 from overfetch.forking import starting_over
 from overfetch.inference.tokenizing import Tokens
-from overfetch.leaving import whether_left
+from overfetch.leaving import at_work, whether_left
 from overfetch.protocols import Vectors
 
 CAPACITY = 4096  # sequences that may wait: some 200 requests of 20
+ENDING = "the process is ending"
 
 
 class Runnable(Protocol):
@@ -66,15 +69,19 @@ class Job(NamedTuple):
     tokens: Tokens
 
 
+_scorers: "weakref.WeakSet[Scorer]" = weakref.WeakSet()
+
+
 class Scorer:
     """Safe to share between threads; its workers start with the first sequence."""
 
     def __init__(self, workers: int = 0, capacity: int = CAPACITY) -> None:
         self.workers = workers or os.cpu_count() or 1
         self._capacity = capacity
-        self._closed = False
+        self._closed = self._ended = False
         self.start_over()
         starting_over(self)
+        _scorers.add(self)
 
     def start_over(self) -> None:
         """As in a process just forked, which has neither the workers nor whoever held the lock."""
@@ -90,7 +97,11 @@ class Scorer:
         (`overfetch.leaving`). Raises Overloaded where too many sequences wait already, ModelError where the model
         fails.
         """
-        request = Request(model, deadline, self._lock)
+        with at_work():
+            return self._run(Request(model, deadline, self._lock), sequences)
+
+    def _run(self, request: Request, sequences: Iterable[Tokens]) -> list[Vectors | None]:
+        deadline = request.deadline
         try:
             for tokens in sequences:
                 self._submit(request, tokens)
@@ -110,8 +121,23 @@ class Scorer:
             self._closed = True
             self._arrived.notify_all()
 
+    def end(self) -> None:
+        """Before the interpreter does: nobody is answered any more, and the workers are gone when this returns.
+
+        A thread that the interpreter ends inside of a model run takes the process down.
+        """
+        with self._lock:
+            self._ended = self._closed = True
+            self._fail_all(self._queue, ModelError(ENDING))
+            self._queue.clear()
+            self._arrived.notify_all()
+        for thread in self._threads:
+            thread.join()
+
     def _submit(self, request: Request, tokens: Tokens) -> None:
         with self._lock:
+            if self._ended:
+                raise ModelError(ENDING)
             if len(self._queue) >= self._capacity:
                 raise Overloaded(f"{len(self._queue)} sequences wait to be scored already; try again later")
             self._queue.append(Job(request, len(request.rows), tokens))
@@ -158,12 +184,23 @@ class Scorer:
 
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         with self._lock:
-            for job in jobs:
-                job.request.error = error
-                job.request.changed.notify()
+            self._fail_all(jobs, error)
+
+    @staticmethod
+    def _fail_all(jobs: Iterable[Job], error: Exception) -> None:
+        """With the lock held."""
+        for job in jobs:
+            job.request.error = error
+            job.request.changed.notify()
 
 
 @cache
 def shared_scorer(workers: int) -> Scorer:
     """The one of this process with so many workers; 0: one for each core."""
     return Scorer(workers)
+
+
+@atexit.register
+def _end() -> None:
+    for scorer in list(_scorers):
+        scorer.end()

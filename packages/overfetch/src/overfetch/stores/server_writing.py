@@ -7,6 +7,7 @@ from qdrant_client import models
 
 from overfetch.errors import StoreError
 from overfetch.filters import Condition
+from overfetch.leaving import carried
 from overfetch.protocols import Copied, EncodedPassage, EncodedQuery
 from overfetch.provenance import Provenance, Recall
 from overfetch.settings import RetrievalSettings
@@ -46,7 +47,7 @@ class ServerWriter:
         batches = [passages[start : start + settings.upload_batch] for start in starts]
         threads = 1 if self.contents.connection.address == MEMORY else settings.upload_threads
         with ThreadPoolExecutor(threads, thread_name_prefix="overfetch-upload") as pool:
-            list(pool.map(self._upload, batches))
+            list(pool.map(carried(self._upload), batches))
         known |= {p.passage.id: p.passage.content_hash for p in passages}
 
     def delete(self, passage_ids: Sequence[str]) -> None:

@@ -1,7 +1,6 @@
 """The whole of `overfetch tune`: find candidates, fit, train, compare on the test part, install if better."""
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
@@ -22,8 +21,9 @@ from overfetch.judged import JudgedQueries, require_apart
 from overfetch.models import ModelSpec
 from overfetch.protocols import Reranker
 from overfetch.settings import SettingsOptions
-from overfetch.tuned import TunedModel, install
+from overfetch.tuned import TunedModel
 from overfetch.tuning import EPOCHS
+from overfetch.tuning.installing import being_made, install
 from overfetch.tuning.training import SEED, Group, Trainee, as_groups, fine_tune
 from overfetch.types import Frozen
 
@@ -97,8 +97,7 @@ def tune(
         return Tuning(**summary, installed=False, reason=reason)
     with watch("training") as progress:
         model = fine_tune(start, groups, epochs, progress)
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder)
+    with being_made(target) as made:
         tuned, served = _write(model, spec, base, made, weight, engine.name_of(collection))
         values = _measured(unseen, test, served, weight)
         over_first, over_present = (paired_difference(v[DECISIVE], values[DECISIVE]) for v in (plain, present))
