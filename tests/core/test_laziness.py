@@ -16,7 +16,7 @@ HEAVY = (
     "onnxruntime",
     "llama_index",
 )
-SLOW = ("asyncio", "frontmatter", "httpx", "markdown_it", "numpy", "yaml")
+SLOW = ("asyncio", "httpx", "markdown_it", "numpy", "yaml")
 PROGRAM = """
 import runpy, sys
 sys.argv = ["overfetch", *sys.argv[1:]]

@@ -3,7 +3,7 @@
 from overfetch.answering import AnswerRequest, Draft
 from overfetch.chunking import chunk_by_headings, split_at_headings, split_by_words
 from overfetch.citations import check_citations, guard, has_markers, keep_valid, renumber_markers
-from overfetch.corpus import FieldMap, Record
+from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
 from overfetch.environment import Environment
 from overfetch.errors import (
@@ -32,6 +32,7 @@ from overfetch.redacting import redacted
 from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Part, Site, load_site, site_names
+from overfetch.sources import Record
 from overfetch.types import (
     Answer,
     AsOf,

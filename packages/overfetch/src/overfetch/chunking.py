@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 
+from overfetch.headings import Heading, headings
 from overfetch.types import Chunk, Document
 
 BREADCRUMB_SEPARATOR = " > "
@@ -21,23 +21,13 @@ def split_at_headings(markdown: str) -> Iterator[tuple[tuple[str, ...], str]]:
     lines = re.split(r"\r\n?|\n", markdown)
     path: list[tuple[int, str]] = []
     start = 0
-    for first, after, level, heading in [*_headings(markdown), (len(lines), len(lines), 0, "")]:
+    for first, after, level, heading, _ in [*headings(markdown), Heading(len(lines), len(lines), 0, "", "")]:
         if text := "\n".join(lines[start:first]).strip():
             yield tuple(name for _, name in path), text
         elif path and path[-1][1] and level <= path[-1][0]:
             yield tuple(name for _, name in path[:-1]), path[-1][1]
         path = [*(entry for entry in path if entry[0] < level), (level, heading)]
         start = after
-
-
-def _headings(markdown: str) -> Iterator[tuple[int, int, int, str]]:
-    """(first line, line after, level, text) of every heading outside quotes and lists."""
-    from markdown_it import MarkdownIt
-
-    tokens = MarkdownIt("commonmark").parse(markdown)
-    for token, inline in pairwise(tokens):
-        if token.type == "heading_open" and token.level == 0 and token.map:
-            yield token.map[0], token.map[1], int(token.tag[1:]), " ".join(inline.content.split())
 
 
 def split_by_words(text: str, max_words: int) -> list[str]:

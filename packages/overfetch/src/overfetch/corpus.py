@@ -1,25 +1,19 @@
-"""Reading sources: a folder of Markdown, a JSONL file or a CSV file become documents, one at a time.
+"""Documents of sources: records of whatever files, as a site's fields read them, one at a time.
 
 A corpus may be larger than memory: of what was read, only a digest of each id is kept.
 """
 
-import csv
-import io
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from overfetch.errors import CorpusError, SettingsError
-from overfetch.filters import Schema, comparable
+from overfetch.filters import Schema, comparable, to_keyword
+from overfetch.sources import HEADING, PATH, Record, records_of
 from overfetch.types import Document, Frozen, MetadataValue
 
-Record = Mapping[str, Any]
-Located = tuple[str, Record]
-PATH = "path below the source"
 NO_FILTERS: Schema = {}
 
 Adapt = Callable[[Record], Record]
@@ -28,7 +22,8 @@ Adapt = Callable[[Record], Record]
 class FieldMap(Frozen):
     """Which record fields make a document: for each target the accepted names, first present wins.
 
-    A Markdown page without any of the `id` fields is named by its path below the source, without suffix.
+    A page without any of the `id` fields is named by its path below the source, without suffix; one without any of
+    the `title` fields is titled by its first heading, and without front matter else by its file's name.
     A record without one of the metadata fields in `required` is refused; title and text may be empty if in `optional`.
     """
 
@@ -40,129 +35,105 @@ class FieldMap(Frozen):
     optional: tuple[str, ...] = ()
 
 
+class Skipped:
+    """What was left out and why, each as `FILE:LINE: reason`: pages without a body, and with `bad` whatever is broken.
+
+    A source that is read twice says the same twice, which counts once.
+    """
+
+    def __init__(self, *, bad: bool = False) -> None:
+        self.bad = bad
+        self._reasons: dict[str, None] = {}
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        return tuple(self._reasons)
+
+    def leave_out(self, reason: str) -> None:
+        self._reasons[reason] = None
+
+    def broken(self, error: CorpusError) -> None:
+        """Raises the error unless what is bad is left out."""
+        if not self.bad:
+            raise error
+        self.leave_out(str(error))
+
+
 def read_documents(
     sources: Sequence[Path],
     fields: FieldMap,
     *,
     filters: Schema = NO_FILTERS,
     adapt: Adapt | None = None,
+    id_prefixes: Sequence[str] = (),
+    skipped: Skipped | None = None,
 ) -> Iterator[Document]:
     """Every document of all `sources`; `adapt` may reshape a record first, `filters` says what may be filtered on.
 
-    Raises CorpusError naming file and line at the first broken record, a duplicate id, or an empty source.
+    `id_prefixes`, one for each source, stand before the ids of its documents. `skipped` is told what is left out.
+    Raises CorpusError naming file and line at the first broken record, a duplicate id, or an empty source, and
+    SettingsError where there are more or fewer prefixes than sources.
     """
+    if id_prefixes and len(id_prefixes) != len(sources):
+        raise SettingsError(f"{len(id_prefixes)} id prefixes for {len(sources)} sources: each source needs one")
+    skipped = skipped or Skipped()
+    prefixed = list(zip(sources, id_prefixes or [""] * len(sources), strict=True))
     seen: set[bytes] = set()
-    for place, document in _located_documents(sources, fields, adapt):
-        _check_metadata(place, document, fields.required, filters)
+    for place, document in _located_documents(prefixed, fields, filters, adapt, skipped):
         digest = blake2b(document.id.encode(), digest_size=16).digest()
         if digest in seen:
-            first = next(p for p, d in _located_documents(sources, fields, adapt) if d.id == document.id)
-            raise CorpusError(f"{place}: duplicate document id {document.id!r}, first seen at {first}")
+            skipped.broken(_duplicate(place, document.id, prefixed, fields, adapt, skipped))
+            continue
         seen.add(digest)
         yield document
     if not seen:
+        left_out = f"; {len(skipped.reasons)} left out, such as {skipped.reasons[0]}" if skipped.reasons else ""
         raise CorpusError(
             f"{', '.join(map(str, sources))}: no documents found; expected Markdown files, JSONL lines or CSV rows"
+            f"{left_out}"
         )
 
 
+def _duplicate(
+    place: str,
+    document_id: str,
+    sources: Sequence[tuple[Path, str]],
+    fields: FieldMap,
+    adapt: Adapt | None,
+    skipped: Skipped,
+) -> CorpusError:
+    """Where it was first is looked for once, before the run ends; of many that are left out, nothing is read again."""
+    message = f"{place}: duplicate document id {document_id!r}"
+    if skipped.bad:
+        return CorpusError(f"{message}; the first one is kept")
+    documents = _located_documents(sources, fields, NO_FILTERS, adapt, Skipped())
+    first = next(p for p, d in documents if d.id == document_id)
+    way_on = "; give each source its --id-prefix, or leave out later ones with --skip-bad" if len(sources) > 1 else ""
+    return CorpusError(f"{message}, first seen at {first}{way_on}")
+
+
 def _located_documents(
-    sources: Sequence[Path], fields: FieldMap, adapt: Adapt | None
+    sources: Sequence[tuple[Path, str]], fields: FieldMap, filters: Schema, adapt: Adapt | None, skipped: Skipped
 ) -> Iterator[tuple[str, Document]]:
-    for place, record in chain.from_iterable(map(_records, sources)):
-        yield place, _document(place, _adapted(place, record, adapt), fields)
+    for source, prefix in sources:
+        for place, read in records_of(source, skipped.broken):
+            try:
+                record = _adapted(place, read(), adapt)
+                if source.is_dir() and _has_no_body(record, fields):
+                    skipped.leave_out(f"{place}: no text: a page without a body")
+                    continue
+                document = _document(place, record, fields, filters, prefix)
+            except CorpusError as error:
+                skipped.broken(error)
+            except RecursionError as error:
+                skipped.broken(CorpusError(f"{place}: nested too deeply to be read: {error}"))
+            else:
+                yield place, document
 
 
-def _records(source: Path) -> Iterator[Located]:
-    if source.is_dir():
-        return chain.from_iterable(_records_below(source))
-    if not source.exists():
-        raise CorpusError(f"{source}: no such file or folder")
-    if source.suffix.lower() not in READERS:
-        raise CorpusError(f"{source}: unknown kind of file; allowed: a folder, {', '.join(READERS)}")
-    return READERS[source.suffix.lower()](source)
-
-
-def _records_below(folder: Path) -> Iterator[Iterator[Located]]:
-    for path in _files_below(folder):
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        located = READERS[path.suffix.lower()](path)
-        yield ((place, {**record, PATH: name} if PATH in record else record) for place, record in located)
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    """In the order of their paths. Links to folders are not followed."""
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.is_symlink():
-            yield from _files_below(path)
-        elif path.suffix.lower() in READERS:
-            yield path
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """Lines as Python reads them, their ends made one line feed; a file is never in memory as a whole."""
-    number, start = 1, 0
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                yield from io.StringIO(line.decode("utf-8-sig" if number == 1 else "utf-8"), newline=None)
-                start += len(line)
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}:{number}: not UTF-8 at byte {start + error.start}") from error
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _read_markdown(path: Path) -> Iterator[Located]:
-    text = "".join(_lines(path))
-    if not text.startswith("---"):
-        raise CorpusError(f"{path}:1: missing front matter; begin with a '---' block that has at least 'title:'")
-    import frontmatter
-    import yaml
-
-    try:
-        page = frontmatter.loads(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-02-30
-        raise CorpusError(f"{path}:1: front matter is not valid YAML: {' '.join(str(error).split())}") from error
-    yield f"{path}:1", {**page.metadata, PATH: path.stem, "text": page.content}
-
-
-def _read_jsonl(path: Path) -> Iterator[Located]:
-    for number, line in enumerate(_lines(path), start=1):
-        if line.strip():
-            yield f"{path}:{number}", _parse_object(f"{path}:{number}", line.removesuffix("\n"))
-
-
-def _parse_object(place: str, line: str) -> Record:
-    try:
-        record = json.loads(line)
-        json.dumps(record, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        raise CorpusError(f"{place}: broken JSON: {error.msg} at column {error.colno}") from error
-    except ValueError as error:  # half of a surrogate pair, or a number of thousands of digits
-        raise CorpusError(f"{place}: JSON that cannot be stored: {error}") from error
-    if not isinstance(record, dict):
-        raise CorpusError(f"{place}: expected a JSON object, found {type(record).__name__}")
-    return record
-
-
-def _read_csv(path: Path) -> Iterator[Located]:
-    reader = csv.DictReader(_lines(path), strict=True)
-    try:
-        for record in reader:
-            if None in record or None in record.values():
-                columns = len(reader.fieldnames or ())
-                raise CorpusError(f"{path}:{reader.line_num}: expected {columns} columns as in the header line")
-            yield f"{path}:{reader.line_num}", record
-    except csv.Error as error:
-        raise CorpusError(f"{path}:{reader.line_num + 1}: broken CSV: {error}") from error
-
-
-READERS: dict[str, Callable[[Path], Iterator[Located]]] = {
-    ".md": _read_markdown,
-    ".jsonl": _read_jsonl,
-    ".csv": _read_csv,
-}
+def _has_no_body(record: Record, fields: FieldMap) -> bool:
+    """A section's page of titles and settings, as site generators have them."""
+    return PATH in record and "text" not in fields.optional and not str(_first(record, fields.text) or "").strip()
 
 
 def _adapted(place: str, record: Record, adapt: Adapt | None) -> Record:
@@ -172,14 +143,16 @@ def _adapted(place: str, record: Record, adapt: Adapt | None) -> Record:
         raise CorpusError(f"{place}: not a record of this collection: {type(error).__name__}: {error}") from error
 
 
-def _document(place: str, record: Record, fields: FieldMap) -> Document:
+def _document(place: str, record: Record, fields: FieldMap, filters: Schema, prefix: str) -> Document:
     metadata = {name: _plain(_first(record, names)) for name, names in fields.metadata.items()}
-    return Document(
-        id=_required(place, record, "id", fields.id + (PATH,) * (PATH in record)),
-        title=_text(place, record, "title", fields.title, fields.optional),
+    document = Document(
+        id=prefix + _required(place, record, "id", fields.id + (PATH,) * (PATH in record)),
+        title=_text(place, record, "title", fields.title + (HEADING,) * (HEADING in record), fields.optional),
         text=_text(place, record, "text", fields.text, fields.optional),
         metadata={name: value for name, value in metadata.items() if value not in (None, "")},
     )
+    _check_metadata(place, document, fields.required, filters)
+    return document
 
 
 def _check_metadata(place: str, document: Document, required: Iterable[str], filters: Schema) -> None:
@@ -215,9 +188,16 @@ def _required(place: str, record: Record, target: str, names: Sequence[str]) -> 
 
 
 def _plain(value: Any) -> MetadataValue:
-    """Integers beyond 64 bits become text: one store refuses them, another rounds them."""
+    """Integers beyond 64 bits become text: one store refuses them, another rounds them.
+
+    What stands in a list is spelt as it would be alone; nothing is no value.
+    """
     if isinstance(value, list):
-        return [str(item) for item in value]
+        return [item if isinstance(item, str) else _spelt(item) for item in value if item is not None]
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return str(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _spelt(item: Any) -> str:
+    return to_keyword(item) if isinstance(item, bool | float) else str(item)

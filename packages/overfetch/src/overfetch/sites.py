@@ -1,15 +1,16 @@
 """A site: its collections, how each is read, chunked and searched, and which module answers."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from overfetch.corpus import FieldMap, Record, read_documents
+from overfetch.corpus import FieldMap, Skipped, read_documents
 from overfetch.errors import SettingsError
 from overfetch.filters import Condition, FieldKind
 from overfetch.settings import RetrievalSettings
+from overfetch.sources import Record
 from overfetch.types import Chunk, Document, Frozen
 
 ENTRY_POINT_GROUP = "overfetch.sites"
@@ -59,9 +60,18 @@ class Collection(Frozen):
                 raise ValueError(f"{field!r} is no date among the filters")
         return self
 
-    def read(self, *sources: Path) -> Iterator[Document]:
-        """The documents of all sources, one at a time; by default of the sample corpus. Raises CorpusError."""
-        return read_documents(sources or [self.sample], self.fields, filters=self.filters, adapt=self.adapt)
+    def read(
+        self, *sources: Path, id_prefixes: Sequence[str] = (), skipped: Skipped | None = None
+    ) -> Iterator[Document]:
+        """The documents of all sources, one at a time; by default of the sample corpus. Raises as read_documents."""
+        return read_documents(
+            sources or [self.sample],
+            self.fields,
+            filters=self.filters,
+            adapt=self.adapt,
+            id_prefixes=id_prefixes,
+            skipped=skipped,
+        )
 
 
 class Site(Frozen):

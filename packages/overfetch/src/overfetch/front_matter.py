@@ -1,0 +1,90 @@
+"""Front matter: the block of YAML that a Markdown page may begin with, every value as it is written.
+
+YAML 1.1 would read `id: 0123` as 83, `3.10` as 3.1 and `NO` as false. Here a plain `true`, `false`, `null`, `~` or
+nothing means that, and everything else is text.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from overfetch.errors import CorpusError
+
+if TYPE_CHECKING:
+    from yaml import Node, ScalarNode
+
+# A rule above an empty line is a rule; only what follows at once is front matter.
+OPENING = re.compile(r"---[ \t]*\n(?![ \t]*\n)")
+CLOSING = re.compile(r"^(---|\.\.\.)[ \t]*$\n?", re.MULTILINE)
+PLAIN: Mapping[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
+MOST_VALUES = 10_000  # an alias of aliases of aliases has billions
+
+
+class Page(NamedTuple):
+    """A page's fields, None where it has no front matter, and the text below them."""
+
+    fields: dict[str, Any] | None
+    text: str
+
+
+def split_page(path: object, page: str) -> Page:
+    """Raises CorpusError naming file and line."""
+    if page.startswith("+++"):
+        raise CorpusError(f"{path}:1: front matter in TOML is not read; write it as YAML between two lines of '---'")
+    opening = OPENING.match(page)
+    if opening is None:
+        return Page(None, page)
+    closing = CLOSING.search(page, opening.end())
+    if closing is None:
+        raise CorpusError(f"{path}:1: no title: the front matter is never closed by a line of '---'")
+    return Page(_parse(path, page[opening.end() : closing.start()]), page[closing.end() :].strip())
+
+
+def _parse(path: object, block: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        # In Python: the faster loader in C ends the process where something is nested deeply.
+        node = yaml.compose(block, Loader=yaml.BaseLoader)
+        fields = _Values(path).of(node) if node else {}
+    except yaml.YAMLError as error:
+        raise CorpusError(f"{path}:1: front matter is not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise CorpusError(f"{path}:1: front matter is nested too deeply to be read") from error
+    if not isinstance(fields, dict):
+        raise CorpusError(f"{path}:1: no title: the front matter is a {type(fields).__name__}, expected 'key: value'")
+    return fields
+
+
+class _Values:
+    """What nodes stand for. Every alias counts as what it repeats, so that a few lines cannot fill the memory."""
+
+    def __init__(self, path: object) -> None:
+        self.path = path
+        self.count = 0
+
+    def of(self, node: "Node") -> Any:
+        import yaml
+
+        self.count += 1
+        if self.count > MOST_VALUES:
+            raise CorpusError(f"{self._place(node)}: front matter of more than {MOST_VALUES} values, aliases repeated")
+        if isinstance(node, yaml.MappingNode):
+            return dict(self._pairs(node.value))
+        if isinstance(node, yaml.SequenceNode):
+            return [self.of(item) for item in node.value]
+        return node.value if getattr(node, "style", None) else PLAIN.get(node.value, node.value)
+
+    def _pairs(self, pairs: "list[tuple[ScalarNode, Node]]") -> Iterator[tuple[str, Any]]:
+        seen = set[str]()
+        for key, value in pairs:
+            if not isinstance(key.value, str):
+                raise CorpusError(f"{self._place(key)}: a key of the front matter is no text")
+            if key.value in seen:
+                raise CorpusError(f"{self._place(key)}: the key {key.value!r} is there twice; one would be lost")
+            seen.add(key.value)
+            yield key.value, self.of(value)
+
+    def _place(self, node: "Node") -> str:
+        """The front matter begins in the second line, marks count from 0."""
+        return f"{self.path}:{node.start_mark.line + 2}"

@@ -1,0 +1,57 @@
+"""The headings of a Markdown text, and those of reStructuredText made Markdown's."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+# A line of one sign as long as the title above it, which has no such line directly above it but its own overline.
+UNDERLINED = re.compile(r"^(?:([=\-~^\"'`#*+.:_])\1+[ \t]*\n)?(\S.*)\n([=\-~^\"'`#*+.:_])\3{1,}[ \t]*$", re.MULTILINE)
+DEEPEST = 6
+
+
+class Heading(NamedTuple):
+    """Its first line, the line after it, its level, and its text with and without markup."""
+
+    first: int
+    after: int
+    level: int
+    text: str
+    plain: str
+
+
+def headings(markdown: str) -> Iterator[Heading]:
+    """Every heading outside quotes and lists."""
+    from markdown_it import MarkdownIt
+
+    tokens = MarkdownIt("commonmark").parse(markdown)
+    for token, inline in pairwise(tokens):
+        if token.type == "heading_open" and token.level == 0 and token.map:
+            plain = "".join(child.content for child in inline.children or () if child.type in ("text", "code_inline"))
+            first, after = token.map
+            text = " ".join(inline.content.split())
+            yield Heading(first, after, int(token.tag[1:]), text, " ".join(plain.split()))
+
+
+def first_heading(markdown: str) -> str | None:
+    """Without markup; None where there is none that says anything."""
+    return next((heading.plain for heading in headings(markdown) if heading.plain), None)
+
+
+def restructured_as_markdown(text: str) -> str:
+    """With `#` for the underlined titles: which sign is which level is told by their order, and `~~~` opens no code.
+
+    >>> restructured_as_markdown("Guide\\n=====\\n\\nStart\\n~~~~~\\nRun it.")
+    '# Guide\\n\\n## Start\\nRun it.'
+    """
+    levels: dict[tuple[bool, str], int] = {}
+
+    def as_heading(found: re.Match[str]) -> str:
+        over, title, under = found.groups()
+        underline = found[0].rpartition("\n")[2].strip()
+        if len(underline) < len(title.strip()) or over not in (None, under):
+            return found[0]
+        level = levels.setdefault((over is not None, under), min(len(levels) + 1, DEEPEST))
+        return f"{'#' * level} {title.strip()}"
+
+    return UNDERLINED.sub(as_heading, text)

@@ -1,0 +1,180 @@
+"""Sources: which files of a folder belong to a corpus, and the records that each kind of file holds.
+
+A record comes as a call that reads it, so that a broken one can be left out and those after it still be read.
+"""
+
+import csv
+import io
+import json
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from overfetch.errors import CorpusError
+from overfetch.front_matter import split_page
+from overfetch.headings import first_heading, restructured_as_markdown
+
+Record = Mapping[str, Any]
+Located = tuple[str, Callable[[], Record]]
+Broken = Callable[[CorpusError], None]
+PATH = "path below the source"
+HEADING = "first heading"
+NOT_WRITTEN_BY_HAND = {"node_modules", "__pycache__"}
+
+
+def records_of(source: Path, broken: Broken) -> Iterator[Located]:
+    """Place and record of everything in the source; `broken` is told of each file that cannot be read on, or raises."""
+    if source.is_dir():
+        for path in files_below(source, source.resolve(), broken):
+            name = path.relative_to(source).with_suffix("").as_posix()
+            yield from _guarded(path, partial(_named, name), broken)
+    elif not source.exists():
+        raise CorpusError(f"{source}: no such file or folder")
+    elif source.suffix.lower() not in READERS:
+        raise CorpusError(f"{source}: unknown kind of file; allowed: a folder, {', '.join(READERS)}")
+    else:
+        yield from _guarded(source, lambda record: record, broken)
+
+
+def _guarded(path: Path, name: Callable[[Record], Record], broken: Broken) -> Iterator[Located]:
+    try:
+        for place, read in READERS[path.suffix.lower()](path):
+            yield place, partial(_read_named, read, name)
+    except CorpusError as error:
+        broken(error)
+
+
+def _read_named(read: Callable[[], Record], name: Callable[[Record], Record]) -> Record:
+    return name(read())
+
+
+def _named(name: str, record: Record) -> Record:
+    return {**record, PATH: name} if PATH in record else record
+
+
+def files_below(folder: Path, root: Path, broken: Broken) -> Iterator[Path]:
+    """In the order of their paths, without what is hidden or was not written by hand; links to folders are not read.
+
+    A link that leaves `root` is broken: what lies there was not chosen.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith((".", "~$")) or path.name in NOT_WRITTEN_BY_HAND:
+            continue
+        if _leaves(path, root):
+            broken(CorpusError(f"{path}: a link out of the source, to {path.resolve()}; name that as a source itself"))
+        elif path.is_dir():
+            yield from () if path.is_symlink() else files_below(path, root, broken)
+        elif _is_read(path):
+            yield path
+
+
+def _leaves(path: Path, root: Path) -> bool:
+    return path.is_symlink() and (path.is_dir() or _is_read(path)) and not path.resolve().is_relative_to(root)
+
+
+def _is_read(path: Path) -> bool:
+    return path.suffix.lower() in READERS
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Lines as Python reads them, their ends made one line feed; a file is never in memory as a whole."""
+    number, start = 1, 0
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CorpusError(f"{path}: no regular file: a pipe or a device has no end")
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                yield from io.StringIO(line.decode("utf-8-sig" if number == 1 else "utf-8"), newline=None)
+                start += len(line)
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}:{number}: not UTF-8 at byte {start + error.start}") from error
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _read_markdown(path: Path) -> Iterator[Located]:
+    yield f"{path}:1", partial(_parse_page, path, "".join(_lines(path)))
+
+
+def _parse_page(path: Path, page: str) -> Record:
+    """A page without a title is named by its first heading; one without front matter else by its file."""
+    fields, text = split_page(path, page)
+    title = first_heading(text) or (path.stem if not fields else None)
+    return {HEADING: title, **(fields or {}), PATH: path.stem, "text": text}
+
+
+def _read_text(path: Path) -> Iterator[Located]:
+    text = "".join(_lines(path))
+    yield f"{path}:1", lambda: {HEADING: path.stem, PATH: path.stem, "text": text}
+
+
+def _read_restructured(path: Path) -> Iterator[Located]:
+    text = restructured_as_markdown("".join(_lines(path)))
+    yield f"{path}:1", lambda: {HEADING: first_heading(text) or path.stem, PATH: path.stem, "text": text}
+
+
+def _read_jsonl(path: Path) -> Iterator[Located]:
+    for number, line in enumerate(_lines(path), start=1):
+        if line.strip():
+            place = f"{path}:{number}"
+            yield place, partial(_parse_object, place, line.removesuffix("\n"))
+
+
+def _parse_object(place: str, line: str) -> Record:
+    try:
+        record = json.loads(line, object_pairs_hook=partial(_once, place))
+        json.dumps(record, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise CorpusError(f"{place}: broken JSON: {error.msg} at column {error.colno}") from error
+    except ValueError as error:  # half of a surrogate pair, or a number of thousands of digits
+        raise CorpusError(f"{place}: JSON that cannot be stored: {error}") from error
+    except RecursionError as error:
+        raise CorpusError(f"{place}: JSON that is nested too deeply to be read") from error
+    if not isinstance(record, dict):
+        raise CorpusError(f"{place}: expected a JSON object, found {type(record).__name__}")
+    return record
+
+
+def _once(place: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise CorpusError(f"{place}: the key {_repeated(key for key, _ in pairs)!r} is there twice; one would be lost")
+    return fields
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    """The first name that was there before; columns without a name cannot be asked for."""
+    seen = set[str]()
+    return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
+
+
+def _read_csv(path: Path) -> Iterator[Located]:
+    reader = csv.DictReader(_lines(path), strict=True)
+    try:
+        if twice := _repeated(filter(None, reader.fieldnames or ())):
+            raise CorpusError(f"{path}:1: the column {twice!r} is there twice; one would be lost")
+        for record in reader:
+            place = f"{path}:{reader.line_num}"
+            yield place, partial(_parse_row, place, record, len(reader.fieldnames or ()))
+    except csv.Error as error:
+        raise CorpusError(f"{path}:{reader.line_num + 1}: broken CSV: {error}") from error
+
+
+def _parse_row(place: str, record: dict[str, Any], columns: int) -> Record:
+    if None in (*record, *record.values()):
+        raise CorpusError(f"{place}: expected {columns} columns as in the header line")
+    return record
+
+
+MARKDOWN = (".md", ".markdown", ".mdown", ".mkd", ".mkdn", ".mdx", ".mdwn", ".mdtxt", ".qmd", ".rmd")
+READERS: dict[str, Callable[[Path], Iterator[Located]]] = {
+    **dict.fromkeys(MARKDOWN, _read_markdown),
+    ".txt": _read_text,
+    ".text": _read_text,
+    ".rst": _read_restructured,
+    ".jsonl": _read_jsonl,
+    ".ndjson": _read_jsonl,
+    ".csv": _read_csv,
+}
