@@ -8,6 +8,7 @@ from pathlib import Path
 from reflink_copy import reflink
 
 from overfetch.protocols import Copied
+from overfetch.stores.room import require_room
 
 EMPTY = bytes(64 * 1024)
 BLOCK = 512  # bytes that `st_blocks` counts in, whatever the file system
@@ -21,6 +22,7 @@ def copy_folder(source: Path, target: Path) -> Copied:
     def copy_file(old: str, new: str) -> None:
         reflinked.append(_reflink(old, new))
         if not reflinked[-1]:
+            require_room(target, size_in_blocks(old), f"cannot copy {source}")
             _copy_without_holes(old, new)
 
     shutil.copytree(source, target, copy_function=copy_file)
@@ -30,14 +32,17 @@ def copy_folder(source: Path, target: Path) -> Copied:
 def size_of(folder: Path) -> int:
     """Bytes on the disk: holes take none. Small files that vanish meanwhile, as where a reader opens, are left out."""
     files = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)  # noqa: PTH118
-    return sum(map(_blocks, files)) * BLOCK
+    return sum(map(size_in_blocks, files))
 
 
-def _blocks(path: str) -> int:
+def size_in_blocks(path: str) -> int:
+    """Bytes on the disk; where the system does not tell blocks, as on Windows, all that the file holds."""
     try:
-        return os.stat(path).st_blocks  # noqa: PTH116
+        found = os.stat(path)  # noqa: PTH116
     except FileNotFoundError:
         return 0
+    blocks: int | None = getattr(found, "st_blocks", None)
+    return found.st_size if blocks is None else blocks * BLOCK
 
 
 def make_durable(folder: Path) -> None:

@@ -24,6 +24,7 @@ from overfetch.stores.edge_generations import CollectionFolder, GenerationFolder
 from overfetch.stores.edge_writing import EdgeWriter, begin, read_hashes, search_shard, translated
 from overfetch.stores.payloads import slug
 from overfetch.stores.resident import let_go
+from overfetch.stores.room import require_room
 
 SMALL = 10_000  # passages: without a graph, whose pages are better in memory before they are walked
 
@@ -175,6 +176,7 @@ class EdgeStore:
 
 
 def _load(generation: GenerationFolder) -> EdgeShard:
+    require_room(generation.path, 0, "cannot open the generation")
     with generation.opening():
         return EdgeShard.load(str(generation.shard))
 

@@ -29,6 +29,7 @@ from overfetch.errors import OverfetchError, StoreLocked, StoreUnavailable
 from overfetch.protocols import Copied
 from overfetch.provenance import Provenance, is_same_work
 from overfetch.stores.copying import copy_folder, sync
+from overfetch.stores.room import require_room
 
 NOTHING = "-"
 REMOVED = ".removed"
@@ -153,6 +154,7 @@ class CollectionFolder:
     def writing(self, collection: str) -> Iterator[None]:
         """Raises StoreLocked naming the holder. A dead holder's lock is free: the system releases it."""
         try:
+            require_room(self.path, 0, f"cannot write {collection!r}")
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / "writer.lock", timeout=0)
             lock.acquire()
@@ -164,13 +166,18 @@ class CollectionFolder:
         except OSError as error:
             raise StoreUnavailable(f"cannot write below {self.path}: {error.strerror}") from error
         try:
-            holder = {"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
-            (self.path / "writer.json").write_text(json.dumps(holder), encoding="utf-8")
+            self._say_who_holds()
             self._wait_for_orphan(collection)
             yield
         finally:
             (self.path / "writer.json").unlink(missing_ok=True)
             lock.release()
+
+    def _say_who_holds(self) -> None:
+        """For whoever comes second; a disk that takes no more is no reason not to go on."""
+        holder = {"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+        with contextlib.suppress(OSError):
+            (self.path / "writer.json").write_text(json.dumps(holder), encoding="utf-8")
 
     def _holder(self) -> str:
         try:

@@ -1,6 +1,7 @@
 """Writing one generation of a Qdrant Edge collection: checkpoints, its search index, what a kill leaves in doubt."""
 
 import contextlib
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,10 +14,11 @@ from overfetch.protocols import Copied, EncodedPassage, EncodedQuery
 from overfetch.provenance import Provenance, Recall
 from overfetch.settings import RetrievalSettings
 from overfetch.stores import edge_requests as requests
-from overfetch.stores.copying import make_durable
+from overfetch.stores.copying import make_durable, size_of
 from overfetch.stores.edge_generations import CollectionFolder, GenerationFolder, remove
 from overfetch.stores.optimising import optimise
 from overfetch.stores.payloads import CONTENT_HASH, from_payload, from_record
+from overfetch.stores.room import require_room, size_in_store, size_with_search_index
 from overfetch.types import Candidate
 
 SCROLL_PAGE = 4096
@@ -32,11 +34,19 @@ def translated(what: str) -> Iterator[None]:
     except OverfetchError:
         raise
     except OSError as error:
-        raise StoreUnavailable(f"{what}: {error}") from error
+        raise StoreUnavailable(f"{what}: {_first_of(error)}") from error
     except BaseException as error:
         if type(error) not in (Exception, RuntimeError) and type(error).__name__ != "PanicException":
             raise
         raise StoreError(f"{what}: {error}") from error
+
+
+def _first_of(error: OSError) -> str:
+    """A copy of a folder tells each file that it could not copy: the first says enough."""
+    if isinstance(error, shutil.Error) and error.args and error.args[0]:
+        source, _, reason = error.args[0][0]
+        return f"{source}: {reason}"
+    return str(error)
 
 
 def scroll_hashes(shard: EdgeShard) -> Iterator[tuple[str, str]]:
@@ -95,6 +105,7 @@ class EdgeWriter:
 
     def upsert(self, passages: Sequence[EncodedPassage]) -> None:
         with translated("cannot store passages"):
+            require_room(self.building.path, size_in_store(passages), "cannot store passages")
             self._change([p.passage.id for p in passages], requests.upsert(passages))
         self._hashes |= {p.passage.id: p.passage.content_hash for p in passages}
 
@@ -130,6 +141,8 @@ class EdgeWriter:
             self._checkpoint()
             return
         self._checkpoint()
+        needed = size_with_search_index(size_of(self.building.shard))
+        require_room(self.building.path, needed, "cannot build the search index")
         self.shard.close()
         requests.keep_cached(self.building.shard, self._provenance.dimension)
         optimise(self.building.shard, self._optimising)
@@ -139,6 +152,7 @@ class EdgeWriter:
         """Finished, durable, and told what it holds: ready to be published."""
         self.finish()
         with translated("cannot seal the generation"):
+            require_room(self.building.path, 0, "cannot seal the generation")
             self.shard.close()
             self.building.write_provenance(self._provenance.holding(self._hashes, self.recall))
             make_durable(self.building.path)

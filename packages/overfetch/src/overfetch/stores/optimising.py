@@ -27,7 +27,9 @@ def optimise(shard: Path, lock: Path) -> None:
             child.kill()
             raise
     if child.returncode != 0:
-        said = complaints.strip().splitlines()[-1:] or [f"exit code {child.returncode}; is there enough memory?"]
+        said = complaints.strip().splitlines()[-1:] or [
+            f"exit code {child.returncode}; is there enough room on the disk, and memory?"
+        ]
         raise RuntimeError(f"building the search index failed: {said[0]}")
 
 
