@@ -13,7 +13,7 @@ from sentencex import segment
 from overfetch.errors import SettingsError
 from overfetch.filters import parse_date
 from overfetch.types import AsOf, Citation, OnRefused, Passage, RefusedCitation, Retrieval
-from overfetch.verbatim import find_verbatim
+from overfetch.verbatim import count_words, find_verbatim
 
 UNVERIFIED = "[unverified]"
 # One or more in a row; within backticks stands code, where [0] is an index.
@@ -75,10 +75,16 @@ def _check(citation: Citation, sources: Mapping[str, tuple[Passage, AsOf | None]
         known = passage.metadata.get(as_of.field)
         return RefusedCitation(citation=citation, reason=f"known only at {known}, after {as_of.moment.isoformat()}")
     # Apart, so that no quote runs from the title into the text.
-    words = find_verbatim(citation.quote, passage.text) or find_verbatim(citation.quote, passage.breadcrumb)
+    words = find_verbatim(citation.quote, passage.text) or _find_in_heading(citation.quote, passage.breadcrumb)
     if words is None:
         return RefusedCitation(citation=citation, reason="the quote is not verbatim in the passage, or too short")
     return Citation(passage_id=passage.id, document_id=passage.document_id, quote=words)
+
+
+def _find_in_heading(quote: str, breadcrumb: str) -> str | None:
+    """One word of a heading says nothing."""
+    words = find_verbatim(quote, breadcrumb)
+    return words if words and count_words(words) > 1 else None
 
 
 def _was_known(passage: Passage, as_of: AsOf) -> bool:

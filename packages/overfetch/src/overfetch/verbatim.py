@@ -1,22 +1,28 @@
 """Whether a quote stands in a text word for word, however spaces, quotation marks and dashes are set.
 
 What is forgiven changes no word: white space, line breaks, soft hyphens and invisible joiners, the shape of quotation
-marks and dashes, canonical and width variants of the same character (Unicode TR15). What could change a letter or a
-figure is not: look-alikes of other scripts, superscripts, styled letters, controls of direction, a word without its
-beginning, a part of a number.
+marks and dashes, canonical and width variants of the same character (Unicode TR15), Markdown's marks and HTML's
+entities. What could change a letter or a figure is not: look-alikes of other scripts, superscripts, styled letters,
+controls of direction that the text has not, a word without its beginning, a part of a number.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
+from overfetch.markup import decoded, unmarked
+
 # Too few letters prove nothing: "a" stands in every passage. A wide (Chinese, Japanese, Korean) letter counts twice.
 MIN_LETTERS = 12
 
-QUOTATION_MARKS = dict.fromkeys("‘’‚‛′ʼ`´＇｀", "'") | dict.fromkeys('“”„‟″«»＂"', '"')
+APOSTROPHES = "'‘’‛′ʼ`´＇｀"
+QUOTATION_MARKS = dict.fromkeys(APOSTROPHES + "‚‹›❛❜", "'")
+QUOTATION_MARKS |= dict.fromkeys('“”„‟″«»＂"❝❞〝〞〟「」『』｢｣﹁﹂﹃﹄', '"')
+# As French sets them: « so », but not the German »so«.
+WITHIN_GUILLEMETS = re.compile(r"(?:(?<=^[«‹])|(?<=[\s(][«‹]))\s+|(?<!\s)\s+(?=[»›](?!\w))")
 DASHES = dict.fromkeys("‐‑‒–—―−﹘﹣－", "-")
 SAME = QUOTATION_MARKS | DASHES
 # Variants that look and mean the same. Not <super>, <sub>, <fraction>, <circle>, <square>, <font>: 10² is not 102.
@@ -25,9 +31,21 @@ SAME_MEANING |= {"<final>", "<isolated>"}
 VARIATION_SELECTORS = "\ufe0e\ufe0f"
 # Soft hyphen, zero-width space, joiners, byte-order mark: left behind by layout and by copying.
 INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff" + VARIATION_SELECTORS
-HYPHENS = "-‐‑"
+# No language stacks more on one letter (Unicode TR15: stream-safe), and putting them in order takes their square.
+MOST_MARKS = 30
+# A word cut off by a limit on length is shown whole, but not a whole line without spaces.
+MOST_LETTERS = 100
+# Where a quote stands inside of words so often, it is no quote.
+MOST_PLACES = 1_000
 WITHOUT_SPACES = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")  # Thai, Lao, Burmese, Khmer
-CURRENCY = "$€£¥"
+SIGNS = ("Sc", "Sm")
+UNITS = "%‰°^"
+JOINS_FIGURES, JOINS_LETTERS = ".,:/-'_·٫٬", "_.·"
+GROUP = re.compile(r" \d{3}(?!\d)")
+GROUP_BEFORE = re.compile(r"(?<!\d)\d{1,3} ?$")
+OPERATION = re.compile(r" ?(\D) ?\d")
+RAISED = re.compile(r"<su[bp]\b|\*{1,2}\d")
+TIMES_BEFORE = re.compile(r"\d\*{1,2}$")
 
 
 class Folded(NamedTuple):
@@ -38,19 +56,45 @@ class Folded(NamedTuple):
 
 
 def find_verbatim(quote: str, text: str) -> str | None:
-    """The words of `text` that `quote` repeats, as the text has them but for spacing; None where it does not."""
-    if any(_is_deceptive(c) for c in quote):
-        return None
-    source = fold(text)
-    wanted = fold(quote).text.strip()
+    """The words of `text` that `quote` repeats, as the text has them but for spacing; None where it does not.
+
+    Where the quote repeats them only without Markdown's marks, so are the words that are handed back.
+    """
+    # Controls may make a quote show other than it says; a copy has those of its text and no others.
+    controls = "".join(dict.fromkeys(filter(_is_deceptive, quote)))
+    quote, text = decoded(quote), decoded(text)
+    found = _find(quote, text, controls)
+    return found or _find(unmarked(quote), _unmarked(text), controls)
+
+
+_unmarked = lru_cache(maxsize=256)(unmarked)
+
+
+def _find(quote: str, text: str, controls: str) -> str | None:
+    source = fold(text, controls)
+    wanted = fold(quote, controls).text.strip()
     for form in _unwrapped(wanted):
-        start = source.text.find(form) if has_substance(form, source.text) else -1
-        while start >= 0:
+        if not has_substance(form, source.text):
+            continue
+        for start in _places(form, source, text):
             end = _word_end(source, text, start + len(form))
-            if not (_is_inside_word(source, text, start) or _is_inside_word(source, text, end)):
+            if not _is_inside_word(source, text, end):
                 return " ".join(text[source.places[start] : source.places[end]].split())
-            start = source.text.find(form, start + 1)
     return None
+
+
+def _places(form: str, source: Folded, raw: str) -> Iterator[int]:
+    """Where the form begins and no word or number is cut; no place is looked at twice."""
+    start = source.text.find(form)
+    for _ in range(MOST_PLACES):
+        if start < 0:
+            return
+        if not _is_inside_word(source, raw, start):
+            yield start
+        start += 1
+        while _is_inside_word(source, raw, start):
+            start += 1
+        start = source.text.find(form, start)
 
 
 def _unwrapped(quote: str) -> Iterable[str]:
@@ -65,15 +109,21 @@ def has_substance(quote: str, text: str) -> bool:
     return letters >= MIN_LETTERS or (letters > 0 and quote == text.strip())
 
 
+def count_words(text: str) -> int:
+    """Words, of which two letters make one where they are written without spaces."""
+    return sum(max(1, sum(map(_is_wide, word)) // 2) for word in text.split())
+
+
 @lru_cache(maxsize=2048)
-def fold(text: str) -> Folded:
-    """White space to single spaces, invisible characters away, marks and variants to one form; places end with
-    the source's length."""
+def fold(text: str, kept: str = "") -> Folded:
+    """White space to single spaces, invisible characters but `kept` away, marks and variants to one form; places end
+    with the source's length."""
     folded: list[str] = []
     places: list[int] = []
+    dropped = {place for spaces in WITHIN_GUILLEMETS.finditer(text) for place in range(*spaces.span())}
     for start, end in pairwise([*_cluster_starts(text), len(text)]):
-        form = unicodedata.normalize("NFC", "".join(map(_plain, text[start:end])))
-        if form == " " and folded[-1:] == [" "]:
+        form = unicodedata.normalize("NFC", "".join(_plain(c, kept) for c in text[start:end]))
+        if (form == " " and folded[-1:] == [" "]) or start in dropped:
             continue
         if form == '"' and not (folded and folded[-1].isdigit()):  # 5" is not 5'
             form = "'"
@@ -82,18 +132,24 @@ def fold(text: str) -> Folded:
     return Folded("".join(folded), (*places, len(text)))
 
 
-def _cluster_starts(text: str) -> list[int]:
+def _cluster_starts(text: str) -> Iterator[int]:
     """Where a character begins that is no combining mark of the one before it."""
-    return [i for i, c in enumerate(text) if i == 0 or not unicodedata.combining(c)]
+    marks = 0
+    for place, character in enumerate(text):
+        if place and marks < MOST_MARKS and unicodedata.combining(character):
+            marks += 1
+        else:
+            marks = 0
+            yield place
 
 
-def _plain(character: str) -> str:
+def _plain(character: str, kept: str) -> str:
     if character.isspace():
         return " "
     if character in SAME:
         return SAME[character]
     if character in VARIATION_SELECTORS or unicodedata.category(character) == "Cf":
-        return ""
+        return character if character in kept else ""
     tag = unicodedata.decomposition(character).partition(" ")[0]
     return unicodedata.normalize("NFKC" if tag in SAME_MEANING else "NFC", character)
 
@@ -107,24 +163,53 @@ def _is_deceptive(character: str) -> bool:
 
 def _word_end(source: Folded, raw: str, place: int) -> int:
     """Where a word ends whose last letters were cut off, as by a limit on length: the reader sees all of it."""
-    while place < len(source.text) and source.text[place - 1].isalpha() and _is_inside_word(source, raw, place):
+    last = min(len(source.text), place + MOST_LETTERS)
+    while place < last and source.text[place - 1].isalpha() and _is_inside_word(source, raw, place):
         place += 1
     return place
 
 
 def _is_inside_word(source: Folded, raw: str, place: int) -> bool:
-    """Whether a cut at `place` parts a word or a number: un|likely, non-|toxic, 3|.5, -|5, 5|%."""
+    """Whether a cut at `place` parts a word or a number: un|likely, non-|toxic, 3|.5, -|5, 5|%, 1| 000."""
     text = source.text
-    if place in (0, len(text)):
+    if place <= 0 or place >= len(text):
         return False
     before, after = text[place - 1], text[place]
     if unicodedata.combining(after) or (before.isalnum() and after.isalnum()):
         return not (_is_wide(before) or _is_wide(after))
-    if after.isdigit() and (before in "+-±~<>≤≥." or before in CURRENCY):
-        return not _is_long_dash(raw[source.places[place - 1]])
-    if before.isdigit() and (after in "%‰°" or after in CURRENCY):
+    if after.isdigit() and _is_figure_before(source, raw, place):
+        return True
+    if before.isdigit() and _is_figure_after(text, place):
         return True
     return _is_joined(source, raw, place - 1) or _is_joined(source, raw, place)
+
+
+def _is_figure_before(source: Folded, raw: str, place: int) -> bool:
+    """Whether what stands before a digit is of the same figure: a sign, a currency, a power, thousands."""
+    before = source.text[max(0, place - 5) : place]
+    if before.endswith(" "):
+        if GROUP.match(source.text, place - 1) and GROUP_BEFORE.search(before):
+            return True
+        return len(before) > 1 and _is_sign(before[-2])
+    if before.endswith("-"):
+        return not _is_long_dash(raw[source.places[place - 1]])
+    return before.endswith((".", "^", "^{", "_{")) or bool(TIMES_BEFORE.search(before)) or _is_sign(before[-1])
+
+
+def _is_figure_after(text: str, place: int) -> bool:
+    """Whether what stands after a digit is of the same figure: a unit, a power, an operation, thousands."""
+    after = text[place : place + 4].removeprefix(" ")[:1]
+    if text[place] in UNITS or unicodedata.category(text[place]) == "Sc" or RAISED.match(text, place):
+        return True
+    if GROUP.match(text, place):
+        return bool(GROUP_BEFORE.search(text[max(0, place - 4) : place]))
+    operation = OPERATION.match(text, place)
+    return after in ("%", "‰") or (operation is not None and _is_sign(operation[1]))
+
+
+def _is_sign(character: str) -> bool:
+    """Of currency or mathematics, but for what parts rather than binds: equals, bars, arrows."""
+    return unicodedata.category(character) in SIGNS and character not in "=|" and not "←" <= character <= "⇿"
 
 
 def _is_joined(source: Folded, raw: str, place: int) -> bool:
@@ -133,8 +218,13 @@ def _is_joined(source: Folded, raw: str, place: int) -> bool:
     if not 0 < place < len(text) - 1 or not (text[place - 1].isalnum() and text[place + 1].isalnum()):
         return False
     if text[place - 1].isdigit() and text[place + 1].isdigit():
-        return character in ".,:/-'_"
-    return character in "'_." or raw[source.places[place]] in HYPHENS
+        return character in JOINS_FIGURES
+    if _is_wide(text[place - 1]) or _is_wide(text[place + 1]):
+        return False
+    own = raw[source.places[place]]
+    if character == "'":
+        return own in APOSTROPHES
+    return character in JOINS_LETTERS or (unicodedata.category(character) == "Pd" and not _is_long_dash(own))
 
 
 def _is_long_dash(character: str) -> bool:
