@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 
-from overfetch.errors import CollectionMissing, ProvenanceMismatch, RecallLoss
+from overfetch.errors import RecallLoss, StoreError
 from overfetch.filters import Condition, DateRange, parse_date
 from overfetch.judged import JudgedQueries, JudgedQuery, date_bounds, read_judged_queries
 from overfetch.pipeline import choose, deepened
@@ -51,7 +51,7 @@ class Gate:
         """What the live generation finds, as it was stored with it or can be measured; not the sample's, for others."""
         try:
             live = store.provenance(self.name)
-        except (CollectionMissing, ProvenanceMismatch):
+        except StoreError:  # missing, of another version, damaged
             return None
         if live.source == SAMPLE != provenance.source:
             return None

@@ -7,7 +7,7 @@ written, then to write. Of a corpus, only ids and hashes are kept in memory, how
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from overfetch.chunking import require_chunks
-from overfetch.errors import CollectionMissing, CorpusError, ProvenanceMismatch, SettingsError
+from overfetch.errors import CollectionMissing, CorpusError, SettingsError, StoreError
 from overfetch.filters import Schema, comparable
 from overfetch.partitions import Partition
 from overfetch.protocols import Copied, Embedder, EncodedPassage, Store, Writer
@@ -233,7 +233,7 @@ def _require_allowed(name: str, store: Store, provenance: Provenance, rebuild: b
         stored = store.provenance(name)
     except CollectionMissing:
         return
-    except ProvenanceMismatch:  # another version of Overfetch wrote it
+    except StoreError:  # another version of Overfetch wrote it, or it is damaged
         if rebuild:
             return
         raise

@@ -112,6 +112,14 @@ class Generation(Frozen):
     provenance: Provenance | None
 
 
+class Verified(Frozen):
+    """Whether a generation is what was published. Without a seal, of an earlier version, only passages are compared."""
+
+    name: str
+    problem: str | None
+    sealed: bool
+
+
 class Writer(Protocol):
     """One collection being written; what it did is visible to readers once the context closes.
 
@@ -176,6 +184,9 @@ class Store(Protocol):
 
     def generations(self, collection: str) -> list[Generation]:
         """All that is stored of the collection: the live one first, then newest first; empty where nothing is."""
+
+    def verify(self, collection: str) -> list[Verified]:
+        """Reads all that is published of the collection; empty where nothing is. Raises StoreError."""
 
     def rollback(self, collection: str) -> Generation:
         """Makes the previous generation live, and the live one the previous; gives what is live now.

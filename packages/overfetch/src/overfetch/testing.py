@@ -26,6 +26,7 @@ from overfetch.protocols import (
     RerankScores,
     SparseVector,
     Vectors,
+    Verified,
 )
 from overfetch.provenance import WRITE_FIELDS, Provenance, Recall, require_match, require_searchable
 from overfetch.settings import RetrievalSettings
@@ -162,6 +163,9 @@ class FakeStore:
             Generation(name=str(g.number), state=state, passages=len(g.passages), bytes=None, provenance=g.provenance)
             for g, state in kept
         ]
+
+    def verify(self, collection: str) -> list[Verified]:
+        return [Verified(name=g.name, problem=None, sealed=False) for g in self.generations(collection)]
 
     def rollback(self, collection: str) -> Generation:
         self._live(collection)

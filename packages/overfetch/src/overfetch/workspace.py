@@ -12,7 +12,7 @@ from overfetch.engine import Engine
 from overfetch.environment import Environment, read_environment
 from overfetch.forking import ProcessLock
 from overfetch.models import ModelSpec, Profile
-from overfetch.protocols import Generation, Reranker, Store
+from overfetch.protocols import Generation, Reranker, Store, Verified
 from overfetch.sites import Site, find_collection, find_collections, load_site, site_names
 from overfetch.tuned import model_folder, read_tuned, tuned_folder
 from overfetch.types import Report
@@ -89,6 +89,11 @@ class Workspace:
         """The generations of each collection of `SITE` or `SITE/COLLECTION`, by default of every installed site."""
         targets = [target] if target else site_names()
         return {name: self.store.generations(name) for t in targets for name in find_collections(t)}
+
+    def verify(self, target: str | None = None) -> dict[str, list[Verified]]:
+        """Whether the generations of each collection are what was published: reads all of them."""
+        targets = [target] if target else site_names()
+        return {name: self.store.verify(name) for t in targets for name in find_collections(t)}
 
     def rollback(self, target: str) -> Generation:
         """Makes the previous generation of `SITE/COLLECTION` live; gives what is live now."""

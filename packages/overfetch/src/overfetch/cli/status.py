@@ -21,9 +21,15 @@ UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 @ending_errors
 def status(
     target: Annotated[str | None, typer.Argument(help="SITE or SITE/COLLECTION; by default every site.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read all that is published: is it what was written?")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show the generations of each collection: which is live, how large and old it is, what made it."""
+    if verify:
+        _verify(target, as_json)
+        return
     with Workspace(report=notice) as workspace:
         found = workspace.status(target)
     if as_json:
@@ -64,6 +70,20 @@ def prune(
         freed = f" ({_size(sum(sizes))})" if sizes else ""
         names = ", ".join(f"{generation.name} ({generation.state})" for generation in gone) or "nothing"
         output.print(escape(f"{name}: removed {names}{freed}"))
+
+
+def _verify(target: str | None, as_json: bool) -> None:
+    """Ends with exit code 1 where something is damaged."""
+    with Workspace(report=notice) as workspace:
+        found = workspace.verify(target)
+    if as_json:
+        print_json([{"collection": name, "verified": [v.model_dump() for v in kept]} for name, kept in found.items()])
+    for name, kept in found.items() if not as_json else ():
+        for one in kept:
+            whole = "intact" if one.sealed else "its passages are those written; it has no sums of its files"
+            output.print(escape(f"{name}  {one.name}  {one.problem or whole}"))
+    if any(one.problem for kept in found.values() for one in kept):
+        raise typer.Exit(1)
 
 
 def _documents(generations: Sequence[Generation]) -> list[GenerationDocument]:

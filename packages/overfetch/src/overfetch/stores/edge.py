@@ -10,23 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from qdrant_edge import CountRequest, EdgeShard
-
 from overfetch.errors import CollectionMissing, OverfetchError, StoreError
 from overfetch.filters import Condition, Schema
 from overfetch.forking import ProcessLock, starting_over
 from overfetch.partitions import Partition, need_server
-from overfetch.protocols import EncodedQuery, Found, Generation
+from overfetch.protocols import EncodedQuery, Found, Generation, Verified
 from overfetch.provenance import WRITE_FIELDS, Provenance, require_match, require_searchable
 from overfetch.settings import RetrievalSettings
 from overfetch.stores.copying import size_of
 from overfetch.stores.edge_generations import CollectionFolder, GenerationFolder
+from overfetch.stores.edge_opening import Opened, count, key_of, open_generation, require_whole, verify
 from overfetch.stores.edge_writing import EdgeWriter, begin, read_hashes, search_shard, translated
 from overfetch.stores.payloads import slug
-from overfetch.stores.resident import let_go
-from overfetch.stores.room import require_room
-
-SMALL = 10_000  # passages: without a graph, whose pages are better in memory before they are walked
 
 Read = TypeVar("Read")
 
@@ -36,7 +31,7 @@ class EdgeStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._opened: dict[str, tuple[str, Provenance, EdgeShard]] = {}
+        self._opened: dict[str, Opened] = {}
         self._of_the_parent: list[object] = []
         self._opening = ProcessLock()
         starting_over(self)
@@ -48,18 +43,18 @@ class EdgeStore:
 
     def provenance(self, collection: str) -> Provenance:
         with translated(f"cannot read {collection!r}"):
-            return self._read(collection, lambda live: live.read_provenance(collection))
+            return self._read(collection, lambda live: _read_own(collection, live))
 
     def hashes(self, collection: str) -> dict[str, str]:
         with translated(f"cannot read {collection!r}"):
             try:
-                return self._read(collection, lambda live: read_hashes(self._open(collection, live)[1]))
+                return self._read(collection, lambda live: read_hashes(self._open(collection, live).shard))
             except CollectionMissing:
                 return {}
 
     def count(self, collection: str) -> int:
         with translated(f"cannot count {collection!r}"):
-            return self._read(collection, lambda live: _count(self._open(collection, live)[1]))
+            return self._read(collection, lambda live: count(self._open(collection, live).shard))
 
     def search(
         self,
@@ -71,7 +66,7 @@ class EdgeStore:
         expected: Provenance | None = None,
     ) -> Found:
         def search(live: GenerationFolder) -> Found:
-            made, shard = self._open(collection, live)
+            _, made, shard = self._open(collection, live)
             if expected is not None:
                 require_searchable(collection, made, expected)
             return Found(search_shard(shard, query, conditions, settings, made.passages or 0), made)
@@ -85,14 +80,16 @@ class EdgeStore:
     ) -> Iterator[EdgeWriter]:
         folder = self._folder(collection)
         with folder.writing(collection):
+            if rebuild:
+                folder.recover()
             last = None if rebuild else folder.live()
             if last is not None:
-                require_match(collection, last.read_provenance(collection), provenance, WRITE_FIELDS)
+                require_match(collection, _read_own(collection, last), provenance, WRITE_FIELDS)
             with translated(f"cannot write {collection!r}"):
                 writer = begin(folder, last, provenance, schema)
             try:
                 yield writer  # what the caller raises here is the caller's own, and stays as it is
-                writer.seal()
+                writer.seal(collection)
             except BaseException:
                 writer.leave()
                 raise
@@ -103,10 +100,18 @@ class EdgeStore:
     def generations(self, collection: str) -> list[Generation]:
         folder = self._folder(collection)
         with translated(f"cannot read {collection!r}"):
-            live, previous, _ = folder.pointer()
+            live, previous, *_ = folder.pointer()
             published = [(name, state) for name, state in ((live, "live"), (previous, "previous")) if name]
             unfinished = [(building.name, "unfinished") for building in folder.unfinished()]
             return [_describe(collection, folder.generation(name), state) for name, state in published + unfinished]
+
+    def verify(self, collection: str) -> list[Verified]:
+        folder = self._folder(collection)
+        with translated(f"cannot verify {collection!r}"):
+            folder.require_live_there()
+            live, previous = folder.live(), folder.pointer().previous
+            published = [live, folder.generation(previous) if previous else None]
+        return [verify(collection, generation) for generation in published if generation]
 
     def rollback(self, collection: str) -> Generation:
         folder = self._folder(collection)
@@ -117,7 +122,7 @@ class EdgeStore:
                 raise StoreError(f"collection {collection!r} has no previous generation to go back to: only {live}")
             target = folder.generation(previous)
             with translated(f"cannot go back to generation {previous} of {collection!r}"):
-                _require_whole(collection, target)
+                require_whole(collection, target)
                 folder.point_at(previous, folder.pointer().live)
         return _describe(collection, target, "live")
 
@@ -126,6 +131,7 @@ class EdgeStore:
         if not folder.path.exists():
             return []
         with folder.writing(collection), translated(f"cannot prune {collection!r}"):
+            folder.require_live_there()
             before = self.generations(collection)
             pointer = folder.pointer()
             if pointer.live and pointer.previous and keep < 2:
@@ -140,8 +146,8 @@ class EdgeStore:
     def close(self) -> None:
         """Closes the shards that this object opened."""
         with self._opening:
-            for _, _, shard in self._opened.values():
-                shard.close()
+            for opened in self._opened.values():
+                opened.shard.close()
             self._opened.clear()
 
     def _folder(self, collection: str) -> CollectionFolder:
@@ -157,42 +163,26 @@ class EdgeStore:
             try:
                 return read(live)
             except Exception:
-                if folder.pointer().live == live.name:
+                now = folder.live()
+                if now is not None and (now.name, now.identity) == (live.name, live.identity):
+                    folder.require_live_there()
                     raise
 
-    def _open(self, collection: str, generation: GenerationFolder) -> tuple[Provenance, EdgeShard]:
-        """What made a generation, and its shard: opened once, and again after each swap."""
+    def _open(self, collection: str, generation: GenerationFolder) -> Opened:
+        """A generation is opened once, and the next one after each swap."""
         opened = self._opened.get(collection)
-        if opened is None or opened[0] != generation.name:
+        if opened is None or opened.key != key_of(generation):
             with self._opening:
                 opened = self._opened.get(collection)
-                if opened is None or opened[0] != generation.name:
-                    made = generation.read_provenance(collection)
+                if opened is None or opened.key != key_of(generation):
                     # A replaced shard is not closed here: another thread may still be searching it.
-                    opened = self._opened[collection] = (generation.name, made, _load(generation))
-                    if (made.passages or 0) < SMALL:
-                        let_go(generation.path)
-        return opened[1], opened[2]
+                    opened = self._opened[collection] = open_generation(collection, generation)
+        return opened
 
 
-def _load(generation: GenerationFolder) -> EdgeShard:
-    require_room(generation.path, 0, "cannot open the generation")
-    with generation.opening():
-        return EdgeShard.load(str(generation.shard))
-
-
-def _count(shard: EdgeShard) -> int:
-    return shard.count(CountRequest(exact=True))
-
-
-def _require_whole(collection: str, generation: GenerationFolder) -> None:
-    """Raises StoreError unless the generation opens and holds what it held when it was published."""
-    made = generation.read_provenance(collection)
-    shard = _load(generation)
-    held = made.holding(read_hashes(shard), made.recall)
-    shard.close()
-    if made.corpus_hash not in (None, held.corpus_hash):
-        raise StoreError(f"it holds {held.passages} passages, {made.passages} expected, or others than were published")
+def _read_own(collection: str, generation: GenerationFolder) -> Provenance:
+    generation.require_own(collection)
+    return generation.read_provenance(collection)
 
 
 def _describe(collection: str, generation: GenerationFolder, state: str) -> Generation:

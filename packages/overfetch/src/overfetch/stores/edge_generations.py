@@ -1,8 +1,9 @@
 """The folder of one collection: published generations, one pointer, what a killed writer left, one writer's lock.
 
-    CURRENT                       three lines: the live generation, the previous one, the highest ever published
+    CURRENT                       the live generation, the previous one, the highest ever published, the live one's id
     generations/NAME/shard/       a flushed Edge shard without a WAL
     generations/NAME/provenance.json
+    generations/NAME/sealed.json  its id, whose it is, what its files held when it was published
     generations/NAME/begun.json   what it began from; whoever finds it unpublished may take it up again
     generations/NAME/touched      ids written since the last flush: after a kill they are in doubt
     generations/NAME.removed      being removed
@@ -21,36 +22,30 @@ import shutil
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from overfetch.errors import OverfetchError, StoreLocked, StoreUnavailable
+from overfetch.errors import OverfetchError, StoreError, StoreLocked, StoreUnavailable
 from overfetch.protocols import Copied
 from overfetch.provenance import Provenance, is_same_work
-from overfetch.stores.copying import copy_folder, sync
+from overfetch.stores.copying import copy_folder
+from overfetch.stores.pointers import NAME, Pointer, read_pointer, replace, write_pointer
 from overfetch.stores.room import require_room
+from overfetch.stores.sealing import SEAL, Seal, make_seal, read_seal
 
-NOTHING = "-"
 REMOVED = ".removed"
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 ORPHAN_PATIENCE_S = 30.0
 
 
-class Pointer(NamedTuple):
-    """What CURRENT says; `highest` is the greatest number ever published."""
-
-    live: str | None = None
-    previous: str | None = None
-    highest: int = 0
-
-
 class GenerationFolder:
     """One generation, as files."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, identity: str | None = None) -> None:
+        """`identity` is what the pointer says of it."""
         self.path = path
         self.name = path.name
+        self.identity = identity
         self.shard = path / "shard"
         self.copied: Copied | None = None
 
@@ -64,7 +59,7 @@ class GenerationFolder:
     def mark_begun(self, last: "GenerationFolder | None", provenance: Provenance) -> None:
         """From here on it may be taken up again."""
         self.write_provenance(provenance)
-        _replace(self.path / "begun.json", json.dumps({"last": last.name if last else None, "boot": _boot()}))
+        replace(self.path / "begun.json", json.dumps({"last": last.name if last else None, "boot": _boot()}))
 
     def can_go_on(self, last: "GenerationFolder | None", provenance: Provenance) -> bool:
         """Whether it began as a run with these would, under this boot: what a crash of the machine left is in doubt."""
@@ -76,11 +71,27 @@ class GenerationFolder:
         return is_same_work(stored, provenance) and begun == {"last": last.name if last else None, "boot": _boot()}
 
     def read_provenance(self, collection: str) -> Provenance:
-        text = (self.path / "provenance.json").read_text(encoding="utf-8")
-        return Provenance.stored(collection, json.loads(text))
+        path = self.path / "provenance.json"
+        try:
+            return Provenance.stored(collection, dict(json.loads(path.read_bytes())))
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"{path} is damaged: it is no provenance") from error
 
     def write_provenance(self, provenance: Provenance) -> None:
-        _replace(self.path / "provenance.json", provenance.model_dump_json(indent=1))
+        replace(self.path / "provenance.json", provenance.model_dump_json(indent=1))
+
+    def seal(self, collection: str) -> None:
+        """Says what it is and what it holds, once nobody writes it any more."""
+        replace(self.path / SEAL, make_seal(collection, self.shard).model_dump_json(indent=1))
+
+    def require_own(self, collection: str) -> Seal | None:
+        """Its seal, unless an earlier version wrote it. Raises StoreError where it is another's, or another one."""
+        seal = read_seal(self.path)
+        if seal is not None and seal.collection != collection:
+            raise StoreError(f"{self.path} belongs to {seal.collection!r}, not to {collection!r}")
+        if self.identity is not None and (seal is None or seal.id != self.identity):
+            raise StoreError(f"{self.path} is not the generation that was published under this name")
+        return seal
 
     def opening(self) -> FileLock:
         """Loading a shard replaces and removes small files of it, so one process at a time.
@@ -112,35 +123,62 @@ class CollectionFolder:
         self.path = path
 
     def pointer(self) -> Pointer:
-        try:
-            lines = (self.path / "CURRENT").read_text(encoding="utf-8").split()
-        except FileNotFoundError:
-            return Pointer()
-        live, previous, highest = lines if len(lines) == 3 else (lines[0], NOTHING, lines[0])  # schema 1 had one line
-        return Pointer(live, None if previous == NOTHING else previous, int(highest))
+        """Raises StoreError where the file is damaged."""
+        return read_pointer(self.path / "CURRENT")
 
     def point_at(self, live: str, previous: str | None) -> None:
+        seal = read_seal(self.generation(live).path)
         highest = max(int(live), self.pointer().highest)
-        _replace(self.path / "CURRENT", f"{live}\n{previous or NOTHING}\n{highest:06d}\n")
+        write_pointer(self.path / "CURRENT", Pointer(live, previous, highest, seal.id if seal else None))
+
+    def recover(self) -> None:
+        """Where CURRENT is damaged or names what is gone: the newest finished generation is what was live."""
+        with contextlib.suppress(StoreError):
+            live = self.live()
+            if live is None or live.path.is_dir():
+                return
+        found = sorted((n for n in self._names() if NAME.fullmatch(n)), reverse=True)
+        finished = next(filter(self._is_finished, found), None)
+        (self.path / "CURRENT").unlink()
+        if finished is not None:
+            write_pointer(self.path / "CURRENT", Pointer(finished, None, int(found[0])))
+
+    def _is_finished(self, name: str) -> bool:
+        try:
+            return self.generation(name).read_provenance("").passages is not None
+        except (OSError, ValueError, OverfetchError):
+            return False
+
+    def require_live_there(self) -> None:
+        """Raises FileNotFoundError where CURRENT names what is gone."""
+        live = self.live()
+        if live is not None and not live.path.is_dir():
+            raise FileNotFoundError(f"{self.path / 'CURRENT'} names generation {live.name}, which is missing")
 
     def generation(self, name: str) -> GenerationFolder:
         return GenerationFolder(self.path / "generations" / name)
 
     def live(self) -> GenerationFolder | None:
-        name = self.pointer().live
-        return self.generation(name) if name else None
+        pointer = self.pointer()
+        return GenerationFolder(self.generation(pointer.live).path, pointer.identity) if pointer.live else None
 
     def unpublished(self) -> list[GenerationFolder]:
         """What no pointer names, newest first: unfinished, or on its way out."""
         pointer = self.pointer()
+        return [
+            self.generation(name)
+            for name in sorted(self._names(), reverse=True)
+            if name not in (pointer.live, pointer.previous)
+        ]
+
+    def _names(self) -> list[str]:
         folder = self.path / "generations"
-        names = sorted((path.name for path in folder.iterdir()), reverse=True) if folder.exists() else []
-        return [self.generation(name) for name in names if name not in (pointer.live, pointer.previous)]
+        return [path.name for path in folder.iterdir()] if folder.exists() else []
 
     def unfinished(self) -> list[GenerationFolder]:
         """What a killed or refused run left, newest first."""
         highest = self.pointer().highest
-        return [b for b in self.unpublished() if b.name.isdigit() and int(b.name) > highest]
+        return [b for b in self.unpublished() if NAME.fullmatch(b.name) and int(b.name) > highest]
 
     def next(self) -> GenerationFolder:
         highest = self.pointer().highest
@@ -205,15 +243,6 @@ def remove(path: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
         path = path.rename(target)
     shutil.rmtree(path, ignore_errors=True)
-
-
-def _replace(path: Path, text: str) -> None:
-    """The old content or the new, whenever the machine stops."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    sync(partial)
-    partial.replace(path)
-    sync(path.parent)
 
 
 def _boot() -> str:

@@ -148,13 +148,14 @@ class EdgeWriter:
         optimise(self.building.shard, self._optimising)
         self.shard = EdgeShard.load(str(self.building.shard))
 
-    def seal(self) -> None:
+    def seal(self, collection: str) -> None:
         """Finished, durable, and told what it holds: ready to be published."""
         self.finish()
         with translated("cannot seal the generation"):
             require_room(self.building.path, 0, "cannot seal the generation")
             self.shard.close()
             self.building.write_provenance(self._provenance.holding(self._hashes, self.recall))
+            self.building.seal(collection)
             make_durable(self.building.path)
 
     def leave(self) -> None:

@@ -40,5 +40,11 @@ def field_key(field: str) -> str:
 
 
 def slug(collection: str) -> str:
-    """A collection's name as folder or server collection: `site/name` becomes `site--name`."""
+    """A collection's name as folder or server collection; no two names become the same.
+
+    >>> slug("site/notes"), slug("acme--eu/notes"), slug("acme/eu--notes")
+    ('site--notes', 'acme==eu--notes', 'acme--eu==notes')
+    """
+    if "--" in collection or "-/" in collection:  # `=` is in no name
+        collection = collection.replace("-", "=")
     return collection.replace("/", "--")

@@ -16,7 +16,7 @@ from overfetch.environment import ServerSettings
 from overfetch.errors import CollectionMissing, StoreError, StoreUnavailable
 from overfetch.filters import Condition, Schema
 from overfetch.partitions import Partition
-from overfetch.protocols import EncodedQuery, Found, Generation
+from overfetch.protocols import EncodedQuery, Found, Generation, Verified
 from overfetch.provenance import WRITE_FIELDS, Provenance, require_match, require_searchable
 from overfetch.settings import RetrievalSettings
 from overfetch.stores import server_requests as requests
@@ -149,6 +149,18 @@ class ServerStore:
 
     def generations(self, collection: str) -> list[Generation]:
         return self._generations(collection).all()
+
+    def verify(self, collection: str) -> list[Verified]:
+        """A server keeps no sums that could be asked for: ids and content hashes are compared."""
+        published = [name for name in self._generations(collection).aliases() if name]
+        return [self._verified(collection, name) for name in published]
+
+    def _verified(self, collection: str, name: str) -> Verified:
+        made = self._provenance_of(collection, name)
+        held = made.holding(self._contents(collection, name).hashes(), made.recall)
+        same = made.corpus_hash in (None, held.corpus_hash)
+        problem = None if same else f"it holds {held.passages} passages of {made.passages}, or others than were written"
+        return Verified(name=name, problem=problem, sealed=False)
 
     def rollback(self, collection: str) -> Generation:
         live = self._published(collection)

@@ -1,0 +1,84 @@
+"""Opening a published generation of a Qdrant Edge collection: it is the one that was published, and whole."""
+
+from typing import NamedTuple
+
+from qdrant_edge import CountRequest, EdgeShard
+
+from overfetch.errors import OverfetchError, StoreError
+from overfetch.protocols import Verified
+from overfetch.provenance import Provenance
+from overfetch.stores.edge_generations import GenerationFolder
+from overfetch.stores.edge_writing import read_hashes, translated
+from overfetch.stores.resident import let_go
+from overfetch.stores.room import require_room
+from overfetch.stores.sealing import find_damage
+
+SMALL = 10_000  # passages: without a graph, whose pages are better in memory before they are walked
+
+Key = tuple[str, str | None]
+
+
+class Opened(NamedTuple):
+    """A generation as it was opened, what made it, and its shard."""
+
+    key: Key
+    made: Provenance
+    shard: EdgeShard
+
+
+def key_of(generation: GenerationFolder) -> Key:
+    """A name may come again where somebody removed the folder; an identity does not."""
+    return generation.name, generation.identity
+
+
+def open_generation(collection: str, generation: GenerationFolder) -> Opened:
+    """Raises StoreError where it is another collection's, another one, or holds another number of passages."""
+    generation.require_own(collection)
+    made = generation.read_provenance(collection)
+    shard = load(generation)
+    held = count(shard)
+    if made.passages not in (None, held):
+        shard.close()
+        raise StoreError(
+            f"{generation.path} is damaged: it holds {held} passages of {made.passages}. Go back to the one before: "
+            f"overfetch rollback {collection}, or build it anew: overfetch index {collection} --rebuild --source PATH"
+        )
+    if held < SMALL:
+        let_go(generation.path)
+    return Opened(key_of(generation), made, shard)
+
+
+def load(generation: GenerationFolder) -> EdgeShard:
+    require_room(generation.path, 0, "cannot open the generation")
+    with generation.opening():
+        return EdgeShard.load(str(generation.shard))
+
+
+def count(shard: EdgeShard) -> int:
+    return shard.count(CountRequest(exact=True))
+
+
+def require_whole(collection: str, generation: GenerationFolder) -> None:
+    """Raises StoreError unless the generation opens and holds what it held when it was published."""
+    generation.require_own(collection)
+    made = generation.read_provenance(collection)
+    shard = load(generation)
+    held = made.holding(read_hashes(shard), made.recall)
+    shard.close()
+    if made.corpus_hash not in (None, held.corpus_hash):
+        raise StoreError(f"it holds {held.passages} passages, {made.passages} expected, or others than were published")
+
+
+def verify(collection: str, generation: GenerationFolder) -> Verified:
+    """Every file as it was sealed, every passage as it was published."""
+    problem, sealed = None, False
+    try:
+        with translated(f"cannot open {generation.path}"):
+            seal = generation.require_own(collection)
+            sealed = seal is not None
+            problem = find_damage(seal, generation.shard) if seal else None
+            if problem is None:
+                require_whole(collection, generation)
+    except OverfetchError as error:
+        problem = str(error)
+    return Verified(name=generation.name, problem=problem, sealed=sealed)
