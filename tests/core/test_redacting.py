@@ -151,4 +151,4 @@ def test_json_for_a_terminal_that_has_few_letters(monkeypatch: pytest.MonkeyPatc
     document: dict[str, Any] = {"text": "κ\udcff \x85"}
     console.print_json(document)
     written.flush()
-    assert json.loads(written.buffer.getvalue()) == document  # type: ignore[attr-defined]
+    assert json.loads(written.buffer.getvalue()) == document

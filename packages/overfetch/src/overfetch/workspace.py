@@ -13,7 +13,7 @@ from overfetch.engine import Engine
 from overfetch.environment import Environment, read_environment
 from overfetch.models import ModelSpec, Profile
 from overfetch.protocols import Generation, Reranker, Store
-from overfetch.sites import Site, find_collection, find_collections, load_site, site_names
+from overfetch.sites import Site, find_collection, find_collections, load_site, load_sites
 from overfetch.tuned import model_folder, read_tuned, tuned_folder
 from overfetch.types import Report
 
@@ -86,9 +86,15 @@ class Workspace:
             return self._rerankers.setdefault(spec.identity, LazyReranker(spec, load))
 
     def status(self, target: str | None = None) -> dict[str, list[Generation]]:
-        """The generations of each collection of `SITE` or `SITE/COLLECTION`, by default of every installed site."""
-        targets = [target] if target else site_names()
-        return {name: self.store.generations(name) for t in targets for name in find_collections(t)}
+        """The generations of each collection of `SITE` or `SITE/COLLECTION`, by default of every site that loads."""
+        names = find_collections(target) if target else self._all_collections()
+        return {name: self.store.generations(name) for name in names}
+
+    def _all_collections(self) -> list[str]:
+        sites, broken = load_sites()
+        for error in broken.values():
+            self.report(str(error))
+        return [f"{site.name}/{collection.name}" for site in sites for collection in site.collections]
 
     def rollback(self, target: str) -> Generation:
         """Makes the previous generation of `SITE/COLLECTION` live; gives what is live now."""

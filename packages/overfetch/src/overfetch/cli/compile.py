@@ -59,7 +59,11 @@ def compile_answers(
         log = _log(workspace.environment.cache, engine.name_of(collection), optimizer, model, seed, fresh)
         run = find_plugin("compile")
         work = partial(
-            *(run, engine, collection, learning, decisive),
+            run,
+            engine,
+            collection,
+            learning,
+            decisive,
             optimizer=optimizer,
             lm=model,
             budget=budget,
