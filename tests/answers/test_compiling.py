@@ -10,7 +10,7 @@ from typing import Any
 import dspy
 import openai_server
 import pytest
-from dspy.lm15 import Request, Response
+from dspy.lm15 import Message, Request, Response
 from typer.testing import CliRunner
 
 from builddaily.answering import answer_chat
@@ -175,6 +175,22 @@ def test_a_budget_bounds_the_calls(tmp_path: Path) -> None:
             ask(question="three")
     assert calls.calls == 2
     assert told == [(1, 2), (2, 2)]
+
+
+def test_the_log_keeps_replies_with_any_line_separator(tmp_path: Path) -> None:
+    class Separating(RuleBasedEngine):
+        def complete(self, request: Request) -> Response:
+            return dataclasses.replace(
+                super().complete(request), message=Message.assistant("a\u2028b\u2029c\x85d\x0be\x1ef\rg")
+            )
+
+    def ask() -> tuple[str, int]:
+        model, calls = recorded(dspy.LM("rules/x", engine=Separating(), cache=False), tmp_path / "log")
+        return model("why")[0], calls.replayed
+
+    first, replayed = ask()
+    assert replayed == 0
+    assert ask() == (first, 1)
 
 
 def test_a_model_that_never_answers_is_an_error(engine: Engine, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Answers with and without a language model; the module that answers is this file's own."""
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -20,6 +21,7 @@ from overfetch import (
     Retrieval,
     load_site,
 )
+from overfetch.answering import load_answer_function
 from overfetch.citations import guard
 from overfetch.extracting import extractive_answer
 from overfetch.testing import FakeReranker, open_fake
@@ -95,6 +97,22 @@ def test_a_missing_answer_module_is_named(engine: Engine, monkeypatch: pytest.Mo
     answer = engine.ask(QUESTION)
     assert answer.mode == "extractive"
     assert "builddaily.answering:answer_chat" in (answer.reason or "")
+
+
+@pytest.mark.parametrize("code", ["1 / 0", "import nowhere", "raise ValueError('no')", "def"])
+def test_an_answer_module_that_fails_when_imported_is_named(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "answers_badly.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(AnswerError, match="cannot load the answer module 'answers_badly:answer'"):
+        load_answer_function("answers_badly:answer")
+
+
+def test_a_test_collection_has_no_answer_module_whatever_language_model_is_set() -> None:
+    """`eval FOLDER` with OVERFETCH_LM: models are warmed up, answers are not asked for."""
+    with pytest.raises(AnswerError, match="cannot load the answer module ''"):
+        load_answer_function("")
 
 
 def test_a_failing_reranker_still_leaves_an_answer() -> None:

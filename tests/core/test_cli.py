@@ -1,10 +1,12 @@
 """The command line: exit codes, one line on standard error, one JSON document on standard output."""
 
+import importlib.metadata
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
 
@@ -378,6 +380,37 @@ def test_sites_lists_every_collection() -> None:
     printed = succeed("sites")
     for line in (f"{site['site']}/{name}  top_k 20, top_n " for site in found for name in site["collections"]):
         assert line in printed
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("import nowhere_to_be_found", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("", "AttributeError: module 'site_of_code_2' has no attribute 'SITE'"),
+    ],
+    ids=("site_of_code_0", "site_of_code_1", "site_of_code_2"),
+)
+def test_a_broken_site_hides_no_other(
+    code: str, error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    module = request.node.callspec.id
+    (tmp_path / f"{module}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    real = importlib.metadata.entry_points(group="overfetch.sites")
+    found = EntryPoints([*real, EntryPoint("broken", f"{module}:SITE", "overfetch.sites")])
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: found)
+    why = f"site 'broken' cannot be loaded: {error}"
+    for options in ([], ["--json"]):
+        result = run("sites", *options)
+        assert result.exit_code == 1
+        assert "sagedaily" in result.stdout
+        assert result.stderr == f"error: {why}\n"
+    assert fail(2, "search", "broken", "q") == why
+    result = run("status")
+    assert result.exit_code == 0
+    assert "sagedaily/canon" in result.stdout
+    assert why in result.stderr
 
 
 def test_models_list() -> None:

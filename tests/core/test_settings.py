@@ -12,6 +12,8 @@ from overfetch.environment import Environment, ServerSettings, read_environment
 from overfetch.errors import SettingsError
 from overfetch.evaluation.collections import open_test_collection
 from overfetch.models import ModelSpec, find_profile, read_models
+from overfetch.provenance import join_sources
+from overfetch.requests import AskRequest, SearchRequest
 from overfetch.settings import RetrievalSettings, explain
 from overfetch.workspace import open_site
 
@@ -123,6 +125,70 @@ def test_keys_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = read_environment()
     assert environment.server.api_key == "secret-1"
     assert "secret" not in f"{environment!r} {environment}"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("OVERFETCH_RERANK", "OVERFETCH_RERANK_URL"),
+        ("OVERFETCH_EMBED", "OVERFETCH_EMBED_URL"),
+        ("OVERFETCH_SERVER", "OVERFETCH_"),
+        ("OVERFETCH_QDRNAT", "OVERFETCH_QDRANT"),
+        ("OVERFETCH_LM_APIBASE", "OVERFETCH_LM_API_BASE"),
+    ],
+)
+def test_a_variable_that_there_is_not_names_the_nearest(name: str, near: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "off")
+    with pytest.raises(SettingsError, match=f"Overfetch has no variable {name}; did you mean .*{near}"):
+        read_environment()
+    monkeypatch.setenv(name, "")
+    assert read_environment().profile == "mini"
+
+
+@pytest.mark.parametrize("name", ["TEST_ANYTHING", "SERVICE_HOST", "QDRANT_PORT", "QDRANT_PORT_6333_TCP_ADDR"])
+def test_variables_of_tests_and_of_container_services_are_left_alone(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"OVERFETCH_{name}", "tcp://10.0.0.1:6333")
+    assert read_environment().profile == "mini"
+
+
+@pytest.mark.parametrize(
+    "name", ["THREADS", "LM_TIMEOUT_S", "LM_RETRIES", "RERANK_TIMEOUT_S", "QDRANT_TIMEOUT_S", "QDRANT_RETRIES"]
+)
+def test_numbers_are_bounded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVERFETCH_QDRANT", SERVER)
+    monkeypatch.setenv("OVERFETCH_RERANK_URL", "http://host/rerank")
+    for number in (str(10**20), str(2**62)):
+        monkeypatch.setenv(f"OVERFETCH_{name}", number)
+        with pytest.raises(SettingsError, match=f"OVERFETCH_{name}: Input should be less than or equal to"):
+            read_environment()
+
+
+@pytest.mark.parametrize("number", [10**20, 2**62])
+def test_nobody_reads_that_many_passages(number: int) -> None:
+    for name in ("top_k", "top_n", "prefetch", "rrf_k"):
+        with pytest.raises(SettingsError, match=f"{name}: Input should be less than or equal to"):
+            SearchRequest.of("query", **{name: number})  # type: ignore[misc]
+        with pytest.raises(SettingsError, match=f"{name}: Input should be less than or equal to"):
+            RetrievalSettings().override(**{name: number})  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("text", ["\udcff\udcfe tower", "\ud800"])
+def test_what_is_no_text_is_refused_in_one_clear_line(text: str) -> None:
+    for name in ("as_of", "near"):
+        with pytest.raises(SettingsError, match=f"{name}: .* is no valid text; is it UTF-8"):
+            SearchRequest.of("query", **{name: text})  # type: ignore[misc]
+    for refused in (
+        lambda: SearchRequest.of(text),
+        lambda: SearchRequest.of("query", where=[f"kind={text}"]),
+        lambda: AskRequest.of(text),
+        lambda: AskRequest.of("why", parts=["a", text]),
+        lambda: AskRequest.of("why", history=[text]),
+        lambda: join_sources([Path(text)]),
+    ):
+        with pytest.raises(SettingsError, match="UTF-8"):
+            refused()
 
 
 SERVER = "http://db:6333"

@@ -94,7 +94,7 @@ def _unwatched(done: int, total: int) -> None:
 def _read(path: Path) -> dict[str, list[dict[str, Any]]]:
     """Logged replies by request, in the order given; a line that was being written when the run was killed is left."""
     logged: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").split("\n"):  # a reply may hold what splitlines() takes for an end
         try:
             entry = json.loads(line)
             logged[entry["key"]].append(entry)

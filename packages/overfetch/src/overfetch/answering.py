@@ -136,7 +136,7 @@ def load_answer_function(path: str) -> AnswerFunction:
     module, _, name = path.partition(":")
     try:
         function: AnswerFunction = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, SyntaxError) as error:
+    except Exception as error:  # whatever its code raises; a collection without a module has an empty name
         lacking = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in WRITERS
         repair = f": {command('answers', module.partition('.')[0])}" if lacking else ""
         raise AnswerError(f"cannot load the answer module {path!r}: {error}{repair}") from error

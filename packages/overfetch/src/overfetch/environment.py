@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -18,6 +19,12 @@ from overfetch.types import Frozen, LanguageModel, OnRefused
 SERVER_SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
 TLS_SCHEMES = ("https://", "grpcs://")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+LONGEST_WAIT_S = 86_400
+MOST_RETRIES, MOST_THREADS = 100, 1_024
+SECTIONS = {"server", "rerank", "embed"}  # of an Environment: not variables themselves
+FOR_TESTS = "OVERFETCH_TEST_"
+# What Kubernetes and Docker set in every container beside a service of that name.
+OF_SERVICES = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 ENDPOINT = re.compile(r"https?://[^/?#]+/[^?#]+")
 
 
@@ -61,7 +68,7 @@ class ModelServer(Variables):
     model: str | None = None
     revision: str | None = None
     api_key: str | None = Field(default=None, repr=False)
-    timeout_s: float = Field(default=30.0, gt=0)
+    timeout_s: float = Field(default=30.0, gt=0, le=LONGEST_WAIT_S)
 
     @model_validator(mode="after")
     def _has_an_endpoint(self) -> Self:
@@ -145,10 +152,10 @@ class ServerSettings(Variables):
 
     api_key: str | None = Field(default=None, repr=False)
     tls_ca: Path | None = None
-    timeout_s: int = Field(default=10, gt=0)
-    retries: int = Field(default=4, ge=0)
-    upload_batch: int = Field(default=64, gt=0)
-    upload_threads: int = Field(default=4, gt=0)
+    timeout_s: int = Field(default=10, gt=0, le=LONGEST_WAIT_S)
+    retries: int = Field(default=4, ge=0, le=MOST_RETRIES)
+    upload_batch: int = Field(default=64, gt=0, le=100_000)
+    upload_threads: int = Field(default=4, gt=0, le=MOST_THREADS)
     shards: int | None = Field(default=None, gt=0)
     replicas: int | None = Field(default=None, gt=0)
     write_consistency: int | None = Field(default=None, gt=0)
@@ -184,7 +191,7 @@ class Environment(Variables):
     server: ServerSettings = Field(default_factory=ServerSettings)
     cache: Path = Field(default_factory=lambda: user_cache_path("overfetch"))
     tuned: Path = Field(default_factory=lambda: user_data_path("overfetch") / "tuned")
-    threads: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0, le=MOST_THREADS)
     backend: Literal["auto", "onnx", "torch", "transformers", "flagembedding"] = "auto"
     rerank: RerankServer = Field(default_factory=RerankServer)
     embed: EmbedServer = Field(default_factory=EmbedServer)
@@ -194,8 +201,8 @@ class Environment(Variables):
     lm: str | None = None
     lm_api_base: str | None = None
     lm_api_key: str | None = Field(default=None, repr=False)
-    lm_timeout_s: float = Field(default=60.0, gt=0)
-    lm_retries: int = Field(default=1, ge=0)
+    lm_timeout_s: float = Field(default=60.0, gt=0, le=LONGEST_WAIT_S)
+    lm_retries: int = Field(default=1, ge=0, le=MOST_RETRIES)
     lm_max_tokens: int | None = Field(default=None, gt=0)
     lm_token_budget: int | None = Field(default=None, gt=0)
     lm_rewrites: bool = False
@@ -264,5 +271,18 @@ class Environment(Variables):
 
 
 def read_environment() -> Environment:
-    """The environment's settings. Raises SettingsError naming the variable."""
+    """The environment's settings. Raises SettingsError naming the variable, also where Overfetch knows none of it."""
+    _require_known()
     return Environment.read(server=ServerSettings.read(), rerank=RerankServer.read(), embed=EmbedServer.read())
+
+
+def _require_known() -> None:
+    """A misspelt variable would leave a setting as it is, in silence."""
+    kinds = (Environment, ServerSettings, RerankServer, EmbedServer)
+    known = {kind.prefix + name.upper() for kind in kinds for name in kind.model_fields if name not in SECTIONS}
+    for name, value in os.environ.items():
+        if not value or not name.startswith(Environment.prefix) or name in known or name.startswith(FOR_TESTS):
+            continue
+        if not OF_SERVICES.fullmatch(name):
+            near = get_close_matches(name, known, n=3)
+            raise SettingsError(f"Overfetch has no variable {name}; did you mean {' or '.join(near or sorted(known))}?")

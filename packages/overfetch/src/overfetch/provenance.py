@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError
 
-from overfetch.errors import ProvenanceMismatch, StoreError
+from overfetch.errors import ProvenanceMismatch, SettingsError, StoreError
 from overfetch.models import ModelSpec, read_models
 from overfetch.settings import explain
 from overfetch.types import Frozen
@@ -122,8 +122,13 @@ def is_same_work(left: Provenance, now: Provenance) -> bool:
 
 
 def join_sources(sources: Sequence[Path]) -> str:
-    """The `source` of a provenance: absolute paths, quoted as a shell needs them."""
-    return shlex.join(str(source.resolve()) for source in sources) or SAMPLE
+    """The `source` of a provenance: absolute paths, quoted as a shell needs them. Raises SettingsError."""
+    try:
+        joined = shlex.join(str(source.resolve()) for source in sources) or SAMPLE
+        joined.encode()
+    except UnicodeEncodeError as error:
+        raise SettingsError(f"{sources!r}: a name that is not UTF-8 cannot be kept; rename it") from error
+    return joined
 
 
 def repair(collection: str, stored: Provenance, wanted: Provenance) -> str:

@@ -1,5 +1,6 @@
 """What is asked of a collection: one form for Python, the command line and services. Frozen, bounded, typed."""
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Self, Unpack, cast
@@ -14,6 +15,7 @@ from overfetch.types import AsOf, Turn
 
 LONGEST_QUERY = 32_768  # characters: more than any model here reads of a query
 LONGEST_DATE = 64
+SURROGATE = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are not UTF-8
 MOST_CONDITIONS, MOST_PARTS, MOST_TURNS = 100, 32, 1_000
 
 
@@ -54,6 +56,9 @@ class _Bounded(SettingsOverrides):
 
     @classmethod
     def _checked(cls, **given: Any) -> Self:
+        for name, value in given.items():
+            for text in [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else ():
+                _require_unicode(name, text)
         try:
             return cls.model_validate(given)
         except ValidationError as error:
@@ -109,6 +114,11 @@ class AskRequest(_Bounded):
         """The search for one of its parts, or for the whole: what it says was checked already."""
         shared: dict[str, Any] = {"as_of": self.as_of, "near": self.near, **self.overrides}
         return SearchRequest.model_construct(query=query, where=(*self.where, *conditions), **shared)
+
+
+def _require_unicode(name: str, given: Any) -> None:
+    if isinstance(given, str) and SURROGATE.search(given):
+        raise SettingsError(f"{name}: {given!r} is no valid text; is it UTF-8?")
 
 
 def _date_field(collection: Collection, field: str | None, option: str, given: str) -> str:

@@ -104,16 +104,30 @@ def site_names() -> list[str]:
 
 
 def load_site(name: str) -> Site:
-    """The installed site of that name. Raises SettingsError naming the known sites."""
+    """The installed site of that name. Raises SettingsError naming the known sites, or why it cannot be loaded."""
     if name not in site_names():
         known = ", ".join(site_names()) or "none"
         raise SettingsError(f"unknown site {name!r}; installed sites: {known}")
     from importlib.metadata import entry_points
 
-    site = entry_points(group=ENTRY_POINT_GROUP)[name].load()
+    try:
+        site = entry_points(group=ENTRY_POINT_GROUP)[name].load()
+    except Exception as error:  # whatever its code raises
+        raise SettingsError(f"site {name!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(site, Site):
         raise SettingsError(f"entry point {name!r} is a {type(site).__name__}, expected an overfetch.Site")
     return site
+
+
+def load_sites() -> tuple[list[Site], dict[str, SettingsError]]:
+    """Every installed site; apart, by name, those that cannot be loaded: one that is broken hides no other."""
+    sites, broken = [], dict[str, SettingsError]()
+    for name in site_names():
+        try:
+            sites.append(load_site(name))
+        except SettingsError as error:
+            broken[name] = error
+    return sites, broken
 
 
 def find_target(target: str) -> tuple[Site, str | None]:

@@ -13,7 +13,7 @@ from overfetch.environment import Environment, read_environment
 from overfetch.forking import ProcessLock
 from overfetch.models import ModelSpec, Profile
 from overfetch.protocols import Generation, Reranker, Store, Verified
-from overfetch.sites import Site, find_collection, find_collections, load_site, site_names
+from overfetch.sites import Site, find_collection, find_collections, load_site, load_sites
 from overfetch.tuned import model_folder, read_tuned, tuned_folder
 from overfetch.types import Report
 
@@ -86,14 +86,20 @@ class Workspace:
             return self._rerankers.setdefault(spec.identity, LazyReranker(spec, load))
 
     def status(self, target: str | None = None) -> dict[str, list[Generation]]:
-        """The generations of each collection of `SITE` or `SITE/COLLECTION`, by default of every installed site."""
-        targets = [target] if target else site_names()
-        return {name: self.store.generations(name) for t in targets for name in find_collections(t)}
+        """The generations of each collection of `SITE` or `SITE/COLLECTION`, by default of every site that loads."""
+        return {name: self.store.generations(name) for name in self._collections(target)}
+
+    def _collections(self, target: str | None) -> list[str]:
+        if target:
+            return find_collections(target)
+        sites, broken = load_sites()
+        for error in broken.values():
+            self.report(str(error))
+        return [f"{site.name}/{collection.name}" for site in sites for collection in site.collections]
 
     def verify(self, target: str | None = None) -> dict[str, list[Verified]]:
         """Whether the generations of each collection are what was published: reads all of them."""
-        targets = [target] if target else site_names()
-        return {name: self.store.verify(name) for t in targets for name in find_collections(t)}
+        return {name: self.store.verify(name) for name in self._collections(target)}
 
     def rollback(self, target: str) -> Generation:
         """Makes the previous generation of `SITE/COLLECTION` live; gives what is live now."""

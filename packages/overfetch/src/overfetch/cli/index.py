@@ -1,5 +1,6 @@
 """`overfetch index` and `overfetch sites`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,8 @@ from overfetch.cli.console import (
 from overfetch.errors import SettingsError
 from overfetch.indexing import IndexReport
 from overfetch.partitions import parse_partition
-from overfetch.sites import load_site, site_names
+from overfetch.redacting import visible
+from overfetch.sites import Site, load_sites
 
 
 @ending_errors
@@ -64,11 +66,19 @@ def index(
 
 @ending_errors
 def sites(as_json: Json = False) -> None:
-    """List the installed sites and their collections."""
-    found = [load_site(name) for name in site_names()]
+    """List the installed sites and their collections; one that cannot be loaded is named, and the exit code is 1."""
+    found, broken = load_sites()
     if as_json:
         print_json([{"site": s.name, "title": s.title, "collections": [c.name for c in s.collections]} for s in found])
-        return
+    else:
+        _print_sites(found)
+    for error in broken.values():
+        typer.echo(visible(f"error: {error}"), err=True)
+    if broken:
+        raise typer.Exit(1)
+
+
+def _print_sites(found: Sequence[Site]) -> None:
     for site in found:
         for collection in site.collections:
             settings = collection.retrieval
