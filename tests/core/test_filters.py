@@ -1,5 +1,7 @@
 """Filters from text to typed conditions, and dates to instants."""
 
+import contextlib
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -17,6 +19,7 @@ from overfetch.filters import (
     NumberRange,
     parse_condition,
     parse_date,
+    to_keyword,
 )
 from overfetch.sites import load_site
 from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore
