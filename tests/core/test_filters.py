@@ -61,6 +61,23 @@ def test_a_filter_without_all_three_parts_shows_the_form(text: str) -> None:
         parse_condition(text, SCHEMA)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [" " * 30_000, "sector" + " " * 30_000, "sector=a" + " " * 30_000 + "b", "notes=a" + "\u0301\u0323" * 15_000],
+)
+def test_no_filter_takes_more_than_its_length_allows(text: str) -> None:
+    """Spaces took the square of their number, and so do combining marks that are put in order at once."""
+    began = time.process_time()
+    with contextlib.suppress(SettingsError):
+        parse_condition(text, SCHEMA)
+    assert time.process_time() - began < 0.5
+
+
+def test_long_text_is_composed_in_pieces() -> None:
+    words = ["cafe\u0301"] * 1_000
+    assert to_keyword(" ".join(words)) == " ".join(["caf\u00e9"] * 1_000)
+
+
 @pytest.mark.parametrize("text", ["sector=|", "sector= | ", "notes=?!", "notes=🙂"])
 def test_a_filter_without_anything_to_look_for_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="there is nothing to look for in"):
