@@ -1,4 +1,4 @@
-"""Quotes of foreign text: never a part of a figure or a word, never a heading's one word, and no page takes too long."""
+"""Quotes of foreign text: no part of a figure or word, no one word of a heading, and no page takes too long."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from overfetch import Chunk, Citation, Document, Hit, Passage, RefusedCitation, Retrieval, check_citations
-from overfetch.sentences import WINDOW, split_sentences
+from overfetch.sentences import WINDOW, sentences_of
 from overfetch.types import Timings
 from overfetch.verbatim import find_verbatim, fold
 
@@ -64,19 +64,19 @@ def test_no_text_takes_more_than_its_length_allows(quote: str, text: str) -> Non
 def test_sentences_take_no_more_time_than_their_text(unit: str) -> None:
     """The splitter alone takes 2 s for 80,000 backticks."""
     text = unit * (80_000 // len(unit))
-    assert seconds(lambda: split_sentences(text)) < 1
-    assert "".join(split_sentences(text)) == text
+    assert seconds(lambda: sentences_of(text)) < 1
+    assert "".join(sentences_of(text)) == text
 
 
 def test_sentences_are_the_same_across_windows() -> None:
     sentences = [f"This is sentence number {n} of them. " for n in range(WINDOW // 10)]
-    assert split_sentences("".join(sentences)) == sentences
+    assert sentences_of("".join(sentences)) == sentences
 
 
 @pytest.mark.parametrize("text", ["So says J.\u00a0B. Good.", "\u00a0A. B.\u3000C. D", "half a \ud800 pair. And more."])
 def test_no_text_stops_the_splitter(text: str) -> None:
     """It panics at some of these, which is no Exception."""
-    assert "".join(split_sentences(text)) == text
+    assert "".join(sentences_of(text)) == text
 
 
 PARTS = [  # a figure, and parts that it may be cut into
@@ -130,7 +130,9 @@ def test_a_dash_without_spaces_joins_a_word(dash: str) -> None:
     assert find_verbatim("toxic and cheap.", "Is it poison—toxic and cheap.")
 
 
-@pytest.mark.parametrize(("heading", "held"), [("Overfetch", False), ("Introduction", False), ("Tuning rerankers", True)])
+@pytest.mark.parametrize(
+    ("heading", "held"), [("Overfetch", False), ("Introduction", False), ("Tuning rerankers", True)]
+)
 def test_one_word_of_a_heading_is_no_citation(heading: str, held: bool) -> None:
     assert holds(heading, retrieved("Some text stands below it.", breadcrumb=heading)) == held
 

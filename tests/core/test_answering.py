@@ -1,6 +1,7 @@
 """Answers with and without a language model; the module that answers is this file's own."""
 
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -139,13 +140,62 @@ def test_sentences_are_quoted_once_and_in_reading_order(engine: Engine) -> None:
     assert order == sorted(order)
 
 
+def found_in(text: str) -> Retrieval:
+    passage = Passage.of(Document(id="rules", title="Rules", text=text), 0, Chunk(breadcrumb="Rules", text=text))
+    hit = Hit(rank=1, passage=passage, first_stage_rank=1, first_stage_score=1.0)
+    took = Timings(embed=0, search=0, rerank=0, total=0)
+    return Retrieval(query="rule", collection="c", hits=(hit,), rerank_status="full", timings_ms=took, provenance={})
+
+
+def quotes_of(text: str) -> list[str]:
+    """What the extractive answer quotes, each of which the guard accepts."""
+    found = found_in(text)
+    answer = extractive_answer("rule", [found], FakeReranker(), "no model", quoted_hits=3)
+    assert guard(answer.answer, answer.citations, [found], "flag").refused == ()
+    return [citation.quote for citation in answer.citations]
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ["我们先用向量检索取回二十个候选段落。", "然后用交叉编码器逐一阅读每个段落并打分。"],
+        ["最初に二十件の候補を取り出します。", "次にクロスエンコーダーが質問と一緒に読みます。"],
+        ["ระบบจะค้นหาเอกสารยี่สิบรายการก่อน"],
+    ],
+)
+def test_languages_without_spaces_are_quoted(sentences: list[str]) -> None:
+    assert quotes_of("".join(sentences)) == sentences
+
+
+def test_thai_is_quoted_by_its_phrases() -> None:
+    phrases = [f"ระบบจะค้นหาเอกสารยี่สิบรายการก่อน{'ก' * n}" for n in range(8)]
+    assert set(quotes_of(" ".join(phrases))) <= set(phrases)
+    assert quotes_of(" ".join(phrases))
+
+
+def test_no_half_of_markup_is_quoted() -> None:
+    text = (
+        "**Always pin the model to one commit. Never float it in any service.** "
+        "See [the long page. It says more](http://x.y/z) about this. Use `a.b. And so on and so forth it` goes. "
+        "This shows ![a picture](http://x.y/z.png) of the whole of it. This is <b>bold. And</b> so is this one here."
+    )
+    quotes = quotes_of(text)
+    assert quotes[:2] == ["Always pin the model to one commit.", "Never float it in any service."]
+    assert not any(mark in quote for quote in quotes for mark in ("**", "](", "![", "<b", "/b>"))
+    assert all(quote.count("`") % 2 == 0 for quote in quotes)
+
+
+@pytest.mark.parametrize("unit", ["a", "`", "“", "![](", "<!--", "It is so that it is. ", "中", "**a ", "e\u0301"])
+def test_no_page_holds_up_an_answer(unit: str) -> None:
+    began = time.process_time()
+    quotes_of(unit * (100_000 // len(unit)) + " and the tail of it.")
+    assert time.process_time() - began < 5
+
+
 def test_quotes_are_the_passages_own_words() -> None:
     """No compatibility form: ten squared is not 102, and a ligature stays one."""
     text = "Growth of 10² is the ﬁrst rule here. It holds in every market that we know."
-    passage = Passage.of(Document(id="rules", title="Rules", text=text), 0, Chunk(breadcrumb="Rules", text=text))
-    hit = Hit(rank=1, passage=passage, first_stage_rank=1, first_stage_score=1.0)
-    time = Timings(embed=0, search=0, rerank=0, total=0)
-    found = Retrieval(query="rule", collection="c", hits=(hit,), rerank_status="full", timings_ms=time, provenance={})
+    found = found_in(text)
     answer = extractive_answer("rule", [found], FakeReranker(), "no model", quoted_hits=3)
     assert [c.quote for c in answer.citations] == text.replace("here. ", "here.\n").split("\n")
     assert guard(answer.answer, answer.citations, [found], "flag").coverage == answer.coverage == 1.0

@@ -1,5 +1,7 @@
 """Filters from text to typed conditions, and dates to instants."""
 
+import contextlib
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -17,6 +19,7 @@ from overfetch.filters import (
     NumberRange,
     parse_condition,
     parse_date,
+    to_keyword,
 )
 from overfetch.sites import load_site
 from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore
@@ -56,6 +59,23 @@ def test_every_kind_and_operator(text: str, condition: Condition) -> None:
 def test_a_filter_without_all_three_parts_shows_the_form(text: str) -> None:
     with pytest.raises(SettingsError, match=r"bad filter .*write FIELD=VALUE, FIELD=A\|B, or FIELD and one of"):
         parse_condition(text, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [" " * 30_000, "sector" + " " * 30_000, "sector=a" + " " * 30_000 + "b", "notes=a" + "\u0301\u0323" * 15_000],
+)
+def test_no_filter_takes_more_than_its_length_allows(text: str) -> None:
+    """Spaces took the square of their number, and so do combining marks that are put in order at once."""
+    began = time.process_time()
+    with contextlib.suppress(SettingsError):
+        parse_condition(text, SCHEMA)
+    assert time.process_time() - began < 0.5
+
+
+def test_long_text_is_composed_in_pieces() -> None:
+    words = ["cafe\u0301"] * 1_000
+    assert to_keyword(" ".join(words)) == " ".join(["caf\u00e9"] * 1_000)
 
 
 @pytest.mark.parametrize("text", ["sector=|", "sector= | ", "notes=?!", "notes=🙂"])

@@ -2,7 +2,7 @@
 
 from overfetch.answering import AnswerRequest, Draft
 from overfetch.chunking import chunk_by_headings, split_at_headings, split_by_words
-from overfetch.citations import check_citations, guard, has_markers, keep_valid, renumber_markers
+from overfetch.citations import check_citations, guard, keep_valid
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
 from overfetch.environment import Environment
@@ -26,6 +26,7 @@ from overfetch.errors import (
 )
 from overfetch.filters import AnyOf, DateRange, FieldKind, FullText, NumberRange, parse_date
 from overfetch.indexing import IndexReport
+from overfetch.markers import has_markers, renumber_markers
 from overfetch.models import ModelSpec, Profile
 from overfetch.pipeline import retrieve
 from overfetch.redacting import redacted

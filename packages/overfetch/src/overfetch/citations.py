@@ -8,17 +8,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from sentencex import segment
-
 from overfetch.errors import SettingsError
 from overfetch.filters import parse_date
+from overfetch.markers import mask_code, renumber_markers
+from overfetch.sentences import sentences_of
 from overfetch.types import AsOf, Citation, OnRefused, Passage, RefusedCitation, Retrieval
 from overfetch.verbatim import count_words, find_verbatim
 
 UNVERIFIED = "[unverified]"
-# One or more in a row; within backticks stands code, where [0] is an index.
-MARKERS = re.compile(r"`[^`\n]*`|((?:\[\d{1,4}(?:\s*,\s*\d{1,4})*\] ?)*\[\d{1,4}(?:\s*,\s*\d{1,4})*\])")
-LEADING_MARKERS = re.compile(r"(?:\s*\[[\d,\s]+\])+")
+MARKER = re.compile(r"\[\d+\]")  # as renumbered
+LATE_MARKERS = re.compile(r"(?:\s*\[(?:\d+|unverified)\])+")
 LIST_MARKER = re.compile(r"\s*(?:\d+[.)]|[-*•])\s+")
 
 
@@ -42,17 +41,17 @@ def guard(
     A marker of any other turns into `[unverified]`; with `drop`, a sentence that has no other support goes instead.
     """
     checked = check_citations(citations, retrievals)
-    held = list(dict.fromkeys(c for c in checked if isinstance(c, Citation)))
-    numbers = {n: [held.index(c) + 1] for n, c in enumerate(checked, start=1) if isinstance(c, Citation)}
-    sentences = [renumber_markers(sentence, numbers, UNVERIFIED) for sentence in split_sentences(answer)]
+    held = {c: n for n, c in enumerate(dict.fromkeys(c for c in checked if isinstance(c, Citation)), start=1)}
+    numbers = {n: [held[c]] for n, c in enumerate(checked, start=1) if isinstance(c, Citation)}
+    sentences = _split(renumber_markers(answer, numbers, UNVERIFIED))
     if on_refused == "drop":
-        sentences = [s for s in sentences if UNVERIFIED not in s or has_markers(s)]
-    claims = [s for s in sentences if any(c.isalpha() for c in MARKERS.sub("", s.replace(UNVERIFIED, "")))]
+        sentences = [s for s in sentences if UNVERIFIED not in s.prose or MARKER.search(s.prose)]
+    claims = [s.prose for s in sentences if any(map(str.isalpha, MARKER.sub("", s.prose.replace(UNVERIFIED, ""))))]
     return Guarded(
-        answer="".join(sentences).strip(),
+        answer="".join(s.text for s in sentences).strip(),
         citations=tuple(held),
         refused=tuple(c for c in checked if isinstance(c, RefusedCitation)),
-        coverage=sum(map(has_markers, claims)) / len(claims) if claims else 0.0,
+        coverage=sum(MARKER.search(claim) is not None for claim in claims) / len(claims) if claims else 0.0,
     )
 
 
@@ -95,16 +94,33 @@ def _was_known(passage: Passage, as_of: AsOf) -> bool:
         return False
 
 
+class Sentence(NamedTuple):
+    """A sentence of an answer, and the same without its code."""
+
+    text: str
+    prose: str
+
+
 def split_sentences(answer: str) -> list[str]:
     """Sentences that join to the answer again; markers after a full stop stay with their sentence."""
-    return [sentence for line in answer.splitlines(keepends=True) for sentence in _split_line(line)]
+    return [sentence.text for sentence in _split(answer)]
+
+
+def _split(answer: str) -> list[Sentence]:
+    sentences: list[Sentence] = []
+    start = 0
+    for line in mask_code(answer).splitlines(keepends=True):
+        for prose in _split_line(line):
+            sentences.append(Sentence(answer[start : start + len(prose)], prose))
+            start += len(prose)
+    return sentences
 
 
 def _split_line(line: str) -> list[str]:
     start = LIST_MARKER.match(line)
     sentences = [start.group() if start else ""]
-    for number, piece in enumerate(segment("en", line[len(sentences[0]) :])):
-        late = LEADING_MARKERS.match(piece) if number else None
+    for number, piece in enumerate(sentences_of(line[len(sentences[0]) :])):
+        late = LATE_MARKERS.match(piece) if number else None
         sentences[-1] += late.group() if late else ""
         rest = piece[late.end() :] if late else piece
         if number and rest.strip():
@@ -112,20 +128,3 @@ def _split_line(line: str) -> list[str]:
         else:
             sentences[-1] += rest
     return sentences
-
-
-def renumber_markers(text: str, numbers: Mapping[int, Sequence[int]], otherwise: str) -> str:
-    """Markers with the numbers that each of theirs stands for; `otherwise` in place of those that stand for none."""
-
-    def renumbered(found: re.Match[str]) -> str:
-        if found[1] is None:
-            return found[0]
-        kept = dict.fromkeys(n for old in re.findall(r"\d+", found[1]) for n in numbers.get(int(old), ()))
-        return "".join(f"[{n}]" for n in kept) or otherwise
-
-    return MARKERS.sub(renumbered, text)
-
-
-def has_markers(text: str) -> bool:
-    """Whether a `[n]` stands in the text, outside of code."""
-    return any(found[1] for found in MARKERS.finditer(text))

@@ -2,20 +2,22 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import NamedTuple
 
-from sentencex import segment
-
+from overfetch.markup import has_marks, unmarked
 from overfetch.protocols import Reranker
+from overfetch.sentences import sentences_of
 from overfetch.types import Answer, Citation, Hit, Passage, Retrieval
-from overfetch.verbatim import find_verbatim, fold
+from overfetch.verbatim import WITHOUT_SPACES, count_words, find_verbatim, fold
 
 log = logging.getLogger(__name__)
 
 QUOTED_SENTENCES = 3
 SENTENCES_PER_PART = 2
 MIN_WORDS, MAX_WORDS = 5, 60
+# Of one passage, however long a site makes them: each sentence is looked for and read by the reranker.
+MOST_CHARACTERS, MOST_SENTENCES = 20_000, 100
 
 
 class Sentence(NamedTuple):
@@ -69,12 +71,24 @@ def _best_sentences(
 
 
 def _sentences(part: int, hit: Hit) -> Iterator[Sentence]:
-    """Whole sentences of prose that hold as quotes; code, tables and list markers are left out."""
-    prose = "\n".join("" if _is_markup(line) else line.lstrip("-*• ") for line in hit.passage.text.splitlines())
-    for number, sentence in enumerate(segment("en", prose)):
-        quote = find_verbatim(sentence, hit.passage.text)
-        if quote and MIN_WORDS <= len(quote.split()) <= MAX_WORDS:
+    """Whole sentences of prose that hold as quotes; tables and halves of markup are left out."""
+    text = hit.passage.text[:MOST_CHARACTERS]
+    prose = "\n".join("" if _is_markup(line) else line.lstrip("-*• ") for line in text.splitlines())
+    for number, sentence in enumerate(islice(_parts(unmarked(prose, code=False)), MOST_SENTENCES)):
+        if not MIN_WORDS <= count_words(sentence) <= MAX_WORDS or has_marks(sentence):
+            continue
+        quote = find_verbatim(sentence, text)
+        if quote and MIN_WORDS <= count_words(quote) <= MAX_WORDS:
             yield Sentence(quote, hit.passage, (part, hit.rank, number))
+
+
+def _parts(prose: str) -> Iterator[str]:
+    """Sentences; the phrases of a long one in a script such as Thai, which has spaces where others have full stops."""
+    for sentence in sentences_of(prose):
+        if count_words(sentence) > MAX_WORDS and WITHOUT_SPACES.search(sentence):
+            yield from sentence.split()
+        else:
+            yield sentence
 
 
 def _is_markup(line: str) -> bool:

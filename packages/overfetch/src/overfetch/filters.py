@@ -27,13 +27,25 @@ def to_keyword(value: MetadataValue) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
-    return unicodedata.normalize("NFC", str(value).strip())
+    return _composed("NFC", str(value).strip())
 
 
 def to_words(value: MetadataValue) -> list[str]:
     """The different words, sorted: runs of letters, marks and digits, without regard to case or width."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", to_keyword(value)).casefold())
+    folded = _composed("NFKC", _composed("NFKC", to_keyword(value)).casefold())
     return sorted({*"".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in folded).split()})
+
+
+def _composed(form: Literal["NFC", "NFKC"], text: str) -> str:
+    """Unicode's form of the text; one without spaces is composed in pieces where it is very long."""
+    pieces: list[str] = []
+    start = 0
+    while start < len(text):
+        last = start + COMPOSED_AT_ONCE
+        end = text.rfind(" ", start, last) + 1 if last < len(text) else 0
+        pieces.append(unicodedata.normalize(form, text[start : end or last]))
+        start = end or last
+    return "".join(pieces)
 
 
 def to_number(value: MetadataValue) -> float:
@@ -113,7 +125,9 @@ OPERATORS = "FIELD=VALUE, FIELD=A|B, or FIELD and one of >= <= > < and VALUE"
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 MOMENT = re.compile(DAY.pattern + r"[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?", re.ASCII)
 # The first operator counts: a value may contain others.
-CONDITION = re.compile(r"\s*([^<>=]*[^<>=\s])\s*(>=|<=|=|>|<)\s*(\S|\S.*\S)\s*", re.DOTALL)
+OPERATOR = re.compile(r"(>=|<=|=|>|<)")
+# Putting combining marks in order takes the square of their number.
+COMPOSED_AT_ONCE = 1_000
 TICK = timedelta(microseconds=1)
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
@@ -172,10 +186,9 @@ def parse_condition(text: str, schema: Schema) -> Condition:
     >>> parse_condition("sector=DeFi|Layer 1", {"sector": "keyword"})
     AnyOf(field='sector', values=('DeFi', 'Layer 1'))
     """
-    parts = CONDITION.fullmatch(text)
-    if parts is None:
+    field, operator, value = map(str.strip, (*OPERATOR.split(text, maxsplit=1), "", "")[:3])
+    if not (field and value):
         raise SettingsError(f"bad filter {text!r}: write {OPERATORS}")
-    field, operator, value = parts.groups()
     _require_declared(field, schema)
     kind = schema[field]
     if kind == "date":

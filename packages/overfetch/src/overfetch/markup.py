@@ -15,6 +15,7 @@ MARKS = re.compile(
     r"|(?<!!)\[(?P<link>[^\[\]]{1,300})\]\([^()\s]{0,1000}(?: \"[^\"]{0,200}\")?\)"
     r"|\\(?P<escaped>[!-/:-@\[-`{-~])"
 )
+LEFT = re.compile(r"\*\*|!\[|\]\(|</?[A-Za-z]|<!--|^\s*[*_](?=\w)|(?<=\w)[*_]+\W*$")
 ROUNDS = 2  # *one* within **another**
 
 
@@ -27,15 +28,20 @@ def decoded(text: str) -> str:
     return ENTITY.sub(lambda entity: html.unescape(entity[0]), text) if "&" in text else text
 
 
-def unmarked(text: str) -> str:
-    """The text without the marks of emphasis, code, links and escapes.
+def unmarked(text: str, code: bool = True) -> str:
+    """The text without the marks of emphasis, links, escapes and, where so wanted, `code`.
 
     >>> unmarked("**Never** use `main`, [says Ann](https://example.org).")
     'Never use main, says Ann.'
     """
     for _ in range(ROUNDS):
-        text = MARKS.sub(_content, text)
+        text = MARKS.sub(lambda found: found[0] if found["code"] and not code else _content(found), text)
     return text
+
+
+def has_marks(text: str) -> bool:
+    """Whether marks are left that make no sense alone: half of an emphasis, a link or code, pictures, HTML."""
+    return LEFT.search(text) is not None or text.count("`") % 2 == 1
 
 
 def _content(found: re.Match[str]) -> str:

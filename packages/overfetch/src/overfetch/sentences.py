@@ -1,4 +1,4 @@
-"""Sentences of any text, in time that grows with its length: the splitter is quadratic, so it sees a window at a time."""
+"""Sentences of any text, in time that grows with its length: the quadratic splitter sees a window at a time."""
 
 from sentencex import segment
 
@@ -9,10 +9,10 @@ SPACES = (0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x
 READABLE = dict.fromkeys(SPACES, " ") | dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 
-def split_sentences(text: str) -> list[str]:
+def sentences_of(text: str) -> list[str]:
     """Sentences with the space around them, which join to the text again.
 
-    >>> split_sentences("It holds. So does this.")
+    >>> sentences_of("It holds. So does this.")
     ['It holds. ', 'So does this.']
     """
     read = text.translate(READABLE)
