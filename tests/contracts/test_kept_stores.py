@@ -13,6 +13,7 @@ import pytest
 
 from overfetch import Engine, ProvenanceMismatch, open_site
 from overfetch.environment import read_environment
+from overfetch.provenance import AS_WRITTEN, SPARSE_TOKENIZER
 
 STORES = Path(__file__).parent / "stores"
 FOUND: dict[str, list[str]] = json.loads((STORES / "schema-2.json").read_text(encoding="utf-8"))
@@ -38,6 +39,7 @@ def test_it_opens_and_serves(engine: Engine) -> None:
     assert {query: found_by(engine, query) for query in FOUND} == FOUND
     retrieval = engine.search("canon", "The Tower reversed")
     assert retrieval.rerank_status == "full"
+    assert retrieval.provenance["sparse_tokenizer"] == AS_WRITTEN  # its queries are tokenised as its passages were
     assert retrieval.provenance["embedder"] == THEN  # what made these vectors, not what would today
 
 
@@ -45,6 +47,8 @@ def test_its_vectors_are_not_mixed_with_new_ones(engine: Engine) -> None:
     with pytest.raises(ProvenanceMismatch) as refused:
         engine.index("canon")
     assert THEN in str(refused.value)
+    assert f"sparse_tokenizer: stored '{AS_WRITTEN}', wanted '{SPARSE_TOKENIZER}'" in str(refused.value)
+    assert "chunker: stored 'sagedaily-entry/1/words=140'" in str(refused.value)
     assert "overfetch index sagedaily/canon --rebuild --profile mini" in str(refused.value)
     assert {query: found_by(engine, query) for query in FOUND} == FOUND
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,17 @@ from overfetch.engine import Engine
 from overfetch.environment import ServerSettings
 from overfetch.errors import ProvenanceMismatch, SettingsError, StoreError
 from overfetch.models import find_profile
-from overfetch.protocols import Store, Vectors
-from overfetch.provenance import FIRST_STAGE_FIELDS, WRITE_FIELDS, Provenance, require_match
+from overfetch.protocols import EncodedQuery, Found, SparseVector, Store, Vectors
+from overfetch.provenance import (
+    AS_WRITTEN,
+    FIRST_STAGE_FIELDS,
+    SPARSE_TOKENIZER,
+    WRITE_FIELDS,
+    Provenance,
+    require_match,
+)
 from overfetch.sites import Collection, Site
+from overfetch.sparse import embed_sparse_query
 from overfetch.stores.edge import EdgeStore
 from overfetch.stores.server import ServerStore
 from overfetch.testing import FakeEmbedder, FakeReranker
@@ -292,3 +301,30 @@ def test_a_generation_swapped_in_during_a_search_is_not_searched_with_other_vect
     monkeypatch.setattr(opened.embedder, "embed_queries", embed_while_another_rebuilds)
     with pytest.raises(ProvenanceMismatch, match="embedder: stored 'fake-embedder@1"):
         opened.search("notes", "bitcoin")
+
+
+def test_what_was_made_as_written_is_asked_as_written_until_it_is_rebuilt(
+    store: Store, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = engine(store, sample)
+    made = Provenance.of(before.embedder.spec, "note/1", "sample").model_copy(update={"sparse_tokenizer": AS_WRITTEN})
+    monkeypatch.setattr(before, "_provenance", lambda collection, source: made)
+    before.index("notes")
+    asked: list[SparseVector] = []
+    search = store.search
+
+    def recorded(name: str, query: EncodedQuery, *args: Any, **options: Any) -> Found:
+        asked.append(query.sparse)
+        return search(name, query, *args, **options)
+
+    monkeypatch.setattr(store, "search", recorded)
+    now = engine(store, sample)
+    assert now.search("notes", "userId").provenance["sparse_tokenizer"] == AS_WRITTEN
+    assert asked.pop() == embed_sparse_query("userId", AS_WRITTEN) != embed_sparse_query("userId")
+    with pytest.raises(ProvenanceMismatch) as refused:
+        now.index("notes")
+    assert_explained(refused.value, "sparse_tokenizer", AS_WRITTEN, SPARSE_TOKENIZER)
+    now.index("notes", rebuild=True)
+    asked.clear()
+    assert now.search("notes", "userId").provenance["sparse_tokenizer"] == SPARSE_TOKENIZER
+    assert asked == [embed_sparse_query("userId")]

@@ -8,34 +8,40 @@ from typing import NamedTuple
 # A line of one sign as long as the title above it, which has no such line directly above it but its own overline.
 UNDERLINED = re.compile(r"^(?:([=\-~^\"'`#*+.:_])\1+[ \t]*\n)?(\S.*)\n([=\-~^\"'`#*+.:_])\3{1,}[ \t]*$", re.MULTILINE)
 DEEPEST = 6
+LONGEST = 300  # characters of a heading that make a title
 
 
 class Heading(NamedTuple):
-    """Its first line, the line after it, its level, and its text with and without markup."""
+    """Its first line, the line after it, its level and its text."""
 
     first: int
     after: int
     level: int
     text: str
-    plain: str
 
 
 def headings(markdown: str) -> Iterator[Heading]:
-    """Every heading outside quotes and lists."""
+    """Every heading outside quotes and lists, with its markup."""
     from markdown_it import MarkdownIt
 
-    tokens = MarkdownIt("commonmark").parse(markdown)
+    # What stands within paragraphs is of no interest here, and would cost most.
+    tokens = MarkdownIt("commonmark").disable("inline").parse(markdown)
     for token, inline in pairwise(tokens):
         if token.type == "heading_open" and token.level == 0 and token.map:
-            plain = "".join(child.content for child in inline.children or () if child.type in ("text", "code_inline"))
             first, after = token.map
-            text = " ".join(inline.content.split())
-            yield Heading(first, after, int(token.tag[1:]), text, " ".join(plain.split()))
+            yield Heading(first, after, int(token.tag[1:]), " ".join(inline.content.split()))
 
 
 def first_heading(markdown: str) -> str | None:
     """Without markup; None where there is none that says anything."""
-    return next((heading.plain for heading in headings(markdown) if heading.plain), None)
+    return next(filter(None, (_without_markup(heading.text) for heading in headings(markdown))), None)
+
+
+def _without_markup(text: str) -> str:
+    from markdown_it import MarkdownIt
+
+    (inline,) = MarkdownIt("commonmark").parseInline(text[:LONGEST])
+    return "".join(child.content for child in inline.children or () if child.type in ("text", "code_inline")).strip()
 
 
 def restructured_as_markdown(text: str) -> str:

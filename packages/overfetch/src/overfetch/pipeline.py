@@ -12,7 +12,7 @@ from typing import NamedTuple
 from overfetch.errors import DeadlineExceeded, ModelError, SettingsError
 from overfetch.filters import Condition, DateRange
 from overfetch.protocols import Embedder, EncodedQuery, Reranker, Store
-from overfetch.provenance import Provenance
+from overfetch.provenance import SPARSE_TOKENIZER, Provenance
 from overfetch.redacting import redacted
 from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_query
@@ -58,6 +58,9 @@ def retrieve(
     encoded = EncodedQuery(embedder.embed_queries([query])[0], embed_sparse_query(query))
     embedded = time.monotonic()
     found = store.search(collection, encoded, bounds, deepened(settings), expected=expected)
+    if found.provenance.sparse_tokenizer != SPARSE_TOKENIZER:  # made before: asked again in its own terms
+        encoded = encoded._replace(sparse=embed_sparse_query(query, found.provenance.sparse_tokenizer))
+        found = store.search(collection, encoded, bounds, deepened(settings), expected=found.provenance)
     candidates = choose(found.candidates, settings)
     searched = time.monotonic()
     if deadline is not None and searched > deadline and not candidates:

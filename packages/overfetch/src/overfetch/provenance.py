@@ -15,7 +15,9 @@ from overfetch.settings import explain
 from overfetch.types import Frozen
 
 SCHEMA_VERSION = 2
-SPARSE_TOKENIZER = "qdrant-edge-bm25/english/k=1.2,b=0.75,avg_len=256"
+# BM25 of texts as they are written, and of texts as `terms` spells them out: what the first made goes on serving.
+AS_WRITTEN = "qdrant-edge-bm25/english/k=1.2,b=0.75,avg_len=256"
+SPARSE_TOKENIZER = f"overfetch-terms/1+{AS_WRITTEN}"
 
 NORMALISATION = "l2"  # every Embedder gives vectors of unit length
 
@@ -159,6 +161,8 @@ def require_match(collection: str, stored: Provenance, wanted: Provenance, field
 
 def require_searchable(collection: str, stored: Provenance, wanted: Provenance) -> None:
     """Raises ProvenanceMismatch unless queries made as `wanted` may search vectors made as `stored`."""
+    if stored.sparse_tokenizer == AS_WRITTEN:  # queries are tokenised as the provenance says
+        wanted = wanted.model_copy(update={"sparse_tokenizer": AS_WRITTEN})
     if any(m.identity == wanted.embedder and m.makes(stored.embedder) for m in read_models()[0].values()):
         wanted = wanted.model_copy(update={"embedder": stored.embedder})
     require_match(collection, stored, wanted, FIRST_STAGE_FIELDS)

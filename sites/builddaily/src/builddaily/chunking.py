@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from overfetch import Chunk, Document, chunk_by_headings
 
 MAX_WORDS = 140
-CHUNKER = f"builddaily-page/1/words={MAX_WORDS}"
+CHUNKER = f"builddaily-page/2/words={MAX_WORDS}"
 
 
 def chunk_page(page: Document) -> Iterator[Chunk]:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from overfetch import Chunk, Document, Record, chunk_by_headings, split_by_words
 
 MAX_WORDS = 140
-TICKER_CHUNKER = f"paiddaily-ticker/1/words={MAX_WORDS}"
-CATALYST_CHUNKER = f"paiddaily-catalyst/2/words={MAX_WORDS}"
+TICKER_CHUNKER = f"paiddaily-ticker/2/words={MAX_WORDS}"
+CATALYST_CHUNKER = f"paiddaily-catalyst/3/words={MAX_WORDS}"
 
 
 def adapt_ticker(record: Record) -> Record:

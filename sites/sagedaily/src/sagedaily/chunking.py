@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from overfetch import AnyOf, Chunk, Document, Part, Record, split_by_words
 
 MAX_WORDS = 140
-CHUNKER = f"sagedaily-entry/1/words={MAX_WORDS}"
+CHUNKER = f"sagedaily-entry/2/words={MAX_WORDS}"
 ORIENTATIONS = ("upright", "reversed", "direct", "retrograde")
 # Entries without an orientation speak of both, so they stay in every draw.
 NO_ORIENTATION = "any"

@@ -1,0 +1,150 @@
+"""Texts cut in pieces of bounded size, between paragraphs, then lines, sentences and words, then within words."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from overfetch.terms import UNSPACED
+
+LONG_WORD = 24  # letters; nearly every word of a language with spaces is shorter
+LETTERS_PER_WORD = 8  # of a longer one: code, addresses, base64
+UNSPACED_PER_WORD = 2  # characters of a script without spaces
+
+LONG = re.compile(rf"\S{{{LONG_WORD + 1},}}")
+# Where a text may be cut, from the best place to the worst; what stands before a cut keeps its white space.
+CUTS = (
+    re.compile(r"(?<=\n\n)(?!\n)"),
+    re.compile(r"(?<=\n)"),
+    re.compile(r"(?<=[.!?] )(?! )|(?<=[。！？｡।။។༎])(?![。！？」』）\s])"),
+    re.compile(r"(?<=\s)(?=\S)|(?<=[、，；：])"),
+)
+
+
+class Block(NamedTuple):
+    """Lines that belong together: each piece of them begins with `head` and ends with `tail`."""
+
+    head: str
+    body: str
+    tail: str
+
+    @property
+    def whole(self) -> str:
+        return f"{self.head}{self.body}{self.tail}"
+
+
+def count_words(text: str) -> int:
+    """What stands between white space, but long words and scripts without spaces count by their characters.
+
+    >>> count_words("one two"), count_words("检索系统"), count_words("x" * 80)
+    (2, 2, 10)
+    """
+    words = len(text.split())
+    unspaced = sum(-(-len(run) // UNSPACED_PER_WORD) for run in UNSPACED.findall(text))
+    if unspaced:
+        text = UNSPACED.sub(" ", text)
+        words = len(text.split()) + unspaced
+    return words + sum(-(-len(word) // LETTERS_PER_WORD) - 1 for word in LONG.findall(text))
+
+
+def split_by_words(text: str, max_words: int) -> list[str]:
+    """Pieces of at most `max_words` words, cut between paragraphs, then lines, then sentences, then words.
+
+    Every piece of a table has its header, and every piece of fenced code its fences.
+    A word is what stands between white space; of scripts without spaces two characters count as one, of words of more
+    than 24 letters eight.
+
+    >>> split_by_words("one two\\n\\nthree four\\n\\nfive", 4)
+    ['one two\\n\\nthree four', 'five']
+    """
+    if count_words(text) <= max_words:
+        return list(filter(None, [trimmed(text)]))
+    pieces = _of_blocks(re.sub(r"\r\n?", "\n", text), max_words)
+    return list(filter(None, map(trimmed, _packed(pieces, max_words))))
+
+
+def trimmed(text: str) -> str:
+    """Without empty lines around it; the indentation of its first line stays, since it is that of a list or code."""
+    return re.sub(r"\A(?:[^\S\n]*\n)+", "", text).rstrip() if text[:1].isspace() else text.rstrip()
+
+
+def _packed(pieces: Iterable[str], max_words: int) -> Iterator[str]:
+    """Neighbours together as long as they fit."""
+    held, size = "", 0
+    for piece in pieces:
+        words = count_words(piece)
+        if held and size + words > max_words:
+            yield held
+            held, size = "", 0
+        held, size = held + piece, size + words
+    yield held
+
+
+def _of_blocks(text: str, max_words: int) -> Iterator[str]:
+    for block in _blocks(text):
+        room = max_words - count_words(block.head) - count_words(block.tail)
+        if count_words(block.whole) <= max_words:
+            yield block.whole
+        elif block.head and room >= max_words // 3:
+            for piece in _packed(_cut(block.body, room, CUTS[1:]), room):
+                yield f"{block.head}{piece.rstrip()}\n{block.tail}"
+        else:
+            yield from _cut(block.whole, max_words, CUTS)
+
+
+def _cut(text: str, max_words: int, cuts: tuple[re.Pattern[str], ...]) -> Iterator[str]:
+    """Pieces that fit, joined at once where they came from one cut, so that a rest is not left alone."""
+    if count_words(text) <= max_words:
+        yield text
+    elif cuts:
+        for piece in cuts[0].split(text):
+            yield from _packed(_cut(piece, max_words, cuts[1:]), max_words)
+    else:
+        yield from _slices(text, max_words)
+
+
+def _slices(word: str, max_words: int) -> Iterator[str]:
+    """Of a word that is too long alone; a mark stays with its letter."""
+    length = max_words * (UNSPACED_PER_WORD if UNSPACED.search(word) else LETTERS_PER_WORD)
+    start = 0
+    while start < len(word):
+        end = start + length
+        while start + length // 2 < end < len(word) and unicodedata.category(word[end])[0] == "M":
+            end -= 1
+        yield word[start:end]
+        start = end
+
+
+def _blocks(text: str) -> Iterator[Block]:
+    """Fenced code and tables, and between them paragraphs."""
+    from markdown_it import MarkdownIt
+
+    lines = CUTS[1].split(text)
+    done = 0
+    for token in MarkdownIt("commonmark").enable("table").disable("inline").parse(text):
+        if token.map and token.map[0] >= done and (framed := FRAMES.get(token.type)):
+            first, after = token.map
+            yield from _paragraphs(lines[done:first])
+            yield framed(lines[first:after], token.markup)
+            done = after
+    yield from _paragraphs(lines[done:])
+
+
+def _paragraphs(lines: list[str]) -> Iterator[Block]:
+    return (Block("", paragraph, "") for paragraph in CUTS[0].split("".join(lines)))
+
+
+def _fence(lines: list[str], fence: str) -> Block:
+    """One that is never closed ends with the text."""
+    closed = len(lines) > 1 and lines[-1].strip().lstrip("> \t").startswith(fence)
+    indent = lines[0][: lines[0].find(fence)]
+    tail = lines[-1] if closed else f"{indent if indent.isspace() else ''}{fence}\n"
+    body = "".join(lines[1:-1] if closed else lines[1:])
+    return Block(lines[0], body if body.endswith("\n") else f"{body}\n", tail)
+
+
+def _table(lines: list[str], _: str) -> Block:
+    return Block("".join(lines[:2]), "".join(lines[2:]), "")
+
+
+FRAMES: dict[str, Callable[[list[str], str], Block]] = {"fence": _fence, "table_open": _table}
