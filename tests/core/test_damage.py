@@ -1,4 +1,4 @@
-"""What is damaged or another's is named and not served; what can be repaired is, by the command that the error names."""
+"""What is damaged or another's is named and not served; what can be repaired is, by the command the error names."""
 
 import shutil
 from collections.abc import Iterator
