@@ -141,7 +141,7 @@ class FakeStore:
     ) -> Found:
         live = self._live(collection)
         if expected is not None:
-            require_searchable(collection, live.provenance, expected)
+            require_searchable(collection, live.provenance, expected, [c.field for c in conditions])
         return Found(_search(live.passages, query, conditions, settings), live.provenance)
 
     @contextlib.contextmanager
