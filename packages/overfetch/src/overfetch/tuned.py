@@ -1,27 +1,37 @@
 """Tuned rerankers on disk, one a collection: each says what it was tuned from, on what, and how it did."""
 
+import hashlib
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from overfetch.errors import ModelError
+from overfetch.errors import ModelError, ModelMismatch
 from overfetch.models import ModelSpec, Profile
 from overfetch.types import Frozen
 
-RECORD = "tuned.json"
+RECORD, GRAPH = "tuned.json", "model.onnx"
 
 
 class TunedModel(Frozen):
-    """An installed model; it serves only beside the embedder and in place of the reranker it was tuned from."""
+    """An installed model; it serves only beside the embedder and in place of the reranker it was tuned from.
+
+    `files` are sha256 sums by name; an earlier version kept none but the beginning of the graph's, as its revision.
+    """
 
     spec: ModelSpec
     base: str
     embedder: str
     training: dict[str, Any]
     library_version: str
+    files: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def sums(self) -> dict[str, str]:
+        """sha256 sums of the files to load, or of earlier versions what is known of the graph's."""
+        return self.files or {GRAPH: self.spec.revision}
 
     def fits(self, profile: Profile) -> bool:
         return self.base == profile.reranker.identity and profile.embedder.makes(self.embedder)
@@ -45,6 +55,7 @@ def read_tuned(folder: Path) -> TunedModel | None:
 
 def install(made: Path, tuned: TunedModel, folder: Path) -> None:
     """Moves the files in place; what was there serves until the new ones are whole."""
+    tuned = tuned.model_copy(update={"files": {path.name: _sha256(path) for path in made.iterdir() if path.is_file()}})
     (made / RECORD).write_text(tuned.model_dump_json(indent=1), encoding="utf-8")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="partial-") as partial:
@@ -53,6 +64,19 @@ def install(made: Path, tuned: TunedModel, folder: Path) -> None:
         if folder.exists():
             folder.rename(Path(partial) / "old")
         whole.rename(folder)
+
+
+def require_intact(folder: Path, tuned: TunedModel) -> None:
+    """Raises ModelMismatch naming the first file that is missing or not the one that was installed."""
+    for name, expected in tuned.sums.items():
+        path = folder / name
+        if not path.is_file() or not _sha256(path).startswith(expected):
+            raise ModelMismatch(f"{path} is not the file that was installed: remove {folder} and tune again")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remove(folder: Path) -> bool:

@@ -125,7 +125,7 @@ class Workspace:
             self.report(f"{collection}: its tuned reranker was made from {tuned.base}; this profile's own serves")
             return None
         with self._lock:
-            load = partial(backends.load_onnx_reranker, folder, tuned.spec, self.environment)
+            load = partial(backends.load_tuned_reranker, folder, tuned, self.environment)
             return self._rerankers.setdefault(tuned.spec.identity, LazyReranker(tuned.spec, load))
 
 
