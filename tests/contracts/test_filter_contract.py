@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
-from overfetch.errors import CorpusError, SettingsError
+from overfetch.errors import CorpusError, ProvenanceMismatch, SettingsError
 from overfetch.filters import (
     AnyOf,
     Condition,
@@ -308,6 +308,50 @@ class TestEveryStoreFiltersAlike:
         assert engine.index("filtered", source).kept == 1
         assert [h.passage.document_id for h in engine.search("filtered", "apple", where=["year>2025"]).hits] == ["a"]
         assert engine.search("filtered", "apple", where=["year>2026"]).hits == ()
+
+    def test_until_then_a_search_says_what_to_do(self, store: Store, site: str, tmp_path: Path) -> None:
+        source = tmp_path / "notes.jsonl"
+        source.write_text('{"_id": "a", "title": "A", "text": "apple", "year": 2026}\n', encoding="utf-8")
+        fields = FieldMap(metadata={"year": ("year",)})
+        before = COLLECTION.model_copy(update={"fields": fields, "filters": {"year": "keyword"}})
+        open_engine(store, before, site).index("filtered", source)
+        after = before.model_copy(update={"filters": {"year": "number", "seen-at": "date"}, "known_at": "seen-at"})
+        engine = open_engine(store, after, site)
+        asked: list[dict[str, Any]] = [
+            {"where": ["year>2025"]},
+            {"where": ["seen-at>2025-01-01"]},
+            {"as_of": "2026-01-01"},
+        ]
+        for options in asked:
+            with pytest.raises(ProvenanceMismatch, match=rf"overfetch index {site}/filtered --source {source}"):
+                engine.search("filtered", "apple", **options)
+        assert engine.search("filtered", "apple").hits, "what does not filter is answered"
+        assert engine.index("filtered", source).changed == 1
+        assert [h.passage.document_id for h in engine.search("filtered", "apple", where=["year>2025"]).hits] == ["a"]
+        assert [engine.search("filtered", "apple", **o).hits for o in asked[1:]] == [(), ()]
+
+    def test_a_field_that_no_passage_has_yet_is_known_after_the_next_run(
+        self, store: Store, site: str, tmp_path: Path
+    ) -> None:
+        source = tmp_path / "notes.jsonl"
+        source.write_text('{"_id": "a", "title": "A", "text": "apple"}\n', encoding="utf-8")
+        before = COLLECTION.model_copy(update={"filters": {}})
+        open_engine(store, before, site).index("filtered", source)
+        engine = open_engine(store, before.model_copy(update={"filters": {"year": "number"}}), site)
+        with pytest.raises(ProvenanceMismatch, match="year: stored none, wanted number"):
+            engine.search("filtered", "apple", where=["year>2025"])
+        assert engine.index("filtered", source).changed == 0
+        assert engine.search("filtered", "apple", where=["year>2025"]).hits == ()
+
+    def test_a_corpus_that_moved_is_known_by_its_new_place(self, store: Store, site: str, tmp_path: Path) -> None:
+        source = tmp_path / "notes.jsonl"
+        source.write_text('{"_id": "a", "title": "A", "text": "apple"}\n', encoding="utf-8")
+        engine = open_engine(store, COLLECTION, site)
+        engine.index("filtered", source)
+        moved = source.rename(tmp_path / "moved.jsonl")
+        report = engine.index("filtered", moved)
+        assert (report.kept, report.embedded) == (1, 0)
+        assert store.provenance(f"{site}/filtered").source == str(moved)
 
 
 class TestWhatIsRefused:

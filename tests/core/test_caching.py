@@ -96,3 +96,33 @@ def test_a_file_that_fails_is_logged_and_costs_nothing_else(
     assert str(path) in caplog.text
     if holder is not None:
         holder.close()
+
+
+@pytest.mark.parametrize("damage", ["NULL", "'high'", "-logit", "logit + 1e-9", "x'00ff'", "9e999"])
+def test_a_score_that_somebody_changed_is_computed_again(keys: Any, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "scores.db"
+    file = ScoreFile(path)
+    file.keep(dict(zip(keys, SCORED, strict=True)))
+    with sqlite3.connect(path) as opened:
+        opened.execute(f"UPDATE checked SET logit = {damage} WHERE rowid = 2")
+    opened.close()
+    cache = ScoreCache(10, file)
+    assert cache.find(keys) == [SCORED[0], None, SCORED[2]]
+    cache.keep({keys[1]: SCORED[1]})
+    assert ScoreFile(path).find(keys) == dict(zip(keys, SCORED, strict=True)), "and remembered in its place"
+
+
+def test_a_score_of_another_pair_is_not_taken_for_its_own(keys: Any, tmp_path: Path) -> None:
+    path = tmp_path / "scores.db"
+    ScoreFile(path).keep(dict(zip(keys, SCORED, strict=True)))
+    with sqlite3.connect(path) as opened:
+        opened.execute("UPDATE checked SET logit = (SELECT logit FROM checked WHERE rowid = 1)")
+    opened.close()
+    assert set(ScoreFile(path).find(keys)) == {keys[0]}
+
+
+@pytest.mark.parametrize("logit", [float("nan"), float("inf")])
+def test_what_is_no_number_is_not_remembered(keys: Any, tmp_path: Path, logit: float) -> None:
+    cache = ScoreCache(10, ScoreFile(tmp_path / "scores.db"))
+    cache.keep({keys[0]: Scored(logit, 0), keys[1]: SCORED[1]})
+    assert cache.find(keys) == [None, SCORED[1], None]

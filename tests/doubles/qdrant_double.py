@@ -66,6 +66,7 @@ class QdrantDouble:
         self.faults: deque[Fault] = deque()
         self.statuses: deque[models.CollectionStatus] = deque()
         self.indexes: dict[str, dict[str, Any]] = {}
+        self.version = "1.20.0"
         self.at_once = self.most_at_once = 0
 
     def paths(self, method: str, ending: str) -> list[Received]:
@@ -86,6 +87,8 @@ class QdrantDouble:
 
     def _do(self, method: str, parts: list[str], model: Any) -> Any:
         match method, parts:
+            case "GET", [""]:
+                return models.VersionInfo(title="qdrant - vector search engine", version=self.version)
             case "GET", ["aliases"]:
                 return self.engine.get_aliases()
             case "POST", ["collections", "aliases"]:
@@ -147,7 +150,11 @@ class QdrantDouble:
                 fields = {
                     name: getattr(model, name) for name in ("query", "using", "prefetch", "limit", "with_payload")
                 }
-                return self.engine.query_points(name, query_filter=model.filter, **fields)
+                if model.prefetch:
+                    fields["prefetch"] = [p.model_copy(update={"params": only_idf(p.params)}) for p in model.prefetch]
+                return self.engine.query_points(
+                    name, query_filter=model.filter, search_params=only_idf(model.params), **fields
+                )
         raise Refused(404, f"no such endpoint: {what}")
 
     def _resolved(self, name: str) -> str:
@@ -158,6 +165,11 @@ class QdrantDouble:
         conditions: list[Any] = list(only.must or []) if only else []
         for field in {condition.key for condition in conditions} - indexes.keys():
             raise Refused(400, f'Bad request: Index required but not found for "{field}"')
+
+
+def only_idf(params: models.SearchParams | None) -> models.SearchParams | None:
+    """What the engine in memory acts on; it warns of the rest."""
+    return models.SearchParams(idf=params.idf) if params and params.idf else None
 
 
 BODIES: list[tuple[str, str, Any]] = [
@@ -223,6 +235,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(refused.status, {"status": {"error": str(refused)}, "time": 0.0}, {})
         if fault:
             return self.reset()
+        if path == "/":
+            return self.answer(200, to_jsonable_python(result), {})
         return self.answer(200, {"result": to_jsonable_python(result), "status": "ok", "time": 0.0}, {})
 
     do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = handle_any

@@ -9,7 +9,7 @@ from typing import Any
 import grpc as transport
 from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
-from qdrant_client.grpc import collections_service_pb2_grpc, points_service_pb2_grpc
+from qdrant_client.grpc import collections_service_pb2_grpc, points_service_pb2_grpc, qdrant_pb2_grpc
 from qdrant_double import QdrantDouble, Refused
 
 CODES = {
@@ -129,6 +129,12 @@ COLLECTIONS: dict[str, Route] = {
         changed,
     ),
 }
+ROOT: dict[str, Route] = {
+    "HealthCheck": (
+        *("GET", "/", lambda r: None),
+        lambda info: grpc.HealthCheckReply(title=info.title, version=info.version),
+    ),
+}
 POINTS: dict[str, Route] = {
     "CreateFieldIndex": (
         *("PUT", "/collections/{}/index"),
@@ -191,6 +197,8 @@ def serve_grpc(double: QdrantDouble, certificate: tuple[Path, Path] | None = Non
     server = transport.server(ThreadPoolExecutor(32))
     collections: Any = collections_service_pb2_grpc
     points: Any = points_service_pb2_grpc
+    root: Any = qdrant_pb2_grpc
+    root.add_QdrantServicer_to_server(servicer(double, root.QdrantServicer, ROOT), server)
     collections.add_CollectionsServicer_to_server(
         servicer(double, collections.CollectionsServicer, COLLECTIONS), server
     )

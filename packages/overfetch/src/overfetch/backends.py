@@ -10,6 +10,8 @@ from overfetch.extras import needing
 from overfetch.forking import ProcessLock
 from overfetch.models import ModelSpec
 from overfetch.protocols import Embedder, Reranker, RerankScores, Store, Vectors
+from overfetch.tuned import TunedModel
+from overfetch.tuned import require_intact as require_tuned
 
 Model = TypeVar("Model", bound=Embedder | Reranker)
 
@@ -98,6 +100,12 @@ def load_onnx_reranker(folder: Path, spec: ModelSpec, environment: Environment) 
 
     remembered = shared_cache(environment.cached_scores, environment.scores_file)
     return OnnxReranker(folder, spec, environment.threads, remembered, windows=environment.reads_windows)
+
+
+def load_tuned_reranker(folder: Path, tuned: TunedModel, environment: Environment) -> Reranker:
+    """Raises ModelMismatch where its files are not those that were installed."""
+    require_tuned(folder, tuned)
+    return load_onnx_reranker(folder, tuned.spec, environment)
 
 
 def ready_folder(spec: ModelSpec, environment: Environment) -> Path:

@@ -193,7 +193,7 @@ class Engine:
         return [self.retrieve(chosen.name, request.searching(part.query, part.conditions)) for part in wanted]
 
     def _provenance(self, collection: Collection, source: str) -> Provenance:
-        return Provenance.of(self.embedder.spec, collection.chunker, source)
+        return Provenance.of(self.embedder.spec, collection.chunker, source, collection.filters)
 
 
 def _parse_part(collection: Collection, text: str, question: str) -> Part:

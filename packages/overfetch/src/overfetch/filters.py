@@ -96,6 +96,10 @@ class DateRange(Frozen):
     end: Moment | None = None
 
 
+class KnownBy(DateRange):
+    """What was known by then. As hidden as if it were not there: statistics that order the rest do not count it."""
+
+
 class FullText(Frozen):
     """Every word occurs in the field, in any order and without regard to case; parts of words do not count."""
 
@@ -119,6 +123,7 @@ KINDS: dict[type[Condition], FieldKind] = {
     AnyOf: "keyword",
     NumberRange: "number",
     DateRange: "date",
+    KnownBy: "date",
     FullText: "text",
 }
 OPERATORS = "FIELD=VALUE, FIELD=A|B, or FIELD and one of >= <= > < and VALUE"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 
 from overfetch.errors import RecallLoss, StoreError
-from overfetch.filters import Condition, DateRange, parse_date
+from overfetch.filters import Condition, KnownBy, parse_date
 from overfetch.judged import JudgedQueries, JudgedQuery, date_bounds, read_judged_queries
 from overfetch.pipeline import choose, deepened
 from overfetch.protocols import Embedder, EncodedQuery, Store, Writer
@@ -100,7 +100,7 @@ class Gate:
 def _conditions(collection: Collection, query: JudgedQuery) -> Iterator[Condition]:
     yield from date_bounds(collection.date, query)
     if query.as_of and collection.known_at:
-        yield DateRange(field=collection.known_at, end=parse_date(query.as_of, end_of_day=True))
+        yield KnownBy(field=collection.known_at, end=parse_date(query.as_of, end_of_day=True))
 
 
 def _share(grades: dict[str, int], hits: Sequence[Candidate]) -> float | None:

@@ -11,7 +11,7 @@ from overfetch.errors import CollectionMissing, CorpusError, SettingsError, Stor
 from overfetch.filters import Schema, comparable
 from overfetch.partitions import Partition
 from overfetch.protocols import Copied, Embedder, EncodedPassage, Store, Writer
-from overfetch.provenance import SAMPLE, WRITE_FIELDS, Provenance, RecallChange, require_match
+from overfetch.provenance import SAMPLE, WRITE_FIELDS, Provenance, RecallChange, require_match, says_otherwise
 from overfetch.sites import Collection
 from overfetch.sparse import embed_sparse_passage
 from overfetch.types import Document, Frozen, Passage, reading_digest
@@ -116,11 +116,12 @@ def index(
     """
     if partition is not None:
         store, read = _only(partition, store, read, rebuild)
-    _require_allowed(name, store, provenance, rebuild, collection)
+    stored = _require_allowed(name, store, provenance, rebuild, collection)
+    outdated = stored is not None and says_otherwise(stored, provenance)
     found = _compare({} if rebuild else store.hashes(name), collection, read(), progress)
     embedded, truncated = 0, list[int | None]()
     copied = recall = None
-    if not dry_run and (rebuild or found.writes or found.stale):
+    if not dry_run and (rebuild or outdated or found.writes or found.stale):
         with store.write(name, provenance, collection.filters, rebuild=rebuild) as writer:
             embedded, truncated = _write(writer, collection, read(), embedder, found, progress)
             copied = writer.copied
@@ -228,14 +229,17 @@ def encode(
     ]
 
 
-def _require_allowed(name: str, store: Store, provenance: Provenance, rebuild: bool, collection: Collection) -> None:
+def _require_allowed(
+    name: str, store: Store, provenance: Provenance, rebuild: bool, collection: Collection
+) -> Provenance | None:
+    """What is stored now, where that can be read."""
     try:
         stored = store.provenance(name)
     except CollectionMissing:
-        return
+        return None
     except StoreError:  # another version of Overfetch wrote it, or it is damaged
         if rebuild:
-            return
+            return None
         raise
     if provenance.source == SAMPLE != stored.source:
         raise SettingsError(
@@ -244,6 +248,7 @@ def _require_allowed(name: str, store: Store, provenance: Provenance, rebuild: b
         )
     if not rebuild:
         require_match(name, stored, provenance, WRITE_FIELDS)
+    return stored
 
 
 def _batches(passages: Sequence[Passage]) -> Iterator[Sequence[Passage]]:

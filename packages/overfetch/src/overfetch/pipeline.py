@@ -10,7 +10,7 @@ from statistics import fmean, pstdev
 from typing import NamedTuple
 
 from overfetch.errors import DeadlineExceeded, ModelError, SettingsError
-from overfetch.filters import Condition, DateRange
+from overfetch.filters import Condition, KnownBy
 from overfetch.protocols import Embedder, EncodedQuery, Reranker, Store
 from overfetch.provenance import SPARSE_TOKENIZER, Provenance
 from overfetch.redacting import redacted
@@ -54,7 +54,7 @@ def retrieve(
         raise SettingsError(f"the query is empty (given {query!r}); write what to search for")
     began = time.monotonic()
     deadline = began + settings.deadline_ms / 1000 if settings.deadline_ms is not None else None
-    bounds = [*conditions, *([DateRange(field=as_of.field, end=as_of.moment)] if as_of else [])]
+    bounds = [*conditions, *([KnownBy(field=as_of.field, end=as_of.moment)] if as_of else [])]
     encoded = EncodedQuery(embedder.embed_queries([query])[0], embed_sparse_query(query))
     embedded = time.monotonic()
     found = store.search(collection, encoded, bounds, deepened(settings), expected=expected)

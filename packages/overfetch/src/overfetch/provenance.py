@@ -60,8 +60,9 @@ class RecallChange(Frozen):
 class Provenance(Frozen):
     """Everything that decides which vectors a text gets, where the texts came from, and what was stored of them.
 
-    `embedder` is repository, revision and precision; `chunker` name, version and settings. `passages`, `corpus_hash`
-    (of the ids and content hashes) and `recall` are known once a generation is finished.
+    `embedder` is repository, revision and precision; `chunker` name, version and settings; `filters` the kind of each
+    field that may be filtered, None where an earlier version did not say. `passages`, `corpus_hash` (of the ids and
+    content hashes) and `recall` are known once a generation is finished.
     """
 
     embedder: str
@@ -70,6 +71,7 @@ class Provenance(Frozen):
     passage_prefix: str
     chunker: str
     source: str
+    filters: dict[str, str] | None = None
     normalisation: str = NORMALISATION
     sparse_tokenizer: str = SPARSE_TOKENIZER
     passages: int | None = None
@@ -80,7 +82,9 @@ class Provenance(Frozen):
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @classmethod
-    def of(cls, embedder: ModelSpec, chunker: str, source: str) -> "Provenance":
+    def of(
+        cls, embedder: ModelSpec, chunker: str, source: str, filters: Mapping[str, str] | None = None
+    ) -> "Provenance":
         return cls(
             embedder=embedder.identity,
             dimension=embedder.dimension or 0,
@@ -88,6 +92,7 @@ class Provenance(Frozen):
             passage_prefix=embedder.passage_prefix,
             chunker=chunker,
             source=source,
+            filters=None if filters is None else dict(filters),
         )
 
     @classmethod
@@ -133,11 +138,20 @@ def join_sources(sources: Sequence[Path]) -> str:
     return joined
 
 
+def says_otherwise(stored: Provenance, now: Provenance) -> bool:
+    """Whether what is stored of a collection is out of date, though every passage may be as it was."""
+    return stored.source != now.source or (stored.filters is not None and stored.filters != now.filters)
+
+
+def _sources(stored: Provenance) -> str:
+    """As options of `overfetch index`."""
+    named = () if stored.source == SAMPLE else shlex.split(stored.source)
+    return "".join(f" --source {shlex.quote(source)}" for source in named)
+
+
 def repair(collection: str, stored: Provenance, wanted: Provenance) -> str:
     """The command that makes the collection anew, by the wanted models, from the source it has."""
-    named = () if stored.source == SAMPLE else shlex.split(stored.source)
-    sources = "".join(f" --source {shlex.quote(source)}" for source in named)
-    return f"overfetch index {collection} --rebuild{sources} --profile {_profile_of(wanted) or 'NAME'}"
+    return f"overfetch index {collection} --rebuild{_sources(stored)} --profile {_profile_of(wanted) or 'NAME'}"
 
 
 def _profile_of(made: Provenance) -> str | None:
@@ -159,10 +173,28 @@ def require_match(collection: str, stored: Provenance, wanted: Provenance, field
         )
 
 
-def require_searchable(collection: str, stored: Provenance, wanted: Provenance) -> None:
-    """Raises ProvenanceMismatch unless queries made as `wanted` may search vectors made as `stored`."""
+def require_searchable(collection: str, stored: Provenance, wanted: Provenance, filtered: Iterable[str] = ()) -> None:
+    """Raises ProvenanceMismatch unless queries made as `wanted` may search vectors made as `stored`.
+
+    So it does where the `filtered` fields were stored as of another kind, or not for filters: nothing would be found.
+    """
+    _require_filters(collection, stored, wanted, filtered)
     if stored.sparse_tokenizer == AS_WRITTEN:  # queries are tokenised as the provenance says
         wanted = wanted.model_copy(update={"sparse_tokenizer": AS_WRITTEN})
     if any(m.identity == wanted.embedder and m.makes(stored.embedder) for m in read_models()[0].values()):
         wanted = wanted.model_copy(update={"embedder": stored.embedder})
     require_match(collection, stored, wanted, FIRST_STAGE_FIELDS)
+
+
+def _require_filters(collection: str, stored: Provenance, wanted: Provenance, filtered: Iterable[str]) -> None:
+    if stored.filters is None or wanted.filters is None:
+        return
+    kinds = {field: (stored.filters.get(field), wanted.filters.get(field)) for field in filtered}
+    differing = [
+        f"{f}: stored {was or 'none'}, wanted {now or 'none'}" for f, (was, now) in kinds.items() if was != now
+    ]
+    if differing:
+        raise ProvenanceMismatch(
+            f"collection {collection!r} was indexed before it could be filtered so ({'; '.join(differing)}): nothing "
+            f"would be found. Bring it up to date: overfetch index {collection}{_sources(stored)}"
+        )

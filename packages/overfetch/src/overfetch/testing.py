@@ -7,7 +7,6 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from overfetch.engine import Engine
 from overfetch.errors import CollectionMissing, StoreError
 from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FullText, NumberRange, Schema, store_date
+from overfetch.fusion import fuse
 from overfetch.models import ModelSpec
 from overfetch.partitions import Partition, need_server
 from overfetch.protocols import (
@@ -141,7 +141,7 @@ class FakeStore:
     ) -> Found:
         live = self._live(collection)
         if expected is not None:
-            require_searchable(collection, live.provenance, expected)
+            require_searchable(collection, live.provenance, expected, [c.field for c in conditions])
         return Found(_search(live.passages, query, conditions, settings), live.provenance)
 
     @contextlib.contextmanager
@@ -242,28 +242,10 @@ def _search(
     dense = {p.passage.id: float(query.dense @ p.dense) for p in passages}
     sparse = {p.passage.id: _overlap(query.sparse, p.sparse) for p in passages}
     matching = {i: score for i, score in sparse.items() if score > 0}
-    scores = {"dense": dense, "bm25": matching, "hybrid": _fuse(dense, matching, settings)}[settings.first_stage]
+    scores = {"dense": dense, "bm25": matching, "hybrid": fuse([dense, matching], settings)}[settings.first_stage]
     found = [p for p in passages if p.passage.id in scores]
-    best = sorted(found, key=lambda p: -scores[p.passage.id])[: settings.top_k]
+    best = sorted(found, key=lambda p: (-scores[p.passage.id], p.passage.id))[: settings.top_k]
     return [Candidate(passage=p.passage, score=scores[p.passage.id]) for p in best]
-
-
-def _fuse(dense: dict[str, float], sparse: dict[str, float], settings: RetrievalSettings) -> dict[str, float]:
-    parts = [_by_rank(s, settings.rrf_k) if settings.fusion == "rrf" else _by_score(s) for s in (dense, sparse) if s]
-    return {i: sum(part.get(i, 0.0) for part in parts) for i in {**dense, **sparse}}
-
-
-def _by_rank(scores: dict[str, float], k: int) -> dict[str, float]:
-    """Reciprocal Rank Fusion's share of one list."""
-    return {i: 1 / (k + rank) for rank, i in enumerate(sorted(scores, key=lambda i: -scores[i]))}
-
-
-def _by_score(scores: dict[str, float]) -> dict[str, float]:
-    """Distribution-based fusion's share of one list: 0 to 1 over three sample deviations each side of the mean."""
-    values = list(scores.values())
-    reach = 3 * (stdev(values) if len(values) > 1 else 0.0)
-    low = fmean(values) - reach
-    return {i: (s - low) / (2 * reach) if reach else 0.5 for i, s in scores.items()}
 
 
 def _overlap(query: SparseVector, passage: SparseVector) -> float:

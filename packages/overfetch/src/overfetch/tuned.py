@@ -5,27 +5,43 @@ SITE/COLLECTION/REVISION/       the files of that model, and of the one before i
 SITE/COLLECTION/partial-*/      one being made (`overfetch.tuning.installing`)
 """
 
+import hashlib
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from overfetch.errors import ModelError
+from overfetch.errors import ModelError, ModelMismatch
 from overfetch.models import ModelSpec, Profile
 from overfetch.types import Frozen
 
-RECORD = "tuned.json"
+RECORD, GRAPH = "tuned.json", "model.onnx"
 
 
 class TunedModel(Frozen):
-    """An installed model; it serves only beside the embedder and in place of the reranker it was tuned from."""
+    """An installed model; it serves only beside the embedder and in place of the reranker it was tuned from.
+
+    `files` are sha256 sums by name; an earlier version kept none but the beginning of the graph's, as its revision.
+    """
 
     spec: ModelSpec
     base: str
     embedder: str
     training: dict[str, Any]
     library_version: str
+    files: dict[str, str] = Field(default_factory=dict)
+
+    def holding(self, made: Path) -> Self:
+        """With the sums of what was made for it."""
+        return self.model_copy(
+            update={"files": {path.name: _sha256(path) for path in made.iterdir() if path.is_file()}}
+        )
+
+    @property
+    def sums(self) -> dict[str, str]:
+        """sha256 sums of the files to load, or of earlier versions what is known of the graph's."""
+        return self.files or {GRAPH: self.spec.revision}
 
     def fits(self, profile: Profile) -> bool:
         return self.base == profile.reranker.identity and profile.embedder.makes(self.embedder)
@@ -51,6 +67,19 @@ def model_folder(folder: Path, tuned: TunedModel) -> Path:
     """Where its files are: beside the record, where an older version of Overfetch put them, else below it."""
     own = folder / tuned.spec.revision
     return own if own.is_dir() else folder
+
+
+def require_intact(folder: Path, tuned: TunedModel) -> None:
+    """Raises ModelMismatch naming the first file that is missing or not the one that was installed."""
+    for name, expected in tuned.sums.items():
+        path = folder / name
+        if not path.is_file() or not _sha256(path).startswith(expected):
+            raise ModelMismatch(f"{path} is not the file that was installed: remove {folder} and tune again")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remove(folder: Path) -> bool:

@@ -131,8 +131,7 @@ class Workspace:
             self.report(f"{collection}: its tuned reranker was made from {tuned.base}; this profile's own serves")
             return None
         with self._lock:
-            files = model_folder(folder, tuned)
-            load = partial(backends.load_onnx_reranker, files, tuned.spec, self.environment)
+            load = partial(backends.load_tuned_reranker, model_folder(folder, tuned), tuned, self.environment)
             return self._rerankers.setdefault(tuned.spec.identity, LazyReranker(tuned.spec, load))
 
 

@@ -4,6 +4,7 @@ In memory, and where a file is named also there, for all processes that name it.
 """
 
 import logging
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -21,8 +22,9 @@ log = logging.getLogger(__name__)
 
 FILE_ENTRIES = 1_000_000  # some 60 MB; the oldest go first
 PATIENCE_S = 1.0  # for another process that writes
-MAKE = "CREATE TABLE IF NOT EXISTS scores (key BLOB UNIQUE, logit REAL, cut INTEGER)"
-BOUND = "DELETE FROM scores WHERE rowid <= (SELECT max(rowid) FROM scores) - ?"
+# Beside the table `scores` of earlier versions, whose rows nothing vouches for.
+MAKE = "CREATE TABLE IF NOT EXISTS checked (key BLOB UNIQUE, logit REAL, cut INTEGER, digest BLOB)"
+BOUND = "DELETE FROM checked WHERE rowid <= (SELECT max(rowid) FROM checked) - ?"
 
 Key = tuple[str, int, bool, bytes, bytes]
 
@@ -60,6 +62,8 @@ class ScoreCache:
         return [known[key] for key in keys]
 
     def keep(self, scores: Scores) -> None:
+        """A score that is no finite number is none to remember."""
+        scores = {key: scored for key, scored in scores.items() if math.isfinite(scored.logit)}
         if self._entries > 0:
             with self._lock:
                 self._scores.update(scores)
@@ -80,20 +84,21 @@ class ScoreFile:
     def find(self, keys: Sequence[Key]) -> Scores:
         by_digest = {_digest(repr(key)): key for key in keys}
         places = ",".join("?" * len(by_digest))
-        query = f"SELECT key, logit, cut FROM scores WHERE key IN ({places})"
+        query = f"SELECT key, logit, cut, digest FROM checked WHERE key IN ({places})"
         try:
             with closing(self._open()) as file:
                 found = file.execute(query, list(by_digest)).fetchall()
         except (sqlite3.Error, OSError) as error:
             log.warning("no remembered scores from %s: %s", self.path, error)
             return {}
-        return {by_digest[digest]: Scored(logit, cut) for digest, logit, cut in found}
+        return {by_digest[row[0]]: Scored(row[1], row[2]) for row in found if _is_whole(*row)}
 
     def keep(self, scores: Scores) -> None:
-        rows = [(_digest(repr(key)), scored.logit, scored.cut) for key, scored in scores.items()]
+        digests = {_digest(repr(key)): scored for key, scored in scores.items()}
+        rows = [(digest, *scored, _row_digest(digest, *scored)) for digest, scored in digests.items()]
         try:
             with closing(self._open()) as file, file:
-                file.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?)", rows)
+                file.executemany("INSERT OR REPLACE INTO checked VALUES (?, ?, ?, ?)", rows)
                 file.execute(BOUND, [self._entries])
         except (sqlite3.Error, OSError) as error:
             log.warning("scores are not remembered in %s: %s", self.path, error)
@@ -109,6 +114,16 @@ class ScoreFile:
 def keys_of(spec: ModelSpec, query: str, passages: Sequence[str], windows: bool) -> list[Key]:
     asked = _digest(query)
     return [(spec.identity, spec.max_tokens, windows, asked, _digest(passage)) for passage in passages]
+
+
+def _is_whole(key: bytes, logit: object, cut: object, digest: object) -> bool:
+    """Whether a row is as it was written: a damaged score would look like any other."""
+    numbers = isinstance(logit, float) and math.isfinite(logit) and isinstance(cut, int)
+    return numbers and digest == _row_digest(key, logit, cut)
+
+
+def _row_digest(key: bytes, logit: object, cut: object) -> bytes:
+    return blake2b(repr((key, logit, cut)).encode(), digest_size=8, key=b"overfetch score").digest()
 
 
 def _digest(text: str) -> bytes:

@@ -16,6 +16,7 @@ from qdrant_edge import (
     Filter,
     Fusion,
     HnswIndexConfig,
+    IdfParams,
     MatchAny,
     MatchValue,
     Memory,
@@ -35,7 +36,7 @@ from qdrant_edge import (
     UpdateOperation,
 )
 
-from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FieldKind, NumberRange, Schema, store_date
+from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FieldKind, KnownBy, NumberRange, Schema, store_date
 from overfetch.protocols import EncodedPassage, EncodedQuery
 from overfetch.protocols import SparseVector as Terms
 from overfetch.settings import RetrievalSettings
@@ -104,20 +105,27 @@ def search(
     query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings, passages: int
 ) -> QueryRequest:
     """Dense and BM25 lists fused inside the engine, or one of them alone; `passages`: how many there are."""
-    walk = SearchParams(hnsw_ef=FURTHER if passages > LARGE else None, quantization=EXACT_ORDER)
-    only = Filter(must=[part for c in conditions for part in _parts(c)]) if conditions else None
+    only, known = _all_of(conditions), _all_of([c for c in conditions if isinstance(c, KnownBy)])
+    # Whatever a graph, a rounding or a count saw of what is hidden would show in the order.
+    exact = known is not None and passages <= LARGE
+    walk = SearchParams(hnsw_ef=FURTHER if passages > LARGE else None, quantization=EXACT_ORDER, exact=exact)
+    count = SearchParams(idf=IdfParams(known)) if known else None
     dense = Query.Nearest(query.dense.tolist(), using=DENSE)
     sparse = Query.Nearest(_terms(query.sparse), using=SPARSE)
     if settings.first_stage != "hybrid":
-        alone = dense if settings.first_stage == "dense" else sparse
-        return QueryRequest(limit=settings.top_k, query=alone, filter=only, params=walk, with_payload=True)
+        alone, params = (dense, walk) if settings.first_stage == "dense" else (sparse, count)
+        return QueryRequest(limit=settings.top_k, query=alone, filter=only, params=params, with_payload=True)
     depth = settings.top_k * settings.prefetch
     lists = [Prefetch(limit=depth, query=dense, filter=only, params=walk)]
     if query.sparse.indices:
-        lists.append(Prefetch(limit=depth, query=sparse, filter=only))
+        lists.append(Prefetch(limit=depth, query=sparse, filter=only, params=count))
     # Fusions, though the stubs do not say so.
     fusion: Any = Fusion.Rrf(k=settings.rrf_k) if settings.fusion == "rrf" else Fusion.Dbsf()
     return QueryRequest(limit=settings.top_k, prefetches=lists, query=fusion, with_payload=True)
+
+
+def _all_of(conditions: Sequence[Condition]) -> Filter | None:
+    return Filter(must=[part for c in conditions for part in _parts(c)]) if conditions else None
 
 
 def _terms(terms: Terms) -> SparseVector:

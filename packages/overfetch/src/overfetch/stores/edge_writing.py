@@ -16,6 +16,7 @@ from overfetch.settings import RetrievalSettings
 from overfetch.stores import edge_requests as requests
 from overfetch.stores.copying import make_durable, size_of
 from overfetch.stores.edge_generations import CollectionFolder, GenerationFolder, remove
+from overfetch.stores.known import is_bounded, search_known
 from overfetch.stores.optimising import optimise
 from overfetch.stores.payloads import CONTENT_HASH, from_payload, from_record
 from overfetch.stores.room import require_room, size_in_store, size_with_search_index
@@ -65,6 +66,14 @@ def read_hashes(shard: EdgeShard) -> dict[str, str]:
 
 
 def search_shard(
+    shard: EdgeShard, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings, passages: int
+) -> list[Candidate]:
+    if is_bounded(conditions):
+        return search_known(lambda s: _query(shard, query, conditions, s, passages), query, settings)
+    return _query(shard, query, conditions, settings, passages)
+
+
+def _query(
     shard: EdgeShard, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings, passages: int
 ) -> list[Candidate]:
     found = shard.query(requests.search(query, conditions, settings, passages))

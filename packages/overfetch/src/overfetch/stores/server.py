@@ -71,7 +71,7 @@ class ServerStore:
         def search(name: str) -> Found:
             made = self._provenance_of(collection, name)
             if expected is not None:
-                require_searchable(collection, made, expected)
+                require_searchable(collection, made, expected, [c.field for c in conditions])
             return Found(self._contents(collection, name).search(query, conditions, settings), made)
 
         return self._read(collection, search)

@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import json
 import logging
+import re
 import ssl
 import warnings
 from collections.abc import Callable, Iterator
@@ -66,6 +67,7 @@ class Connection:
         self.address = redacted(address)
         self._whole_address, self._settings = address, settings
         self._of_the_parent: list[QdrantClient] = []
+        self._version: str | None = None
         self.client = self._connect()
         starting_over(self)
 
@@ -110,6 +112,22 @@ class Connection:
         )
         with self.translated(collection):
             return retrying(operation, *args, **kwargs)
+
+    def require_version(self, least: tuple[int, int], doing: str) -> None:
+        """Raises StoreError where the server is older; asked once."""
+        if self.address == MEMORY:
+            return
+        if self._version is None:
+            self._version = self.call("", self._ask_version)
+        found = re.match(r"v?(\d+)\.(\d+)", self._version)
+        if found and (int(found[1]), int(found[2])) < least:
+            raise StoreError(
+                f"Qdrant at {self.address} is {self._version}: {doing} needs {least[0]}.{least[1]}. Update the server, "
+                "or search by meaning alone: first_stage='dense'"
+            )
+
+    def _ask_version(self) -> str:
+        return str(self.client.info().version)
 
     def _say(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

@@ -9,11 +9,14 @@ from overfetch.partitions import Partition
 from overfetch.protocols import EncodedQuery
 from overfetch.settings import RetrievalSettings
 from overfetch.stores import server_requests as requests
+from overfetch.stores.known import is_bounded, search_known
 from overfetch.stores.payloads import CONTENT_HASH, from_payload
-from overfetch.stores.server_connection import Connection
+from overfetch.stores.server_connection import MEMORY, Connection
 from overfetch.types import Candidate
 
 SCROLL_PAGE = 1024
+LARGE = 100_000  # passages: up to so many, every vector that was known is compared
+COUNTS_WHAT_WAS_KNOWN = (1, 19)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,9 +34,25 @@ class ServerContents(NamedTuple):
     def search(
         self, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
     ) -> list[Candidate]:
-        request = requests.search(query, conditions, settings, self.settings)
+        if not is_bounded(conditions):
+            return self._query(query, conditions, settings, exact=False)
+        if settings.first_stage != "dense":
+            self.connection.require_version(
+                COUNTS_WHAT_WAS_KNOWN, "as_of over BM25, whose weights count the collection"
+            )
+        exact = self.connection.address != MEMORY and self._size() <= LARGE  # in memory everything is
+        return search_known(lambda s: self._query(query, conditions, s, exact=exact), query, settings)
+
+    def _query(
+        self, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings, *, exact: bool
+    ) -> list[Candidate]:
+        request = requests.search(query, conditions, settings, self.settings, exact=exact)
         found = self.call(self.connection.client.query_points, self.name, **request)
         return [Candidate(passage=from_payload(str(p.id), p.payload or {}), score=p.score) for p in found.points]
+
+    def _size(self) -> int:
+        """Roughly."""
+        return int(self.call(self.connection.client.count, self.name, exact=False).count)
 
     def hashes(self) -> dict[str, str]:
         """Content hash of every passage, by passage id."""

@@ -6,7 +6,7 @@ from typing import Any
 from qdrant_client import models
 
 from overfetch.environment import ServerSettings
-from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FieldKind, NumberRange, Schema
+from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FieldKind, KnownBy, NumberRange, Schema
 from overfetch.partitions import Partition
 from overfetch.protocols import EncodedPassage, EncodedQuery
 from overfetch.protocols import SparseVector as Terms
@@ -91,33 +91,52 @@ def move_alias(alias: str, old: str | None, new: str | None) -> list[models.Alia
 
 
 def search(
-    query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings, server: ServerSettings
+    query: EncodedQuery,
+    conditions: Sequence[Condition],
+    settings: RetrievalSettings,
+    server: ServerSettings,
+    *,
+    exact: bool,
 ) -> dict[str, Any]:
-    """Dense and BM25 lists fused inside the engine, or one of them alone."""
-    return {"limit": settings.top_k, "with_payload": SHOWN, **_query(query, conditions, settings, server)}
+    """Dense and BM25 lists fused inside the engine, or one of them alone.
+
+    Under `KnownBy` BM25 counts what was known, and where `exact` every vector of it is compared.
+    """
+    return {"limit": settings.top_k, "with_payload": SHOWN, **_query(query, conditions, settings, server, exact)}
 
 
 def _query(
-    query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings, server: ServerSettings
+    query: EncodedQuery,
+    conditions: Sequence[Condition],
+    settings: RetrievalSettings,
+    server: ServerSettings,
+    exact: bool,
 ) -> dict[str, Any]:
-    only = models.Filter(must=[part for c in conditions for part in _parts(c)]) if conditions else None
+    only, known = _all_of(conditions), _all_of([c for c in conditions if isinstance(c, KnownBy)])
     dense = query.dense.tolist()
-    terms, params = _terms(query.sparse), _search_params(server)
+    terms, params = _terms(query.sparse), _search_params(server, exact=exact and known is not None)
+    count = models.SearchParams(idf=models.IdfCorpusParams(corpus=known)) if known else None
     if settings.first_stage == "dense":
         return {"query": dense, "using": DENSE, "query_filter": only, "search_params": params}
     if settings.first_stage == "bm25":
-        return {"query": terms, "using": SPARSE, "query_filter": only}
+        return {"query": terms, "using": SPARSE, "query_filter": only, "search_params": count}
     depth = settings.top_k * settings.prefetch
     lists = [models.Prefetch(query=dense, using=DENSE, limit=depth, filter=only, params=params)]
     if query.sparse.indices:
-        lists.append(models.Prefetch(query=terms, using=SPARSE, limit=depth, filter=only))
+        lists.append(models.Prefetch(query=terms, using=SPARSE, limit=depth, filter=only, params=count))
     rrf = models.RrfQuery(rrf=models.Rrf(k=settings.rrf_k))
     dbsf = models.FusionQuery(fusion=models.Fusion.DBSF)
     return {"prefetch": lists, "query": rrf if settings.fusion == "rrf" else dbsf}
 
 
-def _search_params(server: ServerSettings) -> models.SearchParams | None:
-    """More candidates from the quantised vectors, put in order by the original ones."""
+def _all_of(conditions: Sequence[Condition]) -> models.Filter | None:
+    return models.Filter(must=[part for c in conditions for part in _parts(c)]) if conditions else None
+
+
+def _search_params(server: ServerSettings, *, exact: bool) -> models.SearchParams | None:
+    """More candidates from the quantised vectors, put in order by the original ones; or these alone, all of them."""
+    if exact:
+        return models.SearchParams(exact=True)
     if server.quantisation is None:
         return None
     quantized = models.QuantizationSearchParams(rescore=True, oversampling=server.oversampling)

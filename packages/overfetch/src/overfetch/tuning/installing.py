@@ -31,6 +31,7 @@ def being_made(folder: Path) -> Iterator[Path]:
 def install(made: Path, tuned: TunedModel, folder: Path) -> None:
     """The files first, under a name of their own, then the record, which alone tells what serves."""
     last = read_tuned(folder)
+    tuned = tuned.holding(made)
     target = folder / tuned.spec.revision
     if not target.exists():
         made.rename(target)
