@@ -8,19 +8,10 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.markup import escape
 
-from overfetch.cli.console import (
-    Json,
-    Profile,
-    ending_errors,
-    keeping,
-    notice,
-    opened_collection,
-    output,
-    print_json,
-    progress_bar,
-    with_sample_if_missing,
-)
+from overfetch.cli.console import Json, Profile, ending_errors, keeping, opened_collection, with_sample_if_missing
 from overfetch.cli.evaluate import Queries, Test, Train, judged_of
+from overfetch.cli.progress import progress_bar
+from overfetch.cli.terminal import notice, output, print_json
 from overfetch.environment import Environment
 from overfetch.errors import SettingsError
 from overfetch.extras import needing

@@ -13,14 +13,12 @@ from overfetch.cli.console import (
     Profile,
     ending_errors,
     index_with_progress,
-    notice,
     opened_collection,
-    output,
-    print_json,
-    progress_bar,
     with_sample_if_missing,
 )
+from overfetch.cli.progress import progress_bar
 from overfetch.cli.search import FirstStage, TopK
+from overfetch.cli.terminal import notice, output, print_json
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
 from overfetch.evaluation.collections import DEPTH, as_site, open_test_workspace

@@ -6,21 +6,11 @@ from typing import Annotated
 
 import typer
 
-from overfetch.cli.console import (
-    IndexOptions,
-    Json,
-    Profile,
-    Target,
-    ending_errors,
-    index_with_progress,
-    opened,
-    output,
-    print_json,
-)
+from overfetch.cli.console import IndexOptions, Json, Profile, Target, ending_errors, index_with_progress, opened
+from overfetch.cli.terminal import error_line, output, print_json
 from overfetch.errors import SettingsError
 from overfetch.indexing import IndexReport
 from overfetch.partitions import parse_partition
-from overfetch.redacting import visible
 from overfetch.sites import Site, load_sites
 
 
@@ -52,7 +42,7 @@ def index(
         if source and named is None and len(engine.site.collections) > 1:
             names = ", ".join(engine.name_of(c.name) for c in engine.site.collections)
             raise SettingsError(f"--source needs one collection, given {target!r}; name one of: {names}")
-        part = parse_partition(partition) if partition else None
+        part = None if partition is None else parse_partition(partition)
         names_wanted = [named] if named else [c.name for c in engine.site.collections]
         options = IndexOptions(dry_run=dry_run, rebuild=rebuild, partition=part, accept_loss=accept_loss)
         reports = [index_with_progress(engine, name, *(source or ()), **options) for name in names_wanted]
@@ -73,7 +63,7 @@ def sites(as_json: Json = False) -> None:
     else:
         _print_sites(found)
     for error in broken.values():
-        typer.echo(visible(f"error: {error}"), err=True)
+        error_line(f"error: {error}")
     if broken:
         raise typer.Exit(1)
 

@@ -14,12 +14,11 @@ from overfetch.cli.console import (
     index_with_progress,
     keeping,
     opened_collection,
-    output,
-    print_json,
-    progress_bar,
     with_sample_if_missing,
 )
 from overfetch.cli.evaluate import Queries, Test, Train, judged_folder, opened_test_collection, queries_of
+from overfetch.cli.progress import progress_bar
+from overfetch.cli.terminal import output, print_json
 from overfetch.engine import Engine
 from overfetch.evaluation.collections import DEPTH
 from overfetch.extras import needing
