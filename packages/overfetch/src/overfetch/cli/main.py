@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from overfetch.cli import bench, compile, evaluate, index, models, search, status, tune
+from overfetch.cli import bench, compile, contents, evaluate, index, models, search, status, tune
 from overfetch.cli.terminal import error_line, replace_what_cannot_be_written, writing
 from overfetch.errors import OverfetchError
 
@@ -28,6 +28,9 @@ app.command()(index.index)
 app.command()(status.status)
 app.command()(status.rollback)
 app.command()(status.prune)
+app.command()(contents.show)
+app.command()(contents.export)
+app.command()(contents.delete)
 app.command("eval")(evaluate.evaluate)
 app.command()(tune.tune)
 app.command("compile")(compile.compile_answers)

@@ -122,6 +122,11 @@ class CollectionFolder:
         highest = max(int(live), self.pointer().highest)
         _replace(self.path / "CURRENT", f"{live}\n{previous or NOTHING}\n{highest:06d}\n")
 
+    def unpublish(self) -> None:
+        """No generation is live any more: a kill after this leaves what the next write clears away."""
+        (self.path / "CURRENT").unlink(missing_ok=True)
+        sync(self.path)
+
     def generation(self, name: str) -> GenerationFolder:
         return GenerationFolder(self.path / "generations" / name)
 
