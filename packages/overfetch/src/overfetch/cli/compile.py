@@ -14,6 +14,7 @@ from overfetch.cli.progress import progress_bar
 from overfetch.cli.terminal import notice, output, print_json
 from overfetch.environment import Environment
 from overfetch.errors import SettingsError
+from overfetch.evaluation.known import require_known
 from overfetch.extras import needing
 from overfetch.judged import read_judged_queries
 from overfetch.types import LanguageModel
@@ -64,7 +65,13 @@ def compile_answers(
             seed=seed,
         )
         with keeping(lambda: f"calls made so far are kept in {log}: the same command goes on with them"):
-            result = with_sample_if_missing(workspace, engine, collection, work)
+
+            def checked() -> Any:
+                for part in (learning, decisive):
+                    require_known(engine, collection, part, notice, own=queries is None)
+                return work()
+
+            result = with_sample_if_missing(workspace, engine, collection, checked)
     if as_json:
         print_json(result.model_dump())
     else:
