@@ -12,7 +12,7 @@ from overfetch.cli.progress import progress_bar
 from overfetch.cli.terminal import error_line, notice
 from overfetch.engine import Engine
 from overfetch.errors import CollectionMissing, OverfetchError, RecallLoss, SettingsError
-from overfetch.indexing import IndexReport
+from overfetch.indexing import IndexReport, require_no_other_begun
 from overfetch.partitions import Partition
 from overfetch.sites import find_collection, find_target
 from overfetch.workspace import Workspace
@@ -125,6 +125,7 @@ def with_sample_if_missing(workspace: Workspace, engine: Engine, collection: str
         if not workspace.environment.store_address.startswith(LOCAL):
             raise  # nobody expects a search to write to a shared server
         name = engine.name_of(collection)
+        require_no_other_begun(name, engine.store)
         notice(
             f"{name} is not indexed yet: indexing its sample corpus (your own: overfetch index {name} --source PATH)"
         )

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from overfetch.cli.console import IndexOptions, Json, Profile, Target, ending_errors, index_with_progress, opened
-from overfetch.cli.terminal import error_line, output, print_json
+from overfetch.cli.terminal import error_line, notice, output, print_json
 from overfetch.errors import SettingsError
 from overfetch.indexing import IndexReport
 from overfetch.partitions import parse_partition
@@ -49,6 +50,9 @@ def index(
     if as_json:
         documents = [report.model_dump() for report in reports]
         print_json(documents[0] if named else documents)
+        for report in reports:
+            if report.truncated_tokens:
+                notice(f"{report.collection}: {_cut(report)}")
     else:
         for report in reports:
             _print_report(report)
@@ -94,4 +98,13 @@ def _print_report(report: IndexReport) -> None:
             f"  recall@{recall.top_k} of {recall.queries} judged queries: {recall.after:.3f} (before: {before})"
         )
     if report.truncated_tokens:
-        output.print(f"  {report.truncated_tokens} tokens lie beyond the embedder's limit: no vector holds them")
+        output.print(escape(f"  {_cut(report)}"))
+
+
+def _cut(report: IndexReport) -> str:
+    worst = ", ".join(f"{document} ({tokens:,})" for document, tokens in report.longest)
+    return (
+        f"{report.truncated_tokens:,} tokens lie beyond the embedder's limit: no vector holds them, only BM25 finds "
+        f"them. Most are in {worst}. Cut these documents at headings, let the site's chunker make shorter passages, or "
+        "index with a profile that reads more (--profile bge)"
+    )
