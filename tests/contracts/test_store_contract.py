@@ -208,6 +208,40 @@ class TestWriting:
         assert store.provenance(collection).source == "corpus.jsonl"
 
 
+class TestContents:
+    def test_passages_are_found_by_id(self, store: Store, collection: str) -> None:
+        write(store, collection, [passage(word, f"{word} edition", kind=word) for word in WORDS])
+        wanted = [passage(word, f"{word} edition", kind=word) for word in WORDS[:3]]
+        found = store.find(collection, [*(p.id for p in wanted), passage("nobody", "x").id])
+        assert sorted(found, key=lambda p: p.id) == sorted(wanted, key=lambda p: p.id)
+        assert store.find(collection, []) == []
+
+    def test_all_passages_stream(self, store: Store, collection: str) -> None:
+        many = [passage(f"{word}-{number}", f"{word} edition", price=number) for word in WORDS for number in range(12)]
+        write(store, collection, many)
+        assert sorted(store.passages(collection), key=lambda p: p.id) == sorted(many, key=lambda p: p.id)
+
+    def test_nothing_is_left_of_what_is_dropped(self, store: Store, collection: str) -> None:
+        assert store.drop(collection) == []
+        write(store, collection, [passage("apple", "apple edition")])
+        write(store, collection, [passage("pear", "pear edition")], rebuild=True)
+        assert [generation.state for generation in store.drop(collection)] == ["live", "previous"]
+        assert store.generations(collection) == []
+        for read in (store.provenance, store.count, lambda name: list(store.passages(name))):
+            with pytest.raises(CollectionMissing):
+                read(collection)
+        with pytest.raises(CollectionMissing):
+            store.find(collection, ["x"])
+        write(store, collection, [passage("plum", "plum edition")])
+        assert [p.document_id for p in store.passages(collection)] == ["plum"]
+
+    def test_other_collections_stay(self, store: Store, collection: str) -> None:
+        write(store, collection, [passage("apple", "apple edition")])
+        write(store, f"{collection}x", [passage("pear", "pear edition")])
+        store.drop(collection)
+        assert store.count(f"{collection}x") == 1
+
+
 class TestFailingWriter:
     """Whatever happens inside `with store.write(...)`, the caller's error arrives as it was raised."""
 

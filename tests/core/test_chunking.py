@@ -7,10 +7,11 @@ from datetime import date, timedelta
 
 import pytest
 
-from overfetch.chunking import chunk_by_headings, require_chunks, split_at_headings, split_by_words
+from overfetch.chunking import chunk_by_headings, require_chunks, split_at_headings
 from overfetch.engine import Engine
 from overfetch.filters import AnyOf
 from overfetch.indexing import to_passages
+from overfetch.pieces import split_by_words
 from overfetch.sites import Collection, load_site
 from overfetch.testing import open_fake
 from overfetch.types import Chunk, Document

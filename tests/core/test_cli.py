@@ -330,6 +330,23 @@ def test_a_partition_needs_a_server(fakes: list[str], source: Path) -> None:
     assert fakes == []
 
 
+def test_what_is_beyond_the_embedder_s_limit_names_documents_and_what_to_do(
+    fakes: list[str], source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = {"The tower": 70_000, "The star": 37_277}
+    monkeypatch.setattr(
+        WideEmbedder,
+        "count_truncated",
+        lambda _, texts: sum(number for text in texts for words, number in cut.items() if words in text),
+    )
+    printed = succeed("index", "sagedaily/canon", "--source", str(source))
+    assert "107,277 tokens lie beyond the embedder's limit" in printed
+    assert "Most are in tower (70,000), star (37,277). Cut these documents at headings" in printed
+    again = run("index", "sagedaily/canon", "--source", str(source), "--rebuild", "--json")
+    assert json.loads(again.stdout)["truncated_tokens"] == 107_277
+    assert "Most are in tower (70,000), star (37,277)." in again.stderr
+
+
 def test_a_whole_site_reports_each_collection(fakes: list[str]) -> None:
     reports = document("index", "builddaily", "--dry-run")
     assert [report["collection"] for report in reports] == ["builddaily/resources", "builddaily/chat"]

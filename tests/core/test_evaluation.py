@@ -227,6 +227,7 @@ class TestCommand:
         assert found["reranked"] is None
 
     def test_a_sites_collection_on_its_own_queries(self, run: Callable[..., Result], folder: Path) -> None:
+        (folder / "qrels/test.tsv").write_text("q1\tlantern-the-tower-upright\t1\n")
         result = run("sagedaily/canon", "--queries", folder, "--no-rerank", "--json")
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["collection"] == "sagedaily/canon"
@@ -256,3 +257,40 @@ class TestCommand:
         assert result.exit_code == code
         assert message in result.stderr
         assert "Traceback" not in result.output
+
+
+class TestUnknownDocuments:
+    def test_judgements_of_documents_that_are_not_there_are_an_error_that_names_them(self, folder: Path) -> None:
+        qrels = folder / "qrels" / "test.tsv"
+        lines = qrels.read_text().splitlines()
+        first = lines[1].split("\t")[0]
+        kept = [line for line in lines if not line.startswith(f"{first}\t")]
+        qrels.write_text("\n".join([*kept, f"{first}\tmisspelt\t1"]) + "\n")
+        result = CliRunner().invoke(app, ["eval", str(folder), "--no-rerank"])
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "judged documents are not in evaluation/" in result.stderr
+        assert f"'misspelt'. Nothing that they should find is there for 1 queries, '{first}'" in result.stderr
+
+    def test_where_others_of_the_query_are_there_it_is_a_notice(self, folder: Path) -> None:
+        qrels = folder / "qrels" / "test.tsv"
+        first = qrels.read_text().splitlines()[1].split("\t")[0]
+        with qrels.open("a") as file:
+            file.write(f"{first}\tmisspelt\t1\n")
+        result = CliRunner().invoke(app, ["eval", str(folder), "--no-rerank", "--json"])
+        assert result.exit_code == 0
+        assert "judged documents are not in evaluation/" in result.stderr
+
+    def test_the_queries_of_the_sample_do_not_judge_own_data(self, tmp_path: Path) -> None:
+        source = tmp_path / "own.jsonl"
+        source.write_text('{"_id": "mine", "title": "Mine", "kind": "card", "text": "My own page."}')
+        assert CliRunner().invoke(app, ["index", "sagedaily", "--source", str(source)]).exit_code == 0
+        for options in ([], ["--answers"]):
+            result = CliRunner().invoke(app, ["eval", "sagedaily/canon", *options])
+            assert (result.exit_code, result.stdout) == (2, "")
+            assert "judgements of the site's sample; give your own with --queries FOLDER" in result.stderr
+
+    def test_a_language_model_does_not_disturb_an_evaluation_without_answers(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OVERFETCH_LM", "openai/none")
+        assert CliRunner().invoke(app, ["eval", str(folder), "--json"]).exit_code == 0

@@ -148,6 +148,11 @@ def test_ctrl_c_while_scoring_ends_with_130_and_says_what_is_kept(tmp_path: Path
     late = process(INTERRUPT, "330", *command)
     kept = "interrupted: 256 passages of sagedaily/canon are written and kept: the same command goes on with the rest\n"
     assert (late.returncode, late.stderr) == (130, kept)
+    for other in (("search", "sagedaily", "tower"), ("ask", "sagedaily", "why"), ("index", "sagedaily")):
+        refused = CliRunner().invoke(app, other)
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert refused.stderr.startswith(f"error: sagedaily/canon is not indexed yet: a run from '{source}' was interr")
+        assert f"overfetch index sagedaily/canon --source {source}" in refused.stderr
     assert "embedded 144" in process(INTERRUPT, "0", *command).stdout
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from overfetch.cli import console
 from overfetch.cli.main import app
+from overfetch.cli.terminal import print_json
 from overfetch.environment import read_environment
 from overfetch.errors import ModelError, OverfetchError, SettingsError
 from overfetch.inference.remote import Endpoint
@@ -149,6 +149,6 @@ def test_json_for_a_terminal_that_has_few_letters(monkeypatch: pytest.MonkeyPatc
     written = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
     monkeypatch.setattr("sys.stdout", written)
     document: dict[str, Any] = {"text": "κ\udcff \x85"}
-    console.print_json(document)
+    print_json(document)
     written.flush()
     assert json.loads(written.buffer.getvalue()) == document

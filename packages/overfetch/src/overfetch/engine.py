@@ -197,6 +197,8 @@ class Engine:
 
 
 def _parse_part(collection: Collection, text: str, question: str) -> Part:
+    if not text.strip():
+        raise SettingsError(f"a part of the question is empty (given {text!r})")
     if collection.parse_part is None:
         raise SettingsError(f"collection {collection.name!r} takes no parts (given {text!r})")
     part = collection.parse_part(text)

@@ -257,7 +257,7 @@ class Environment(Variables):
 
         Raises SettingsError naming the known profiles.
         """
-        return self.served(find_profile(profile or self.profile))
+        return self.served(find_profile(self.profile if profile is None else profile))
 
     def served(self, profile: Profile) -> Profile:
         """The pair with the models of servers in place of its own."""

@@ -1,5 +1,6 @@
 """The gate of the write path: a new generation finds what the live one finds, or it is not published."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
@@ -13,11 +14,12 @@ from overfetch.provenance import FIRST_STAGE_FIELDS, SAMPLE, Provenance, Recall,
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection
 from overfetch.sparse import embed_sparse_query
-from overfetch.types import Candidate
+from overfetch.types import Candidate, Passage
 
 Search = Callable[[EncodedQuery, Sequence[Condition], RetrievalSettings], list[Candidate]]
 
 ROUNDING = 1e-9
+ENOUGH = 0.5  # of the judged documents: fewer are there by chance, under the same ids
 
 
 class Gate:
@@ -37,6 +39,8 @@ class Gate:
         if self.collection.judged is None:
             return None
         judged = read_judged_queries(self.collection.judged)
+        if not self._concern(judged, store, writer, provenance):
+            return None
         after = self._measure(judged, writer.search)
         before = self._before(judged, store, provenance, measure=not writer.in_place)
         if after.value == 0 and (before is None or before.value == 0):
@@ -59,6 +63,21 @@ class Gate:
             return live.recall
         same_models = all(getattr(live, f) == getattr(provenance, f) for f in FIRST_STAGE_FIELDS)
         return self._measure(judged, self._live(store)) if measure and same_models else None
+
+    def _concern(self, judged: JudgedQueries, store: Store, writer: Writer, provenance: Provenance) -> bool:
+        """Whether they are about this corpus: the sample, one judged by them before, or one that holds what they name.
+
+        A site brings them along for its sample; of other data they would tell that nothing is found.
+        """
+        if provenance.source == SAMPLE:
+            return True
+        with contextlib.suppress(StoreError):
+            live = store.provenance(self.name)
+            if live.source != SAMPLE and live.recall and live.recall.judgements == self._key(judged):
+                return True
+        held = writer.hashes()
+        named = {d for grades in judged.qrels.values() for d, grade in grades.items() if grade > 0}
+        return sum(Passage.id_of(d, 0) in held for d in named) >= ENOUGH * len(named)
 
     def _live(self, store: Store) -> Search:
         return lambda query, conditions, settings: store.search(self.name, query, conditions, settings).candidates

@@ -6,7 +6,10 @@ written, then to write. Of a corpus, only ids and hashes are kept in memory, how
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from pydantic import Field
+
 from overfetch.chunking import require_chunks
+from overfetch.cutting import Cut
 from overfetch.errors import CollectionMissing, CorpusError, SettingsError, StoreError
 from overfetch.filters import Schema, comparable
 from overfetch.partitions import Partition
@@ -17,6 +20,7 @@ from overfetch.sparse import embed_sparse_passage
 from overfetch.types import Document, Frozen, Passage, reading_digest
 
 BATCH = 256
+LONGEST = 5  # documents to name
 READING = len(reading_digest(""))  # of a content hash: the part about what the models read
 NOTHING: Mapping[str, EncodedPassage] = {}
 
@@ -32,6 +36,7 @@ class IndexReport(Frozen):
     `moved` of those added and changed need no embedding: only their place or metadata are new. `embedded` went
     through the model in this run: fewer where a killed run left its part. `truncated_tokens` of them lie beyond the
     embedder's limit: BM25 and the reranker may see those; None where a remote server does not say how many.
+    `longest` are the documents that most of them are in, with their number.
     `copied` is the cost of beginning with a copy of the last generation, `recall` what the judged queries found.
     """
 
@@ -44,6 +49,7 @@ class IndexReport(Frozen):
     moved: int
     embedded: int
     truncated_tokens: int | None
+    longest: tuple[tuple[str, int], ...] = Field(default=(), exclude=True)
     dry_run: bool = False
     copied: Copied | None = None
     recall: RecallChange | None = None
@@ -119,11 +125,11 @@ def index(
     stored = _require_allowed(name, store, provenance, rebuild, collection)
     outdated = stored is not None and says_otherwise(stored, provenance)
     found = _compare({} if rebuild else store.hashes(name), collection, read(), progress)
-    embedded, truncated = 0, list[int | None]()
+    embedded, cut = 0, Cut()
     copied = recall = None
     if not dry_run and (rebuild or outdated or found.writes or found.stale):
         with store.write(name, provenance, collection.filters, rebuild=rebuild) as writer:
-            embedded, truncated = _write(writer, collection, read(), embedder, found, progress)
+            embedded, cut = _write(writer, collection, read(), embedder, found, progress)
             copied = writer.copied
             recall = gate(store, writer, provenance) if partition is None else None
     return IndexReport(
@@ -135,7 +141,8 @@ def index(
         kept=found.kept,
         moved=found.moved,
         embedded=embedded,
-        truncated_tokens=None if None in truncated else sum(filter(None, truncated)),
+        truncated_tokens=cut.total,
+        longest=tuple(cut.by_document.most_common(LONGEST)),
         dry_run=dry_run,
         copied=copied,
         recall=recall,
@@ -168,21 +175,21 @@ def _write(
     embedder: Embedder,
     found: Difference,
     progress: Progress,
-) -> tuple[int, list[int | None]]:
-    """How many passages it embedded, and how many of their tokens were beyond the model's limit, batch by batch."""
+) -> tuple[int, Cut]:
+    """How many passages it embedded, and what of them was beyond the model's limit."""
     difference = Difference(writer.hashes())
-    embedded, truncated = 0, list[int | None]()
+    embedded, cut = 0, Cut()
     for passages in _groups(collection, documents, difference):
         moved = _moved(writer, passages, found.vacated)
         for batch in _batches(passages):
-            fresh = [p.reading for p in batch if p.reading not in moved]
+            fresh = [p for p in batch if p.reading not in moved]
             writer.upsert(encode(batch, embedder, moved))
-            truncated.append(embedder.count_truncated(fresh))
+            cut.count(fresh, embedder)
             embedded += len(fresh)
             progress(difference.writes, max(found.writes, difference.writes))
     writer.delete(list(difference.stale))
     progress(found.writes, found.writes)
-    return embedded, truncated
+    return embedded, cut
 
 
 def _groups(collection: Collection, documents: Iterable[Document], difference: Difference) -> Iterator[list[Passage]]:
@@ -236,6 +243,7 @@ def _require_allowed(
     try:
         stored = store.provenance(name)
     except CollectionMissing:
+        require_no_other_begun(name, store, provenance.source)
         return None
     except StoreError:  # another version of Overfetch wrote it, or it is damaged
         if rebuild:
@@ -249,6 +257,16 @@ def _require_allowed(
     if not rebuild:
         require_match(name, stored, provenance, WRITE_FIELDS)
     return stored
+
+
+def require_no_other_begun(name: str, store: Store, source: str = SAMPLE) -> None:
+    """Raises SettingsError where the sample corpus would take the place of what a run from another source began."""
+    begun = [g.provenance.source for g in store.generations(name) if g.state == "unfinished" and g.provenance]
+    if source == SAMPLE and begun and begun[0] != SAMPLE:
+        raise SettingsError(
+            f"{name} is not indexed yet: a run from {begun[0]!r} was interrupted. Go on with it: "
+            f"overfetch index {name} --source {begun[0]}, or give it up: overfetch delete {name}"
+        )
 
 
 def _batches(passages: Sequence[Passage]) -> Iterator[Sequence[Passage]]:

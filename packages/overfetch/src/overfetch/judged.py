@@ -37,8 +37,11 @@ def read_judged_queries(folder: Path, split: str = "test", limit: int | None = N
 
     Raises CorpusError naming file and line.
     """
-    qrels = _read_qrels(existing(folder, f"qrels/{split}.tsv"))
-    queries = [q for q in _read_queries(existing(folder, "queries.jsonl")) if q.id in qrels][:limit]
+    try:
+        qrels = _read_qrels(existing(folder, f"qrels/{split}.tsv"))
+        queries = [q for q in _read_queries(existing(folder, "queries.jsonl")) if q.id in qrels][:limit]
+    except (UnicodeDecodeError, csv.Error, RecursionError) as error:
+        raise CorpusError(f"{folder}: its judged queries cannot be read: {error}") from error
     if not queries:
         raise CorpusError(f"{folder}: no query of queries.jsonl is judged in qrels/{split}.tsv")
     return JudgedQueries(queries=tuple(queries), qrels={q.id: qrels[q.id] for q in queries})

@@ -1,6 +1,6 @@
 """The replaceable steps. One small protocol each; fakes live in `overfetch.testing`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -172,6 +172,15 @@ class Store(Protocol):
 
         Raises CollectionMissing, and ProvenanceMismatch where that generation is not `expected` to be searched so.
         """
+
+    def find(self, collection: str, passage_ids: Sequence[str]) -> list[Passage]:
+        """Those of the passages that are published, in any order. Raises CollectionMissing."""
+
+    def passages(self, collection: str) -> Iterator[Passage]:
+        """All that are published, of one generation, a page at a time, in any order. Raises CollectionMissing."""
+
+    def drop(self, collection: str) -> list[Generation]:
+        """Deletes all that is stored of the collection; gives what that was. Raises StoreLocked."""
 
     def write(
         self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False

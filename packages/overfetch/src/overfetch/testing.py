@@ -144,6 +144,18 @@ class FakeStore:
             require_searchable(collection, live.provenance, expected, [c.field for c in conditions])
         return Found(_search(live.passages, query, conditions, settings), live.provenance)
 
+    def find(self, collection: str, passage_ids: Sequence[str]) -> list[Passage]:
+        stored = self._live(collection).passages
+        return [_as_read(stored[i].passage) for i in passage_ids if i in stored]
+
+    def passages(self, collection: str) -> Iterator[Passage]:
+        return iter([_as_read(stored.passage) for stored in self._live(collection).passages.values()])
+
+    def drop(self, collection: str) -> list[Generation]:
+        dropped = self.generations(collection)
+        self._generations.pop(collection, None)
+        return dropped
+
     @contextlib.contextmanager
     def write(
         self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False
@@ -218,6 +230,10 @@ class FakeWriter:
         self, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings
     ) -> list[Candidate]:
         return _search(self.passages, query, conditions, settings)
+
+
+def _as_read(passage: Passage) -> Passage:
+    return passage.model_copy(update={"filters": {}})
 
 
 def open_fake(site: Site, *, reranker: FakeReranker | None = None) -> Engine:

@@ -68,7 +68,7 @@ class Passage(Frozen):
         """The chunk's metadata override the document's; None takes one away."""
         metadata = {**document.metadata, **chunk.metadata}
         return cls(
-            id=str(uuid5(PASSAGE_NAMESPACE, f"{document.id}\x1f{position}")),
+            id=cls.id_of(document.id, position),
             document_id=document.id,
             title=document.title,
             breadcrumb=chunk.breadcrumb,
@@ -76,6 +76,10 @@ class Passage(Frozen):
             position=position,
             metadata={name: value for name, value in metadata.items() if value is not None},
         )
+
+    @staticmethod
+    def id_of(document_id: str, position: int) -> str:
+        return str(uuid5(PASSAGE_NAMESPACE, f"{document_id}\x1f{position}"))
 
     @property
     def reading(self) -> str:

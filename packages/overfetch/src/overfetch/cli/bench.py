@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overfetch.benchmarks import MODELS
-from overfetch.cli.console import Json, ending_errors, output, print_json, progress_bar
+from overfetch.cli.console import Json, ending_errors
+from overfetch.cli.progress import progress_bar
+from overfetch.cli.terminal import output, print_json
 from overfetch.environment import read_environment
 from overfetch.errors import SettingsError
 from overfetch.extras import needing

@@ -8,21 +8,13 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.markup import escape
 
-from overfetch.cli.console import (
-    Json,
-    Profile,
-    ending_errors,
-    keeping,
-    notice,
-    opened_collection,
-    output,
-    print_json,
-    progress_bar,
-    with_sample_if_missing,
-)
+from overfetch.cli.console import Json, Profile, ending_errors, keeping, opened_collection, with_sample_if_missing
 from overfetch.cli.evaluate import Queries, Test, Train, judged_of
+from overfetch.cli.progress import progress_bar
+from overfetch.cli.terminal import notice, output, print_json
 from overfetch.environment import Environment
 from overfetch.errors import SettingsError
+from overfetch.evaluation.known import require_known
 from overfetch.extras import needing
 from overfetch.judged import read_judged_queries
 from overfetch.types import LanguageModel
@@ -73,7 +65,13 @@ def compile_answers(
             seed=seed,
         )
         with keeping(lambda: f"calls made so far are kept in {log}: the same command goes on with them"):
-            result = with_sample_if_missing(workspace, engine, collection, work)
+
+            def checked() -> Any:
+                for part in (learning, decisive):
+                    require_known(engine, collection, part, notice, own=queries is None)
+                return work()
+
+            result = with_sample_if_missing(workspace, engine, collection, checked)
     if as_json:
         print_json(result.model_dump())
     else:

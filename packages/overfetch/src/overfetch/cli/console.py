@@ -1,24 +1,19 @@
-"""What every command shares: where output goes, how errors end, progress on standard error."""
+"""What every command shares: how it opens what it works on, and how errors end."""
 
 import functools
-import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import Annotated, NamedTuple, ParamSpec, TypedDict, TypeVar, Unpack
 
-import rich.progress
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
+from overfetch.cli.progress import progress_bar
+from overfetch.cli.terminal import error_line, notice
 from overfetch.engine import Engine
 from overfetch.errors import CollectionMissing, OverfetchError, RecallLoss, SettingsError
-from overfetch.indexing import IndexReport, Progress
+from overfetch.indexing import IndexReport, require_no_other_begun
 from overfetch.partitions import Partition
-from overfetch.redacting import visible, visible_json
 from overfetch.sites import find_collection, find_target
 from overfetch.workspace import Workspace
 
@@ -29,19 +24,6 @@ LOCAL = ("file:", ":memory:")
 P = ParamSpec("P")
 R = TypeVar("R")
 
-
-class Terminal(Console):
-    """Prints texts as they stand in their sources: without emoji codes, and with control bytes spelt out."""
-
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        super().print(*(visible(part) if isinstance(part, str) else part for part in objects), **options)
-
-
-output = Terminal()
-notices = Terminal(stderr=True)
 
 Profile = Annotated[str | None, typer.Option(help="Pair of models: mini, mini-fast, bge, bge-large or m3.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -56,10 +38,13 @@ def ending_errors(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except OverfetchError as error:
-            typer.echo(visible(f"error: {error}"), err=True)
+            error_line(f"error: {error}")
             raise typer.Exit(EXIT_CODES.get(type(error), 1)) from error
+        except OSError as error:  # names file and reason
+            error_line(f"error: {error}")
+            raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            typer.echo(f"interrupted: {error.args[0] if error.args else 'nothing was changed'}", err=True)
+            error_line(f"interrupted: {error.args[0] if error.args else 'nothing was changed'}")
             raise typer.Exit(INTERRUPTED) from error
 
     return wrapped
@@ -72,17 +57,6 @@ def keeping(said: Callable[[], str]) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(said()) from error
-
-
-def print_json(document: Any) -> None:
-    """A document, or what documents are made of."""
-    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    text = json.dumps(document, ensure_ascii=not unicode, indent=2, default=lambda part: part.model_dump(mode="json"))
-    typer.echo(visible_json(text))
-
-
-def notice(message: str) -> None:
-    notices.print(message, style="dim", markup=False)
 
 
 class Opened(NamedTuple):
@@ -108,28 +82,6 @@ def opened_collection(target: str, profile: str | None) -> Iterator[tuple[Worksp
     with opened(target, profile) as (workspace, engine, collection):
         assert collection is not None
         yield workspace, engine, collection
-
-
-class RateColumn(ProgressColumn):
-    """How many a second, lately."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
-
-
-@contextmanager
-def progress_bar(description: str) -> Iterator[Progress]:
-    """A bar on standard error, where somebody watches; called with (done, total)."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        RateColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with rich.progress.Progress(*columns, console=notices, transient=True, disable=not notices.is_terminal) as bar:
-        task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 class IndexOptions(TypedDict, total=False):
@@ -173,6 +125,7 @@ def with_sample_if_missing(workspace: Workspace, engine: Engine, collection: str
         if not workspace.environment.store_address.startswith(LOCAL):
             raise  # nobody expects a search to write to a shared server
         name = engine.name_of(collection)
+        require_no_other_begun(name, engine.store)
         notice(
             f"{name} is not indexed yet: indexing its sample corpus (your own: overfetch index {name} --source PATH)"
         )

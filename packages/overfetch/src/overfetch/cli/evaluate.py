@@ -13,17 +13,16 @@ from overfetch.cli.console import (
     Profile,
     ending_errors,
     index_with_progress,
-    notice,
     opened_collection,
-    output,
-    print_json,
-    progress_bar,
     with_sample_if_missing,
 )
+from overfetch.cli.progress import progress_bar
 from overfetch.cli.search import FirstStage, TopK
+from overfetch.cli.terminal import notice, output, print_json
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
 from overfetch.evaluation.collections import DEPTH, as_site, open_test_workspace
+from overfetch.evaluation.known import require_known
 from overfetch.extras import needing
 from overfetch.judged import JudgedQueries, read_judged_queries
 from overfetch.settings import FirstStage as FirstStageName
@@ -77,6 +76,7 @@ def evaluate(
         rerank=rerank,
         order_weight=order_weight,
     )
+    own = queries is None
     queries = queries_of(target, queries)
     folder = queries or judged_folder(target)
     judged = read_judged_queries(folder, split, limit_queries)
@@ -89,7 +89,7 @@ def evaluate(
             index_with_progress(engine, collection)
         name = profile or workspace.environment.profile
         evaluation = with_sample_if_missing(
-            workspace, engine, collection, lambda: _run(engine, collection, judged, name, settings)
+            workspace, engine, collection, lambda: _run(engine, collection, judged, name, settings, own=own)
         )
     if not queries:
         evaluation = evaluation.model_copy(update={"collection": folder.resolve().name})
@@ -136,8 +136,9 @@ def judged_of(engine: Engine, collection: str, given: Path | None) -> Path:
 
 
 def _run(
-    engine: Engine, collection: str, judged: JudgedQueries, profile: str, settings: SettingsOptions
+    engine: Engine, collection: str, judged: JudgedQueries, profile: str, settings: SettingsOptions, *, own: bool
 ) -> "Evaluation":
+    require_known(engine, collection, judged, notice, own=own and engine.site.collection(collection).judged is not None)
     with needing("eval"):
         from overfetch.evaluation.evaluating import evaluate as run
 
@@ -153,10 +154,13 @@ def _evaluate_answers(
 
     with opened_collection(target, profile) as (workspace, engine, collection):
         judged = read_judged_queries(judged_of(engine, collection, queries), split, limit)
-        with progress_bar(f"asking {len(judged.queries)} questions") as progress:
-            result = with_sample_if_missing(
-                workspace, engine, collection, lambda: evaluate_answers(engine, collection, judged, progress=progress)
-            )
+
+        def work() -> "AnswerEvaluation":
+            require_known(engine, collection, judged, notice, own=queries is None)
+            with progress_bar(f"asking {len(judged.queries)} questions") as progress:
+                return evaluate_answers(engine, collection, judged, progress=progress)
+
+        result = with_sample_if_missing(workspace, engine, collection, work)
     if as_json:
         print_json(result.model_dump())
     else:

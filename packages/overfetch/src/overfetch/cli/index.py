@@ -5,22 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from overfetch.cli.console import (
-    IndexOptions,
-    Json,
-    Profile,
-    Target,
-    ending_errors,
-    index_with_progress,
-    opened,
-    output,
-    print_json,
-)
+from overfetch.cli.console import IndexOptions, Json, Profile, Target, ending_errors, index_with_progress, opened
+from overfetch.cli.terminal import error_line, notice, output, print_json
 from overfetch.errors import SettingsError
 from overfetch.indexing import IndexReport
 from overfetch.partitions import parse_partition
-from overfetch.redacting import visible
 from overfetch.sites import Site, load_sites
 
 
@@ -52,13 +43,16 @@ def index(
         if source and named is None and len(engine.site.collections) > 1:
             names = ", ".join(engine.name_of(c.name) for c in engine.site.collections)
             raise SettingsError(f"--source needs one collection, given {target!r}; name one of: {names}")
-        part = parse_partition(partition) if partition else None
+        part = None if partition is None else parse_partition(partition)
         names_wanted = [named] if named else [c.name for c in engine.site.collections]
         options = IndexOptions(dry_run=dry_run, rebuild=rebuild, partition=part, accept_loss=accept_loss)
         reports = [index_with_progress(engine, name, *(source or ()), **options) for name in names_wanted]
     if as_json:
         documents = [report.model_dump() for report in reports]
         print_json(documents[0] if named else documents)
+        for report in reports:
+            if report.truncated_tokens:
+                notice(f"{report.collection}: {_cut(report)}")
     else:
         for report in reports:
             _print_report(report)
@@ -73,7 +67,7 @@ def sites(as_json: Json = False) -> None:
     else:
         _print_sites(found)
     for error in broken.values():
-        typer.echo(visible(f"error: {error}"), err=True)
+        error_line(f"error: {error}")
     if broken:
         raise typer.Exit(1)
 
@@ -104,4 +98,13 @@ def _print_report(report: IndexReport) -> None:
             f"  recall@{recall.top_k} of {recall.queries} judged queries: {recall.after:.3f} (before: {before})"
         )
     if report.truncated_tokens:
-        output.print(f"  {report.truncated_tokens} tokens lie beyond the embedder's limit: no vector holds them")
+        output.print(escape(f"  {_cut(report)}"))
+
+
+def _cut(report: IndexReport) -> str:
+    worst = ", ".join(f"{document} ({tokens:,})" for document, tokens in report.longest)
+    return (
+        f"{report.truncated_tokens:,} tokens lie beyond the embedder's limit: no vector holds them, only BM25 finds "
+        f"them. Most are in {worst}. Cut these documents at headings, let the site's chunker make shorter passages, or "
+        "index with a profile that reads more (--profile bge)"
+    )

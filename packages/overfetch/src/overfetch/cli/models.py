@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from overfetch.cli.console import Json, ending_errors, notices, output, print_json
+from overfetch.cli.console import Json, ending_errors
+from overfetch.cli.terminal import notices, output, print_json
 from overfetch.environment import read_environment
 from overfetch.errors import ModelNotPrepared, SettingsError
 from overfetch.models import ModelSpec, read_models

@@ -6,17 +6,8 @@ from typing import Annotated, Unpack, cast
 import typer
 from rich.markup import escape
 
-from overfetch.cli.console import (
-    Json,
-    Profile,
-    Target,
-    ending_errors,
-    notices,
-    opened,
-    output,
-    print_json,
-    with_sample_if_missing,
-)
+from overfetch.cli.console import Json, Profile, Target, ending_errors, opened, with_sample_if_missing
+from overfetch.cli.terminal import notices, output, print_json
 from overfetch.documents import AnswerDocument, RetrievalDocument
 from overfetch.engine import Engine
 from overfetch.requests import AskOptions
@@ -86,6 +77,8 @@ def ask(
     as_of: AsOf = None,
     near: Near = None,
     rerank: Rerank = None,
+    first_stage: FirstStage = None,
+    deadline_ms: Deadline = None,
     after: Annotated[
         list[str] | None, typer.Option(help="An earlier question of this chat; repeatable, oldest first.")
     ] = None,
@@ -107,6 +100,8 @@ def ask(
             top_k=top_k,
             top_n=top_n,
             rerank=rerank,
+            first_stage=cast(FirstStageName | None, first_stage),
+            deadline_ms=deadline_ms,
         )
         answer = with_sample_if_missing(workspace, engine, collection or engine.site.ask, work)
     if as_json:

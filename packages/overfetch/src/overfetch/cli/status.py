@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from overfetch.cli.console import Json, Target, ending_errors, notice, output, print_json
+from overfetch.cli.console import Json, Target, ending_errors
+from overfetch.cli.terminal import notice, output, print_json
 from overfetch.documents import GenerationDocument
 from overfetch.protocols import Generation
 from overfetch.workspace import Workspace

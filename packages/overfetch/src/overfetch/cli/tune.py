@@ -14,14 +14,14 @@ from overfetch.cli.console import (
     index_with_progress,
     keeping,
     opened_collection,
-    output,
-    print_json,
-    progress_bar,
     with_sample_if_missing,
 )
 from overfetch.cli.evaluate import Queries, Test, Train, judged_folder, opened_test_collection, queries_of
+from overfetch.cli.progress import progress_bar
+from overfetch.cli.terminal import notice, output, print_json
 from overfetch.engine import Engine
 from overfetch.evaluation.collections import DEPTH
+from overfetch.evaluation.known import require_known
 from overfetch.extras import needing
 from overfetch.judged import read_judged_queries
 from overfetch.settings import SettingsOptions
@@ -85,14 +85,15 @@ def _run(
         index_with_progress(engine, collection)
         settings = SettingsOptions(top_n=DEPTH)
     base = ready_folder(engine.reranker.spec, workspace.environment)
-    return with_sample_if_missing(
-        workspace,
-        engine,
-        collection,
-        lambda: run(
+
+    def work() -> "Tuning":
+        for part in (train, test):
+            require_known(engine, collection, part, notice, own=engine.site.collection(collection).judged == queries)
+        return run(
             engine, collection, train, test, base=base, target=folder, epochs=epochs, watch=progress_bar, **settings
-        ),
-    )
+        )
+
+    return with_sample_if_missing(workspace, engine, collection, work)
 
 
 def _print_removed(collection: str, removed: bool, as_json: bool) -> None:

@@ -20,8 +20,17 @@ from overfetch.settings import RetrievalSettings
 from overfetch.stores.copying import size_of
 from overfetch.stores.edge_generations import CollectionFolder, GenerationFolder
 from overfetch.stores.edge_opening import Opened, count, key_of, open_generation, require_whole, verify
-from overfetch.stores.edge_writing import EdgeWriter, begin, read_hashes, search_shard, translated
+from overfetch.stores.edge_writing import (
+    EdgeWriter,
+    begin,
+    find_in_shard,
+    read_hashes,
+    scroll_passages,
+    search_shard,
+    translated,
+)
 from overfetch.stores.payloads import slug
+from overfetch.types import Passage
 
 Read = TypeVar("Read")
 
@@ -73,6 +82,25 @@ class EdgeStore:
 
         with translated(f"cannot search {collection!r}"):
             return self._read(collection, search)
+
+    def find(self, collection: str, passage_ids: Sequence[str]) -> list[Passage]:
+        with translated(f"cannot read {collection!r}"):
+            return self._read(collection, lambda live: find_in_shard(self._open(collection, live).shard, passage_ids))
+
+    def passages(self, collection: str) -> Iterator[Passage]:
+        with translated(f"cannot read {collection!r}"):
+            yield from scroll_passages(self._read(collection, lambda live: self._open(collection, live).shard))
+
+    def drop(self, collection: str) -> list[Generation]:
+        folder = self._folder(collection)
+        dropped = self.generations(collection)
+        if dropped:
+            with folder.writing(collection), translated(f"cannot delete {collection!r}"):
+                folder.unpublish()
+                folder.remove_unpublished()
+                with self._opening:  # what is made next must not be taken for it
+                    self._opened.pop(collection, None)
+        return dropped
 
     @contextlib.contextmanager
     def write(

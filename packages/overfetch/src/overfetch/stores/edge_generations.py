@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 from overfetch.errors import OverfetchError, StoreError, StoreLocked, StoreUnavailable
 from overfetch.protocols import Copied
 from overfetch.provenance import Provenance, is_same_work
-from overfetch.stores.copying import copy_folder
+from overfetch.stores.copying import copy_folder, sync
 from overfetch.stores.pointers import NAME, Pointer, read_pointer, replace, write_pointer
 from overfetch.stores.room import require_room
 from overfetch.stores.sealing import SEAL, Seal, make_seal, read_seal
@@ -154,6 +154,11 @@ class CollectionFolder:
         live = self.live()
         if live is not None and not live.path.is_dir():
             raise FileNotFoundError(f"{self.path / 'CURRENT'} names generation {live.name}, which is missing")
+
+    def unpublish(self) -> None:
+        """No generation is live any more: a kill after this leaves what the next write clears away."""
+        (self.path / "CURRENT").unlink(missing_ok=True)
+        sync(self.path)
 
     def generation(self, name: str) -> GenerationFolder:
         return GenerationFolder(self.path / "generations" / name)

@@ -20,9 +20,10 @@ from overfetch.stores.known import is_bounded, search_known
 from overfetch.stores.optimising import optimise
 from overfetch.stores.payloads import CONTENT_HASH, from_payload, from_record
 from overfetch.stores.room import require_room, size_in_store, size_with_search_index
-from overfetch.types import Candidate
+from overfetch.types import Candidate, Passage
 
 SCROLL_PAGE = 4096
+SHOWN_PAGE = 256  # with their texts
 CHECKPOINT_S = 20.0  # what a kill can cost
 OWN_PROCESS = 1000  # passages: below, the engine has no search index to build
 
@@ -63,6 +64,21 @@ def scroll_hashes(shard: EdgeShard) -> Iterator[tuple[str, str]]:
 def read_hashes(shard: EdgeShard) -> dict[str, str]:
     """Content hash by passage id of everything in the shard."""
     return dict(scroll_hashes(shard))
+
+
+def scroll_passages(shard: EdgeShard) -> Iterator[Passage]:
+    """Everything in the shard, a page at a time."""
+    offset = None
+    while True:
+        records, offset = shard.scroll(ScrollRequest(offset=offset, limit=SHOWN_PAGE, with_payload=True))
+        yield from (from_payload(str(record.id), record.payload or {}) for record in records)
+        if offset is None:
+            return
+
+
+def find_in_shard(shard: EdgeShard, passage_ids: Sequence[str]) -> list[Passage]:
+    records = shard.retrieve(list(passage_ids), True, False)
+    return [from_payload(str(record.id), record.payload or {}) for record in records]
 
 
 def search_shard(

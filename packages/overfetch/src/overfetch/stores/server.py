@@ -25,6 +25,7 @@ from overfetch.stores.server_connection import MEMORY, Connection
 from overfetch.stores.server_contents import ServerContents
 from overfetch.stores.server_generations import LAYOUT_TIMEOUT_S, ServerGenerations
 from overfetch.stores.server_writing import ServerWriter
+from overfetch.types import Passage
 
 INDEX_POLL_S = 0.5
 
@@ -75,6 +76,18 @@ class ServerStore:
             return Found(self._contents(collection, name).search(query, conditions, settings), made)
 
         return self._read(collection, search)
+
+    def find(self, collection: str, passage_ids: Sequence[str]) -> list[Passage]:
+        return self._read(collection, lambda name: self._contents(collection, name).find(passage_ids))
+
+    def passages(self, collection: str) -> Iterator[Passage]:
+        return self._read(collection, lambda name: self._contents(collection, name).passages())
+
+    def drop(self, collection: str) -> list[Generation]:
+        """On a server also what others are building right now: nobody holds a lock there."""
+        dropped = self._generations(collection).all()
+        self._generations(collection).drop_all()
+        return dropped
 
     @contextlib.contextmanager
     def write(

@@ -1,6 +1,6 @@
 """What one collection of a Qdrant server holds, published or not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from overfetch.environment import ServerSettings
@@ -12,9 +12,10 @@ from overfetch.stores import server_requests as requests
 from overfetch.stores.known import is_bounded, search_known
 from overfetch.stores.payloads import CONTENT_HASH, from_payload
 from overfetch.stores.server_connection import MEMORY, Connection
-from overfetch.types import Candidate
+from overfetch.types import Candidate, Passage
 
 SCROLL_PAGE = 1024
+SHOWN_PAGE = 256  # with their texts
 LARGE = 100_000  # passages: up to so many, every vector that was known is compared
 COUNTS_WHAT_WAS_KNOWN = (1, 19)
 
@@ -70,6 +71,21 @@ class ServerContents(NamedTuple):
             found |= {str(record.id): (record.payload or {})[CONTENT_HASH] for record in records}
             if offset is None:
                 return found
+
+    def find(self, passage_ids: Sequence[str]) -> list[Passage]:
+        records = self.call(self.connection.client.retrieve, self.name, list(passage_ids), with_payload=requests.SHOWN)
+        return [from_payload(str(record.id), record.payload or {}) for record in records]
+
+    def passages(self) -> Iterator[Passage]:
+        """A page at a time."""
+        offset: Any = None
+        while True:
+            within = requests.within(self.partition)
+            page = {"limit": SHOWN_PAGE, "offset": offset, "with_payload": requests.SHOWN}
+            records, offset = self.call(self.connection.client.scroll, self.name, within, **page)
+            yield from (from_payload(str(record.id), record.payload or {}) for record in records)
+            if offset is None:
+                return
 
     def call(self, operation: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
         return self.connection.call(self.collection, operation, *arguments, **options)

@@ -76,6 +76,16 @@ class ServerGenerations:
             if name not in aliases and (below is None or name < below):
                 self.drop(name)
 
+    def drop_all(self) -> None:
+        """First what names them: a search sees all of the collection, or none."""
+        before = self.aliases()
+        moves = requests.move_alias(self.alias, before.live, None)
+        moves += requests.move_alias(f"{self.alias}@previous", before.previous, None)
+        if moves:
+            self._call(self.client.update_collection_aliases, moves, timeout=LAYOUT_TIMEOUT_S)
+        for name in self._own():
+            self.drop(name)
+
     def drop(self, name: str) -> None:
         self._call(self.client.delete_collection, name, timeout=LAYOUT_TIMEOUT_S)
 
