@@ -114,7 +114,7 @@ class FieldReader:
         return ""
 
 
-class FieldListener(dspy.streaming.StreamListener):  # type: ignore[misc]
+class FieldListener(dspy.streaming.StreamListener):
     """Shows a field of a streamed reply as `FieldReader` has it."""
 
     def __init__(self, field: str) -> None:
