@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -211,6 +212,22 @@ def test_ask_in_parts_keeps_each_retrieval(indexed: Path) -> None:
     assert answer["query"] == "what now"
     assert [part["query"] for part in answer["parts"]] == ["The Tower: what now", "The Star: what now"]
     assert answer["hits"] == [hit for part in answer["parts"] for hit in part["hits"]]
+
+
+def test_a_reading_names_the_card_of_each_quote(indexed: Path) -> None:
+    arguments = ("ask", "sagedaily", "what now", "--part", "The Tower", "--part", "The Star")
+    answer = document(*arguments)
+    lines = [line for line in succeed(*arguments).splitlines() if re.match(r"\[\d+\] ", line)]
+    assert len(lines) == len(answer["citations"]) > 0
+    for line, citation in zip(lines, answer["citations"], strict=True):
+        found = re.match(r"\[\d+\] \((.+?)\) ", line)
+        assert found, line
+        holding = {
+            part["query"].removesuffix(": what now")
+            for part in answer["parts"]
+            if citation["passage_id"] in [hit["passage_id"] for hit in part["hits"]]
+        }
+        assert set(found[1].split(" / ")) == holding
 
 
 def test_the_first_search_indexes_the_sample(fakes: list[str]) -> None:

@@ -142,6 +142,31 @@ def test_a_model_with_a_share_in_the_order_shares_it(reads: HubReranker, make_sp
     assert unscored[0].node_id == "node-0"
 
 
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
+def test_a_score_that_is_no_number_counts_as_none(make_spec: Any, score: float) -> None:
+    sharing = FakeReranker()
+    sharing.spec = make_spec("reranker", order_weight=0.5)
+    rerank = OverfetchRerank(reranker=sharing, top_n=6)
+    found = rerank.postprocess_nodes(make_nodes([3, 1, score, 1.5, 9, 2.6]), query_str=QUERY)
+    assert result(found) == result(rerank.postprocess_nodes(make_nodes(), query_str=QUERY))
+
+
+def test_a_pickled_one_keeps_its_reranker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVERFETCH_PROFILE", "mini-fast")
+    pickled = pickle.dumps(OverfetchRerank(top_n=3))
+    monkeypatch.setenv("OVERFETCH_PROFILE", "mini")
+    copied = pickle.loads(pickled)
+    assert (copied.profile, copied.top_n) == ("mini-fast", 3)
+    assert copied._reranker.spec == OverfetchRerank(profile="mini-fast")._reranker.spec
+    assert copied._reranker.spec != OverfetchRerank()._reranker.spec
+
+
+def test_one_handed_over_is_not_pickled(reads: HubReranker) -> None:
+    """It would come back with another."""
+    with pytest.raises(SettingsError, match="name a profile instead"):
+        pickle.dumps(OverfetchRerank(reranker=reads))
+
+
 def test_a_profile_reads_by_name() -> None:
     nodes = [
         NodeWithScore(node=TextNode(id_=i, text=text))

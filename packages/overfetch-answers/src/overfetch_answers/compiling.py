@@ -18,6 +18,7 @@ from overfetch_answers.language_model import build_language_model
 from overfetch_answers.optimizing import ANY_ERRORS, THREADS, Optimizer, Task, optimize, quiet
 from overfetch_answers.programs import Strict, provenance_of, save_program
 from overfetch_answers.recording import Progress, RecordingEngine, recorded
+from overfetch_answers.replies import ReplyAdapter
 from overfetch_answers.retriever import Retriever
 from overfetch_answers.running import Answers
 
@@ -152,7 +153,8 @@ def _evaluate(
     run = dspy.Evaluate(
         devset=examples, metric=answer_quality, num_threads=THREADS, display_progress=False, max_errors=ANY_ERRORS
     )
-    with quiet(), dspy.context(lm=lm, disable_history=True), calls.watched(progress, len(examples)):
+    reading = dspy.context(lm=lm, adapter=ReplyAdapter(), disable_history=True)
+    with quiet(), reading, calls.watched(progress, len(examples)):
         results = run(program).results
     if not any(prediction for _, prediction, _ in results):
         raise AnswerError(f"language model {lm.model!r} answered none of {len(examples)} questions; check its address")

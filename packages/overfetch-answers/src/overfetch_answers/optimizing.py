@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from overfetch import SettingsError
 from overfetch_answers.guarding import answer_quality, quality_with_feedback
+from overfetch_answers.replies import ReplyAdapter
 
 Optimizer = Literal["bootstrap", "random", "mipro", "gepa"]
 
@@ -38,7 +39,7 @@ class Task(NamedTuple):
 def optimize(task: Task, optimizer: Optimizer) -> dspy.Module:
     """The compiled student. Raises SettingsError."""
     compilers = {"bootstrap": _bootstrap, "random": _random, "mipro": _mipro, "gepa": _gepa}
-    with quiet(), dspy.context(lm=task.lm, disable_history=True):
+    with quiet(), dspy.context(lm=task.lm, adapter=ReplyAdapter(), disable_history=True):
         return compilers[optimizer](task)
 
 

@@ -17,6 +17,7 @@ from overfetch_answers.language_model import Allowance, allowance, shared_langua
 from overfetch_answers.looping import result_of, submit, turn, wait_for
 from overfetch_answers.module import GroundedModule
 from overfetch_answers.programs import load_program, provenance_of
+from overfetch_answers.replies import FieldListener, ReplyAdapter
 from overfetch_answers.retriever import Retriever
 from overfetch_answers.rewriting import Rewrite
 
@@ -78,7 +79,7 @@ class Answers:
             notes.append(f"{left_out} passages were left out: token budget {request.lm.token_budget}")
         module.retrieve = Retriever.fixed(fitted)
         program = RetryCitations(module, allowed.attempts)
-        adapter = dspy.ChatAdapter(use_json_adapter_fallback=allowed.json_fallback)
+        adapter = ReplyAdapter(use_json_adapter_fallback=allowed.json_fallback)
         history = {"history": [*request.history]} if request.history and module.reads_history else {}
         with dspy.context(lm=lm, adapter=adapter, disable_history=True):
             prediction = await _called(program, module.streamed, emit, question=request.question, **history)
@@ -137,7 +138,7 @@ async def _called(program: dspy.Module, field: str | None, emit: Emit | None, **
     """The prediction; the text of `field` goes to `emit` as it comes."""
     if emit is None or field is None:
         return await program.acall(**inputs)
-    listener = dspy.streaming.StreamListener(signature_field_name=field)
+    listener = FieldListener(field)
     prediction = None
     async for piece in dspy.streamify(program, stream_listeners=[listener], is_async_program=True)(**inputs):
         if isinstance(piece, dspy.Prediction):
@@ -155,7 +156,7 @@ def _tell(loop: asyncio.AbstractEventLoop, pieces: "asyncio.Queue[str | None]", 
 
 
 async def _rewritten(question: str, history: Sequence[Turn], lm: LanguageModel) -> str:
-    with answer_errors(lm), dspy.context(lm=shared_language_model(lm), disable_history=True):
+    with answer_errors(lm), dspy.context(lm=shared_language_model(lm), adapter=ReplyAdapter(), disable_history=True):
         async with asyncio.timeout(lm.timeout_s):
             return str(await Rewrite().acall(question=question, history=history))
 

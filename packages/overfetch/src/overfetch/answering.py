@@ -9,6 +9,7 @@ from overfetch.citations import guard
 from overfetch.errors import AnswerError
 from overfetch.extracting import extractive_answer
 from overfetch.extras import command
+from overfetch.foreign import without_foreign
 from overfetch.leaving import in_thread
 from overfetch.protocols import Reranker
 from overfetch.types import Answer, Citation, Frozen, LanguageModel, OnRefused, Retrieval, Turn
@@ -99,7 +100,8 @@ class Answering(NamedTuple):
 
     def _checked(self, draft: Draft, request: AnswerRequest) -> Answer:
         """The draft with the citations that hold. Raises AnswerError where it claims an answer and none does."""
-        guarded = guard(draft.answer, draft.citations, request.retrievals, self.on_refused)
+        text, removed = without_foreign(draft.answer, request.retrievals)
+        guarded = guard(text, draft.citations, request.retrievals, self.on_refused)
         if draft.found and not guarded.citations:
             given = len(draft.citations)
             raise AnswerError(f"{request.lm.name!r} answered, but of its {given} citations none is in the sources")
@@ -107,7 +109,7 @@ class Answering(NamedTuple):
             question=request.question,
             answer=guarded.answer,
             mode="lm",
-            reason=draft.note,
+            reason="; ".join(filter(None, (draft.note, removed))) or None,
             found=draft.found,
             citations=guarded.citations,
             refused=guarded.refused,

@@ -12,7 +12,7 @@ from overfetch.documents import AnswerDocument, RetrievalDocument
 from overfetch.engine import Engine
 from overfetch.requests import AskOptions
 from overfetch.settings import FirstStage as FirstStageName
-from overfetch.types import Answer, Retrieval
+from overfetch.types import Answer, Citation, Retrieval
 
 SNIPPET = 240
 
@@ -155,13 +155,27 @@ def _print_guard(answer: Answer) -> None:
         output.print(f"[dim]{escape(answer.reason)}[/dim]")
 
 
+def _part_of(citation: Citation, answer: Answer) -> str:
+    """The parts of the question whose hits hold the passage, the one that ranks it best first; of a whole one none."""
+    if len(answer.retrievals) == 1:
+        return ""
+    ranked = sorted(
+        (hit.rank, number, retrieval.query.removesuffix(f": {answer.question}"))
+        for number, retrieval in enumerate(answer.retrievals)
+        for hit in retrieval.hits
+        if hit.passage.id == citation.passage_id
+    )
+    return f"({' / '.join(name for _, _, name in ranked)}) "
+
+
 def _print_answer(answer: Answer) -> None:
     output.print(escape(answer.answer))
     output.print()
     titles = {hit.passage.id: hit.passage.breadcrumb for r in answer.retrievals for hit in r.hits}
     for number, citation in enumerate(answer.citations, start=1):
         quote = f" “{citation.quote}”" if answer.mode == "lm" else ""
-        output.print(escape(f"[{number}] {citation.document_id}: {titles[citation.passage_id]}{quote}"))
+        part = _part_of(citation, answer)
+        output.print(escape(f"[{number}] {part}{citation.document_id}: {titles[citation.passage_id]}{quote}"))
     if answer.mode == "extractive" and answer.citations:
         output.print(f"[dim]quoted from the sources, not written: {escape(answer.reason or '')}[/dim]")
     if answer.mode == "lm":

@@ -1,8 +1,10 @@
 """Overfetch's cross-encoders in LlamaIndex. Needs the extra: `uv add 'overfetch[llama-index]'`."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from overfetch.environment import read_environment
 from overfetch.errors import SettingsError
 from overfetch.leaving import in_thread
 from overfetch.pipeline import combine
@@ -26,6 +28,7 @@ class OverfetchRerank(BaseNodePostprocessor):
     the text alone. The nodes given are not changed: the result holds the same nodes, or with `keep_retrieval_score`
     copies that name it in their metadata, under new scores. A score is the raw logit; where the model's fitted share
     in the order is less than 1 (see ModelSpec) and every node has a retrieval score, it is of both, standardised.
+    A copy by pickle opens the profile's reranker again; with a reranker handed over there is none.
     """
 
     profile: str | None = Field(default=None, description="Profile whose reranker reads the nodes.")
@@ -33,10 +36,26 @@ class OverfetchRerank(BaseNodePostprocessor):
     metadata_mode: MetadataMode = Field(default=MetadataMode.EMBED, description="What is read of a node.")
     keep_retrieval_score: bool = Field(default=False, description="Whether to name it in a copy's metadata.")
     _reranker: Any = PrivateAttr()
+    _handed_over: bool = PrivateAttr(default=False)
 
     def __init__(self, *, reranker: Reranker | None = None, **fields: Any) -> None:
         super().__init__(**fields)
+        self._handed_over = reranker is not None
+        if reranker is None:
+            # By name, so that a copy elsewhere has the same one whatever its environment says.
+            self.profile = read_environment().pair(self.profile).name
         self._reranker = reranker if reranker is not None else open_reranker(self.profile)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Raises SettingsError where another process would open another reranker than the one handed over."""
+        if self._handed_over:
+            raise SettingsError("a reranker that was handed over is not pickled: name a profile instead")
+        state: dict[str, Any] = super().__getstate__()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Raises SettingsError where the profile is not known here."""
+        self.__init__(**state["__dict__"])  # type: ignore[misc]
 
     @classmethod
     def class_name(cls) -> str:
@@ -69,7 +88,8 @@ class OverfetchRerank(BaseNodePostprocessor):
     def _scores(self, query: str, nodes: Sequence[NodeWithScore]) -> Sequence[float]:
         texts = [node.node.get_content(metadata_mode=self.metadata_mode) for node in nodes]
         logits = self._reranker.score(query, texts).logits
-        retrieved = [node.score for node in nodes if node.score is not None]
+        # NaN and infinity tell as little as no score does.
+        retrieved = [node.score for node in nodes if node.score is not None and math.isfinite(node.score)]
         weight = self._reranker.spec.order_weight if len(retrieved) == len(nodes) else 1.0
         return combine(retrieved, logits, weight)
 

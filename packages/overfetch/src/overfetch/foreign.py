@@ -1,0 +1,85 @@
+"""What an answer may not bring along: pictures, links to hosts that the sources do not name, HTML."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from urllib.parse import urlsplit
+
+from overfetch.markers import replace_outside_code
+from overfetch.types import Retrieval
+
+# Without one of these there is nothing to look for.
+SIGNS = ("<", "](", "]:", "![", "://", "www.")
+_ADDRESS = r"(?:(?:https?|ftp)://|www\.)[^\s<>()\[\]\"'`\ufffc]{1,2000}"
+_TARGET = r"\((?P<target>(?:[^()\n]|\([^()\n]{0,500}\)){0,2000})\)"
+FOREIGN = re.compile(
+    rf"!\[(?P<alt>[^\[\]]{{0,300}})\](?:\((?:[^()\n]|\([^()\n]{{0,500}}\)){{0,2000}}\)|\[[^\[\]]{{0,300}}\])?"
+    rf"|\[(?P<link>(?:[^\[\]]|\[[^\[\]]{{0,100}}\]){{1,300}})\]{_TARGET}"
+    r"|^[ >]{0,9}\[[^\[\]]{1,300}\]:[ \t]{0,9}(?P<defined>\S{1,2000})[^\n]*"
+    rf"|<?(?P<address>{_ADDRESS})>?"
+    r"|(?P<comment><!--.{0,2000}?-->)"
+    r"|</?(?P<tag>[A-Za-z][^\s/<>]{0,100})(?P<rest>[^<>]{0,2000})>"
+    r"|(?P<opening><(?=[A-Za-z/!?]))",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+ADDRESS = re.compile(_ADDRESS, re.IGNORECASE)
+
+
+def without_foreign(answer: str, retrievals: Sequence[Retrieval]) -> tuple[str, str | None]:
+    """The answer with the words of pictures and foreign links alone and without HTML; what was taken out of it."""
+    if not any(sign in answer for sign in SIGNS):
+        return answer, None
+    hosts = {_host(address) for text in _texts(retrievals) for address in ADDRESS.findall(text)} - {None}
+    removed: Counter[str] = Counter()
+
+    def replaced(found: re.Match[str]) -> str:
+        kept, kind = _replaced(found, hosts)
+        removed.update([kind] if kind else [])
+        return kept
+
+    text = replace_outside_code(FOREIGN, replaced, answer)
+    listed = ", ".join(f"{number} {kind}{'s' * (number > 1)}" for kind, number in sorted(removed.items()))
+    return text, f"taken out of the answer: {listed}" if listed else None
+
+
+def _replaced(found: re.Match[str], hosts: set[str | None]) -> tuple[str, str | None]:
+    """What stands in its place, and what it was called where something went."""
+    part = found.groupdict()
+    if part["alt"] is not None:
+        return part["alt"], "image"
+    if part["opening"] is not None:
+        return "< ", None  # of a tag that does not end, or that another one's end would have made
+    if part["comment"] is not None:
+        return " ", "HTML tag"
+    if part["tag"] is not None:
+        placeholder = part["tag"].isupper() and not part["rest"]  # <FOLDER>
+        return f"‹{part['tag']}›" if placeholder else " ", None if placeholder else "HTML tag"
+    target = part["target"] or part["defined"] or part["address"] or ""
+    if _is_known(target.strip(), hosts):
+        return found[0], None
+    if part["link"] is not None:
+        # A citation stays one.
+        return part["link"] if any(map(str.isalpha, part["link"])) else f"[{part['link']}]", "link"
+    return ("" if part["defined"] else "(link removed)"), "link"
+
+
+def _is_known(target: str, hosts: set[str | None]) -> bool:
+    """An address on a host of the sources, or a place on the site that shows the answer."""
+    address = target.removeprefix("<").partition(" ")[0].removesuffix(">")
+    if address.startswith(("/", "#")) and not address.startswith("//") and "\\" not in address:
+        return True
+    return _host(address) in hosts
+
+
+def _host(address: str) -> str | None:
+    """None where browsers and Python might read it differently."""
+    try:
+        parts = urlsplit(f"//{address}" if address.lower().startswith("www.") else address)
+        return parts.hostname if parts.scheme in ("", "http", "https") and "\\" not in address else None
+    except ValueError:
+        return None
+
+
+def _texts(retrievals: Sequence[Retrieval]) -> Iterable[str]:
+    for passage in (hit.passage for retrieval in retrievals for hit in retrieval.hits):
+        yield from (passage.text, passage.breadcrumb, passage.document_id, *map(str, passage.metadata.values()))
