@@ -45,11 +45,11 @@ def read_judged_queries(folder: Path, split: str = "test", limit: int | None = N
 
 
 def date_bounds(field: str | None, query: JudgedQuery) -> Iterator[Condition]:
-    """The event's dates that the query asks for, where the collection has such a `field`."""
-    bounds = {"start": query.start, "end": query.end}
-    given = {side: parse_date(date) for side, date in bounds.items() if date}
-    if field and given:
-        yield DateRange(field=field, **given)
+    """The event's dates that the query asks for, where the collection has such a `field`; bare dates are whole days."""
+    start = parse_date(query.start) if query.start else None
+    end = parse_date(query.end, end_of_day=True) if query.end else None
+    if field and (start or end):
+        yield DateRange(field=field, start=start, end=end)
 
 
 def require_apart(learning: JudgedQueries, test: JudgedQueries) -> None:
