@@ -11,7 +11,7 @@ from overfetch.errors import CollectionMissing, CorpusError, ProvenanceMismatch,
 from overfetch.filters import Schema, comparable
 from overfetch.partitions import Partition
 from overfetch.protocols import Copied, Embedder, EncodedPassage, Store, Writer
-from overfetch.provenance import SAMPLE, WRITE_FIELDS, Provenance, RecallChange, require_match
+from overfetch.provenance import SAMPLE, WRITE_FIELDS, Provenance, RecallChange, require_match, source_options
 from overfetch.sites import Collection
 from overfetch.sparse import embed_sparse_passage
 from overfetch.types import Document, Frozen, Passage, reading_digest
@@ -33,6 +33,7 @@ class IndexReport(Frozen):
     through the model in this run: fewer where a killed run left its part. `truncated_tokens` of them lie beyond the
     embedder's limit: BM25 and the reranker may see those; None where a remote server does not say how many.
     `copied` is the cost of beginning with a copy of the last generation, `recall` what the judged queries found.
+    `skipped` says of everything that was left out where it stands and why.
     """
 
     collection: str
@@ -47,6 +48,7 @@ class IndexReport(Frozen):
     dry_run: bool = False
     copied: Copied | None = None
     recall: RecallChange | None = None
+    skipped: tuple[str, ...] = ()
 
 
 class Difference:
@@ -240,7 +242,7 @@ def _require_allowed(name: str, store: Store, provenance: Provenance, rebuild: b
     if provenance.source == SAMPLE != stored.source:
         raise SettingsError(
             f"collection {name!r} was indexed from {stored.source!r}; the sample corpus would replace it. "
-            f"Pass --source {stored.source} to bring it up to date, or --source {collection.sample} for the sample"
+            f"Pass{source_options(stored)} to bring it up to date, or --source {collection.sample} for the sample"
         )
     if not rebuild:
         require_match(name, stored, provenance, WRITE_FIELDS)

@@ -22,6 +22,7 @@ SPARSE_TOKENIZER = f"overfetch-terms/1+{AS_WRITTEN}"
 NORMALISATION = "l2"  # every Embedder gives vectors of unit length
 
 SAMPLE = "sample"
+ID_PREFIX = "--id-prefix"
 
 FIRST_STAGE_FIELDS = (
     *("embedder", "dimension", "normalisation", "query_prefix", "passage_prefix"),
@@ -123,16 +124,22 @@ def is_same_work(left: Provenance, now: Provenance) -> bool:
     return all(getattr(left, field) == getattr(now, field) for field in (*WRITE_FIELDS, "source"))
 
 
-def join_sources(sources: Sequence[Path]) -> str:
-    """The `source` of a provenance: absolute paths, quoted as a shell needs them."""
-    return shlex.join(str(source.resolve()) for source in sources) or SAMPLE
+def join_sources(sources: Sequence[Path], id_prefixes: Sequence[str] = ()) -> str:
+    """The `source` of a provenance: absolute paths and options, quoted as a shell needs them."""
+    prefixes = (f"{ID_PREFIX}={prefix}" for prefix in id_prefixes)
+    return shlex.join([*(str(source.resolve()) for source in sources), *prefixes]) or SAMPLE
+
+
+def source_options(stored: Provenance) -> str:
+    """What `overfetch index` needs to read the same source again, after a space; empty for the sample."""
+    named = () if stored.source == SAMPLE else shlex.split(stored.source)
+    return "".join(f" {'' if part.startswith(ID_PREFIX) else '--source '}{shlex.quote(part)}" for part in named)
 
 
 def repair(collection: str, stored: Provenance, wanted: Provenance) -> str:
     """The command that makes the collection anew, by the wanted models, from the source it has."""
-    named = () if stored.source == SAMPLE else shlex.split(stored.source)
-    sources = "".join(f" --source {shlex.quote(source)}" for source in named)
-    return f"overfetch index {collection} --rebuild{sources} --profile {_profile_of(wanted) or 'NAME'}"
+    options = source_options(stored)
+    return f"overfetch index {collection} --rebuild{options} --profile {_profile_of(wanted) or 'NAME'}"
 
 
 def _profile_of(made: Provenance) -> str | None:

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, ParamSpec, TypedDict, TypeVar, Unpack
@@ -112,6 +112,8 @@ class IndexOptions(TypedDict, total=False):
     dry_run: bool
     accept_loss: bool
     partition: Partition | None
+    id_prefixes: Sequence[str]
+    skip_bad: bool
 
 
 def index_with_progress(
