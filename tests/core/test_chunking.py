@@ -7,10 +7,11 @@ from datetime import date, timedelta
 
 import pytest
 
-from overfetch.chunking import chunk_by_headings, require_chunks, split_at_headings, split_by_words
+from overfetch.chunking import chunk_by_headings, require_chunks, split_at_headings
 from overfetch.engine import Engine
 from overfetch.filters import AnyOf
 from overfetch.indexing import to_passages
+from overfetch.pieces import split_by_words
 from overfetch.sites import Collection, load_site
 from overfetch.testing import open_fake
 from overfetch.types import Chunk, Document
@@ -63,6 +64,12 @@ def test_other_number_signs_are_no_headings(block: str) -> None:
 def test_setext_headings() -> None:
     markdown = "Title\n=====\n\none\n\nSub\ntitle\n---\ntwo\n\n---\n\nthree"
     assert sections(markdown) == [("Title", "one"), ("Title > Sub title", "two\n\n---\n\nthree")]
+
+
+def test_a_long_paragraph_above_a_rule_is_no_heading() -> None:
+    """It would stand above every chunk that follows."""
+    paragraph = "word " * 100
+    assert sections(f"# A\n{paragraph}\n---\n## B\ntext") == [("A", f"{paragraph}\n---"), ("A > B", "text")]
 
 
 def test_closing_signs_and_spaces_are_not_part_of_a_heading() -> None:

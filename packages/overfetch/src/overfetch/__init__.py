@@ -1,7 +1,7 @@
 """Two-stage retrieval: retrieve 20, read 20, keep 5."""
 
 from overfetch.answering import AnswerRequest, Draft
-from overfetch.chunking import chunk_by_headings, split_at_headings, split_by_words
+from overfetch.chunking import chunk_by_headings, split_at_headings
 from overfetch.citations import check_citations, guard, has_markers, keep_valid, renumber_markers
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
@@ -27,6 +27,7 @@ from overfetch.errors import (
 from overfetch.filters import AnyOf, DateRange, FieldKind, FullText, NumberRange, parse_date
 from overfetch.indexing import IndexReport
 from overfetch.models import ModelSpec, Profile
+from overfetch.pieces import split_by_words
 from overfetch.pipeline import retrieve
 from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
 from overfetch.settings import RetrievalSettings

@@ -78,7 +78,7 @@ def _is_read(path: Path) -> bool:
     return path.suffix.lower() in READERS
 
 
-def _lines(path: Path) -> Iterator[str]:
+def read_lines(path: Path) -> Iterator[str]:
     """Lines as Python reads them, their ends made one line feed; a file is never in memory as a whole."""
     number, start = 1, 0
     try:
@@ -95,7 +95,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _read_markdown(path: Path) -> Iterator[Located]:
-    yield f"{path}:1", partial(_parse_page, path, "".join(_lines(path)))
+    yield f"{path}:1", partial(_parse_page, path, "".join(read_lines(path)))
 
 
 def _parse_page(path: Path, page: str) -> Record:
@@ -106,17 +106,17 @@ def _parse_page(path: Path, page: str) -> Record:
 
 
 def _read_text(path: Path) -> Iterator[Located]:
-    text = "".join(_lines(path))
+    text = "".join(read_lines(path))
     yield f"{path}:1", lambda: {HEADING: path.stem, PATH: path.stem, "text": text}
 
 
 def _read_restructured(path: Path) -> Iterator[Located]:
-    text = restructured_as_markdown("".join(_lines(path)))
+    text = restructured_as_markdown("".join(read_lines(path)))
     yield f"{path}:1", lambda: {HEADING: first_heading(text) or path.stem, PATH: path.stem, "text": text}
 
 
-def _read_jsonl(path: Path) -> Iterator[Located]:
-    for number, line in enumerate(_lines(path), start=1):
+def read_jsonl(path: Path) -> Iterator[Located]:
+    for number, line in enumerate(read_lines(path), start=1):
         if line.strip():
             place = f"{path}:{number}"
             yield place, partial(_parse_object, place, line.removesuffix("\n"))
@@ -151,7 +151,7 @@ def _repeated(names: Iterable[str]) -> str | None:
 
 
 def _read_csv(path: Path) -> Iterator[Located]:
-    reader = csv.DictReader(_lines(path), strict=True)
+    reader = csv.DictReader(read_lines(path), strict=True)
     try:
         if twice := _repeated(filter(None, reader.fieldnames or ())):
             raise CorpusError(f"{path}:1: the column {twice!r} is there twice; one would be lost")
@@ -174,7 +174,7 @@ READERS: dict[str, Callable[[Path], Iterator[Located]]] = {
     ".txt": _read_text,
     ".text": _read_text,
     ".rst": _read_restructured,
-    ".jsonl": _read_jsonl,
-    ".ndjson": _read_jsonl,
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
     ".csv": _read_csv,
 }
