@@ -21,13 +21,13 @@ Located = tuple[str, Callable[[], Record]]
 Broken = Callable[[CorpusError], None]
 PATH = "path below the source"
 HEADING = "first heading"
-NOT_WRITTEN_BY_HAND = {"node_modules", "__pycache__"}
+NOT_WRITTEN_BY_HAND = {"node_modules", "bower_components", "site-packages", "__pycache__", "__MACOSX"}
 
 
 def records_of(source: Path, broken: Broken) -> Iterator[Located]:
     """Place and record of everything in the source; `broken` is told of each file that cannot be read on, or raises."""
     if source.is_dir():
-        for path in files_below(source, source.resolve(), broken):
+        for path in files_below(source, broken):
             name = path.relative_to(source).with_suffix("").as_posix()
             yield from _guarded(path, partial(_named, name), broken)
     elif not source.exists():
@@ -54,20 +54,32 @@ def _named(name: str, record: Record) -> Record:
     return {**record, PATH: name} if PATH in record else record
 
 
-def files_below(folder: Path, root: Path, broken: Broken) -> Iterator[Path]:
+def files_below(folder: Path, broken: Broken) -> Iterator[Path]:
     """In the order of their paths, without what is hidden or was not written by hand; links to folders are not read.
 
-    A link that leaves `root` is broken: what lies there was not chosen.
+    A link out of the folder is broken: what lies there was not chosen.
     """
-    for path in sorted(folder.iterdir()):
+    root = folder.resolve()
+    waiting = _entries(folder, broken)
+    while waiting:
+        path = waiting.pop()
         if path.name.startswith((".", "~$")) or path.name in NOT_WRITTEN_BY_HAND:
             continue
         if _leaves(path, root):
             broken(CorpusError(f"{path}: a link out of the source, to {path.resolve()}; name that as a source itself"))
         elif path.is_dir():
-            yield from () if path.is_symlink() else files_below(path, root, broken)
+            waiting += [] if path.is_symlink() else _entries(path, broken)
         elif _is_read(path):
             yield path
+
+
+def _entries(folder: Path, broken: Broken) -> list[Path]:
+    """The first one last."""
+    try:
+        return sorted(folder.iterdir(), reverse=True)
+    except OSError as error:
+        broken(CorpusError(f"{folder}: cannot be read: {error.strerror}"))
+        return []
 
 
 def _leaves(path: Path, root: Path) -> bool:
