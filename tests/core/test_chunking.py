@@ -66,6 +66,12 @@ def test_setext_headings() -> None:
     assert sections(markdown) == [("Title", "one"), ("Title > Sub title", "two\n\n---\n\nthree")]
 
 
+def test_a_long_paragraph_above_a_rule_is_no_heading() -> None:
+    """It would stand above every chunk that follows."""
+    paragraph = "word " * 100
+    assert sections(f"# A\n{paragraph}\n---\n## B\ntext") == [("A", f"{paragraph}\n---"), ("A > B", "text")]
+
+
 def test_closing_signs_and_spaces_are_not_part_of_a_heading() -> None:
     assert sections("  ##   A   ##  \ntext") == [("A", "text")]
 

@@ -58,6 +58,7 @@ REPORT_KEYS = [
     "dry_run",
     "copied",
     "recall",
+    "skipped",
 ]
 RECORDS = [
     {"_id": "tower", "title": "The Tower", "kind": "card", "text": "The tower falls in a storm at night."},
@@ -311,6 +312,7 @@ def test_index_json_has_these_keys(fakes: list[str], source: Path) -> None:
         "dry_run": False,
         "copied": None,
         "recall": None,  # the sample's judged queries say nothing of these cards
+        "skipped": [],
     }
 
 
@@ -338,6 +340,28 @@ def test_a_dry_run_says_the_same_and_changes_nothing(fakes: list[str], source: P
     assert fakes == []
     assert "would embed 3" in succeed("index", "sagedaily", "--source", str(source), "--dry-run")
     assert document("index", "sagedaily/canon", "--source", str(source))["added"] == 3
+
+
+def test_what_is_broken_can_be_left_out_and_is_named(fakes: list[str], source: Path) -> None:
+    with source.open("a") as lines:
+        lines.write('{"_id": "broken", "te\\n')
+    reason = f"{source}:4: broken JSON: Unterminated string starting at at column 19"
+    assert fail(1, "index", "sagedaily/canon", "--source", str(source)) == reason
+    report = document("index", "sagedaily/canon", "--source", str(source), "--skip-bad")
+    assert (report["documents"], report["skipped"]) == (3, [reason])
+    assert f"left out: {reason}" in succeed("index", "sagedaily/canon", "--source", str(source), "--skip-bad")
+
+
+def test_sources_with_the_same_ids_are_told_apart_by_prefixes(fakes: list[str], source: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.jsonl"
+    other.write_text(source.read_text())
+    both = ("index", "sagedaily/canon", "--source", str(source), "--source", str(other))
+    assert "--id-prefix" in fail(1, *both)
+    assert fail(2, *both, "--id-prefix", "b/").startswith("1 id prefixes for 2 sources")
+    assert document(*both, "--id-prefix", "", "--id-prefix", "b/")["documents"] == 6
+    found = {hit["document_id"] for hit in document("search", "sagedaily/canon", "tower falls")["hits"]}
+    assert {"tower", "b/tower"} <= found
+    assert f"--source {other} --id-prefix= --id-prefix=b/" in fail(2, "index", "sagedaily/canon")
 
 
 def test_a_partition_needs_a_server(fakes: list[str], source: Path) -> None:

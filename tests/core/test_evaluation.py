@@ -69,10 +69,18 @@ class TestReading:
             ("queries.jsonl", '{"_id": "q1", "text": "a"}\n{broken\n', "queries.jsonl:2: no JSON object"),
             ("queries.jsonl", '{"_id": "q1"}\n', "queries.jsonl:1: text: Field required"),
             ("queries.jsonl", "[]\n", "queries.jsonl:1: no JSON object"),
+            ("queries.jsonl", "[" * 100_000, "queries.jsonl:1: no JSON object of a query: JSON that is nested too"),
+            (
+                "queries.jsonl",
+                '{"_id": "q1", "text": "a", "text": "b"}',
+                "queries.jsonl:1: .* the key 'text' is there twice",
+            ),
+            ("qrels/test.tsv", f"q1\t{'x' * 140_000}\t1\n", "qrels/test.tsv:1: broken table: field larger"),
+            ("qrels/test.tsv", "q1\tcaf\udce9\t1\n", "qrels/test.tsv:1: not UTF-8 at byte 6"),
         ],
     )
     def test_a_broken_file_is_named(self, folder: Path, name: str, text: str, message: str) -> None:
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, errors="surrogateescape")
         with pytest.raises(CorpusError, match=message.replace("[", r"\[")):
             read_judged_queries(folder)
 

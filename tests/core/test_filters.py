@@ -21,6 +21,7 @@ from overfetch.filters import (
     parse_date,
     to_keyword,
 )
+from overfetch.judged import JudgedQuery, date_bounds
 from overfetch.sites import load_site
 from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore
 
@@ -179,3 +180,20 @@ def test_near_the_ends_of_the_calendar_is_an_error_not_a_crash(near: str) -> Non
     engine = Engine(load_site("paiddaily"), embedder=FakeEmbedder(), reranker=FakeReranker(), store=FakeStore())
     with pytest.raises(SettingsError, match=f"bad date '{near}'"):
         engine.search("catalysts", "listing", near=near)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        ("2026-01-31", "2026-01-31", [DateRange(field="date", start=DAY_START, end=DAY_END)]),
+        (None, "2026-01-31", [DateRange(field="date", end=DAY_END)]),
+        (None, "2026-01-31T10:30Z", [DateRange(field="date", end=datetime(2026, 1, 31, 10, 30, tzinfo=UTC))]),
+        (None, None, []),
+    ],
+)
+def test_the_bounds_of_a_judged_query_hold_their_last_day(
+    start: str | None, end: str | None, expected: list[Condition]
+) -> None:
+    query = JudgedQuery(id="1", text="listing", start=start, end=end)
+    assert list(date_bounds("date", query)) == expected
+    assert list(date_bounds(None, query)) == []

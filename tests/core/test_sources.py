@@ -41,7 +41,7 @@ class TestFrontMatter:
         page = (
             "---\nid: 0123\ntitle: 1.10\nversion: 3.10\ncountry: NO\ntags: [3.10, NO, 22:22, 0o17, 1e3, ~]\n---\nbody"
         )
-        (document,) = read(write(tmp_path / "a.md", page), {"version": "number", "tags": "keyword"})
+        (document,) = read(write(tmp_path / "a.md", page), {"version": "keyword", "tags": "keyword"})
         assert (document.id, document.title) == ("0123", "1.10")
         assert document.metadata == {
             "version": "3.10",
@@ -68,6 +68,8 @@ class TestFrontMatter:
             ("title: A\ntags:\n  a: 1\n  a: 2", "a.md:5: the key 'a' is there twice"),
             ("title: A\n? [a, b]\n: c", "a.md:3: a key of the front matter is no text"),
             ("title: A\ntags: " + "[" * 100_000, "a.md:1: front matter is nested too deeply"),
+            ('title: "half \\ud83d"', "a.md:1: text that cannot be stored: "),
+            ('title: A\ntags: ["half \\ud83d"]', "a.md:1: text that cannot be stored: "),
             ("title: A\ntags: &a [*a]", "a.md:1: front matter is nested too deeply"),
         ],
     )
@@ -80,6 +82,16 @@ class TestFrontMatter:
         lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))]
         bomb = write(tmp_path / "bomb.md", "---\ntitle: A\n" + "\n".join(lines) + "\n---\nbody")
         assert "front matter of more than 10000 values" in refusal(bomb)
+
+    @pytest.mark.parametrize(("written", "value"), [("12", 12), ("3.10", 3.1), ("-1e3", -1000.0), ("0012", 12)])
+    def test_a_field_of_numbers_holds_numbers(self, written: str, value: float, tmp_path: Path) -> None:
+        source = write(tmp_path / "a.md", f"---\ntitle: A\nversion: {written}\n---\nbody")
+        found = read(source, {"version": "number"})[0].metadata["version"]
+        assert (found, type(found)) == (value, type(value))
+
+    def test_it_may_stand_below_empty_lines(self, tmp_path: Path) -> None:
+        assert read(write(tmp_path / "a.md", "\n\n----\ntitle: A\n----\nbody"))[0].title == "A"
+        assert refusal(write(tmp_path / "b.md", "\n\n---\na: 1\na: 2\n---\nbody")).startswith("b.md:5: the key 'a'")
 
     def test_rules_are_no_front_matter(self, tmp_path: Path) -> None:
         source = write(tmp_path / "notes.md", "---\n\nAbove\n\n---\n\nbelow")
@@ -153,6 +165,11 @@ class TestFolders:
         (tmp_path / "source/link.md").symlink_to(target)
         assert refusal(tmp_path / "source").startswith("link.md: a link out of the source, to ")
 
+    def test_a_name_that_is_no_text_is_refused(self, tmp_path: Path) -> None:
+        write(Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.md")), "beta")
+        with pytest.raises(CorpusError, match="text that cannot be stored"):
+            read(tmp_path)
+
     def test_links_within_it_are_read(self, tmp_path: Path) -> None:
         write(tmp_path / "a.md", "alpha")
         (tmp_path / "b.md").symlink_to("a.md")
@@ -184,6 +201,11 @@ class TestRecords:
         tags = read(write(tmp_path / "a.jsonl", json.dumps(record)))[0].metadata["tags"]
         assert tags == ["true", "2024", "2024", " a ", "0.5"]
         assert tags == [" a " if v == " a " else to_keyword(v) for v in (True, 2024.0, 2024, " a ", 0.5)]
+
+    def test_what_is_nested_is_spelt_as_json(self, tmp_path: Path) -> None:
+        record = {"id": "1", "title": "T", "text": "t", "tags": [{"a": True}], "draft": {"b": None}}
+        metadata = read(write(tmp_path / "a.jsonl", json.dumps(record)))[0].metadata
+        assert metadata == {"tags": ['{"a": true}'], "draft": '{"b": null}'}
 
 
 class TestWaysOn:

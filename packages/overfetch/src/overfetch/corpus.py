@@ -3,6 +3,7 @@
 A corpus may be larger than memory: of what was read, only a digest of each id is kept.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from overfetch.errors import CorpusError, SettingsError
-from overfetch.filters import Schema, comparable, to_keyword
+from overfetch.filters import Schema, comparable, to_keyword, to_number
 from overfetch.sources import HEADING, PATH, Record, records_of
 from overfetch.types import Document, Frozen, MetadataValue
 
@@ -145,14 +146,37 @@ def _adapted(place: str, record: Record, adapt: Adapt | None) -> Record:
 
 def _document(place: str, record: Record, fields: FieldMap, filters: Schema, prefix: str) -> Document:
     metadata = {name: _plain(_first(record, names)) for name, names in fields.metadata.items()}
-    document = Document(
-        id=prefix + _required(place, record, "id", fields.id + (PATH,) * (PATH in record)),
-        title=_text(place, record, "title", fields.title + (HEADING,) * (HEADING in record), fields.optional),
-        text=_text(place, record, "text", fields.text, fields.optional),
-        metadata={name: value for name, value in metadata.items() if value not in (None, "")},
-    )
+    texts = {
+        "id": prefix + _required(place, record, "id", fields.id + (PATH,) * (PATH in record)),
+        "title": _text(place, record, "title", fields.title + (HEADING,) * (HEADING in record), fields.optional),
+        "text": _text(place, record, "text", fields.text, fields.optional),
+    }
+    if PATH in record:
+        _require_unicode(place, texts, metadata)
+        numbers = {name for name, kind in filters.items() if kind == "number"}
+        metadata |= {name: _number(metadata[name]) for name in numbers & metadata.keys()}
+    kept = {name: value for name, value in metadata.items() if value not in (None, "")}
+    document = Document(**texts, metadata=kept)
     _check_metadata(place, document, fields.required, filters)
     return document
+
+
+def _require_unicode(place: str, *values: object) -> None:
+    """Half of a surrogate pair comes from an escape in YAML, or from a file's name that is not UTF-8."""
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise CorpusError(f"{place}: text that cannot be stored: {error}") from error
+
+
+def _number(value: MetadataValue) -> MetadataValue:
+    """What a page writes in a field of numbers; what is none stays, and is refused."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return int(value) if value.isdecimal() and len(value) < len(str(2**63)) else to_number(value)
+    except SettingsError:
+        return value
 
 
 def _check_metadata(place: str, document: Document, required: Iterable[str], filters: Schema) -> None:
@@ -196,8 +220,10 @@ def _plain(value: Any) -> MetadataValue:
         return [item if isinstance(item, str) else _spelt(item) for item in value if item is not None]
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return str(value)
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+    return value if isinstance(value, str | int | float | bool | None) else _spelt(value)
 
 
 def _spelt(item: Any) -> str:
+    if isinstance(item, dict | list):
+        return json.dumps(item, ensure_ascii=False, default=str)
     return to_keyword(item) if isinstance(item, bool | float) else str(item)

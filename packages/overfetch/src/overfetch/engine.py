@@ -8,6 +8,7 @@ from typing import Self, Unpack
 from overfetch import indexing
 from overfetch.answering import AnswerFunction, Answering, load_answer_function
 from overfetch.conversation import KEPT_TURNS, standalone
+from overfetch.corpus import Skipped
 from overfetch.errors import AnswerError, CollectionMissing, SettingsError
 from overfetch.gate import Gate
 from overfetch.indexing import IndexReport, Progress
@@ -113,27 +114,32 @@ class Engine:
         dry_run: bool = False,
         accept_loss: bool = False,
         partition: Partition | None = None,
+        id_prefixes: Sequence[str] = (),
+        skip_bad: bool = False,
         progress: Progress = lambda done, total: None,
     ) -> IndexReport:
         """Makes the collection equal to its sources (the sample corpus by default). See `overfetch.indexing.index`.
 
         A service may call it while it searches: the search index is built in another process. Raises RecallLoss where
-        the site's judged queries find less than before, unless `accept_loss`.
+        the site's judged queries find less than before, unless `accept_loss`. `id_prefixes`, one for each source,
+        stand before the ids of its documents; `skip_bad` leaves out what cannot be read, and the report says what.
         """
         chosen = self.site.collection(collection)
-        return indexing.index(
+        skipped = Skipped(bad=skip_bad)
+        report = indexing.index(
             self.name_of(collection),
             chosen,
-            lambda: chosen.read(*sources),
+            lambda: chosen.read(*sources, id_prefixes=id_prefixes, skipped=skipped),
             store=self.store,
             embedder=self.embedder,
-            provenance=self._provenance(chosen, join_sources(sources)),
+            provenance=self._provenance(chosen, join_sources(sources, id_prefixes)),
             rebuild=rebuild,
             dry_run=dry_run,
             partition=partition,
             progress=progress,
             gate=Gate(self.name_of(collection), chosen, self.embedder, accept_loss=accept_loss),
         )
+        return report.model_copy(update={"skipped": skipped.reasons})
 
     def answer_function(self, collection: str) -> AnswerFunction:
         """What answers with a language model. Raises AnswerError."""

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from yaml import Node, ScalarNode
 
 # A rule above an empty line is a rule; only what follows at once is front matter.
-OPENING = re.compile(r"---[ \t]*\n(?![ \t]*\n)")
-CLOSING = re.compile(r"^(---|\.\.\.)[ \t]*$\n?", re.MULTILINE)
+OPENING = re.compile(r"\s*-{3,}[ \t]*\n(?![ \t]*\n)")
+CLOSING = re.compile(r"^(-{3,}|\.\.\.)[ \t]*$\n?", re.MULTILINE)
 PLAIN: Mapping[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
 MOST_VALUES = 10_000  # an alias of aliases of aliases has billions
 
@@ -37,16 +37,17 @@ def split_page(path: object, page: str) -> Page:
     closing = CLOSING.search(page, opening.end())
     if closing is None:
         raise CorpusError(f"{path}:1: no title: the front matter is never closed by a line of '---'")
-    return Page(_parse(path, page[opening.end() : closing.start()]), page[closing.end() :].strip())
+    fields = _parse(path, page[opening.end() : closing.start()], opening[0].count("\n") + 1)
+    return Page(fields, page[closing.end() :].strip())
 
 
-def _parse(path: object, block: str) -> dict[str, Any]:
+def _parse(path: object, block: str, first_line: int) -> dict[str, Any]:
     import yaml
 
     try:
         # In Python: the faster loader in C ends the process where something is nested deeply.
         node = yaml.compose(block, Loader=yaml.BaseLoader)
-        fields = _Values(path).of(node) if node else {}
+        fields = _Values(path, first_line).of(node) if node else {}
     except yaml.YAMLError as error:
         raise CorpusError(f"{path}:1: front matter is not valid YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
@@ -59,8 +60,9 @@ def _parse(path: object, block: str) -> dict[str, Any]:
 class _Values:
     """What nodes stand for. Every alias counts as what it repeats, so that a few lines cannot fill the memory."""
 
-    def __init__(self, path: object) -> None:
+    def __init__(self, path: object, first_line: int) -> None:
         self.path = path
+        self.first_line = first_line
         self.count = 0
 
     def of(self, node: "Node") -> Any:
@@ -86,5 +88,5 @@ class _Values:
             yield key.value, self.of(value)
 
     def _place(self, node: "Node") -> str:
-        """The front matter begins in the second line, marks count from 0."""
-        return f"{self.path}:{node.start_mark.line + 2}"
+        """Marks count from 0."""
+        return f"{self.path}:{node.start_mark.line + self.first_line}"

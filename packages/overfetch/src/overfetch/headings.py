@@ -8,7 +8,7 @@ from typing import NamedTuple
 # A line of one sign as long as the title above it, which has no such line directly above it but its own overline.
 UNDERLINED = re.compile(r"^(?:([=\-~^\"'`#*+.:_])\1+[ \t]*\n)?(\S.*)\n([=\-~^\"'`#*+.:_])\3{1,}[ \t]*$", re.MULTILINE)
 DEEPEST = 6
-LONGEST = 300  # characters of a heading that make a title
+LONGEST = 300  # characters of a heading
 
 
 class Heading(NamedTuple):
@@ -21,13 +21,13 @@ class Heading(NamedTuple):
 
 
 def headings(markdown: str) -> Iterator[Heading]:
-    """Every heading outside quotes and lists, with its markup."""
+    """Every heading outside quotes and lists, with its markup; a longer one is a paragraph above a rule."""
     from markdown_it import MarkdownIt
 
     # What stands within paragraphs is of no interest here, and would cost most.
     tokens = MarkdownIt("commonmark").disable("inline").parse(markdown)
     for token, inline in pairwise(tokens):
-        if token.type == "heading_open" and token.level == 0 and token.map:
+        if token.type == "heading_open" and token.level == 0 and token.map and len(inline.content) <= LONGEST:
             first, after = token.map
             yield Heading(first, after, int(token.tag[1:]), " ".join(inline.content.split()))
 
@@ -40,7 +40,7 @@ def first_heading(markdown: str) -> str | None:
 def _without_markup(text: str) -> str:
     from markdown_it import MarkdownIt
 
-    (inline,) = MarkdownIt("commonmark").parseInline(text[:LONGEST])
+    (inline,) = MarkdownIt("commonmark").parseInline(text)
     return "".join(child.content for child in inline.children or () if child.type in ("text", "code_inline")).strip()
 
 

@@ -14,7 +14,15 @@ from overfetch.errors import CollectionMissing, CorpusError, SettingsError, Stor
 from overfetch.filters import Schema, comparable
 from overfetch.partitions import Partition
 from overfetch.protocols import Copied, Embedder, EncodedPassage, Store, Writer
-from overfetch.provenance import SAMPLE, WRITE_FIELDS, Provenance, RecallChange, require_match, says_otherwise
+from overfetch.provenance import (
+    SAMPLE,
+    WRITE_FIELDS,
+    Provenance,
+    RecallChange,
+    require_match,
+    says_otherwise,
+    source_options,
+)
 from overfetch.sites import Collection
 from overfetch.sparse import embed_sparse_passage
 from overfetch.types import Document, Frozen, Passage, reading_digest
@@ -38,6 +46,7 @@ class IndexReport(Frozen):
     embedder's limit: BM25 and the reranker may see those; None where a remote server does not say how many.
     `longest` are the documents that most of them are in, with their number.
     `copied` is the cost of beginning with a copy of the last generation, `recall` what the judged queries found.
+    `skipped` says of everything that was left out where it stands and why.
     """
 
     collection: str
@@ -53,6 +62,7 @@ class IndexReport(Frozen):
     dry_run: bool = False
     copied: Copied | None = None
     recall: RecallChange | None = None
+    skipped: tuple[str, ...] = ()
 
 
 class Difference:
@@ -252,7 +262,7 @@ def _require_allowed(
     if provenance.source == SAMPLE != stored.source:
         raise SettingsError(
             f"collection {name!r} was indexed from {stored.source!r}; the sample corpus would replace it. "
-            f"Pass --source {stored.source} to bring it up to date, or --source {collection.sample} for the sample"
+            f"Pass{source_options(stored)} to bring it up to date, or --source {collection.sample} for the sample"
         )
     if not rebuild:
         require_match(name, stored, provenance, WRITE_FIELDS)
@@ -261,11 +271,11 @@ def _require_allowed(
 
 def require_no_other_begun(name: str, store: Store, source: str = SAMPLE) -> None:
     """Raises SettingsError where the sample corpus would take the place of what a run from another source began."""
-    begun = [g.provenance.source for g in store.generations(name) if g.state == "unfinished" and g.provenance]
-    if source == SAMPLE and begun and begun[0] != SAMPLE:
+    begun = [g.provenance for g in store.generations(name) if g.state == "unfinished" and g.provenance]
+    if source == SAMPLE and begun and begun[0].source != SAMPLE:
         raise SettingsError(
-            f"{name} is not indexed yet: a run from {begun[0]!r} was interrupted. Go on with it: "
-            f"overfetch index {name} --source {begun[0]}, or give it up: overfetch delete {name}"
+            f"{name} is not indexed yet: a run from {begun[0].source!r} was interrupted. Go on with it: "
+            f"overfetch index {name}{source_options(begun[0])}, or give it up: overfetch delete {name}"
         )
 
 

@@ -1,7 +1,6 @@
 """Judged queries in BEIR layout (Thakur et al. 2021, arXiv 2104.08663): `queries.jsonl` and `qrels/SPLIT.tsv`."""
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 from overfetch.errors import CorpusError, SettingsError
 from overfetch.filters import Condition, DateRange, parse_date
 from overfetch.settings import explain
+from overfetch.sources import read_jsonl, read_lines
 from overfetch.types import Frozen
 
 Qrels = dict[str, dict[str, int]]
@@ -48,11 +48,11 @@ def read_judged_queries(folder: Path, split: str = "test", limit: int | None = N
 
 
 def date_bounds(field: str | None, query: JudgedQuery) -> Iterator[Condition]:
-    """The event's dates that the query asks for, where the collection has such a `field`."""
-    bounds = {"start": query.start, "end": query.end}
-    given = {side: parse_date(date) for side, date in bounds.items() if date}
-    if field and given:
-        yield DateRange(field=field, **given)
+    """The event's dates that the query asks for, where the collection has such a `field`; bare dates are whole days."""
+    start = parse_date(query.start) if query.start else None
+    end = parse_date(query.end, end_of_day=True) if query.end else None
+    if field and (start or end):
+        yield DateRange(field=field, start=start, end=end)
 
 
 def require_apart(learning: JudgedQueries, test: JudgedQueries) -> None:
@@ -80,28 +80,25 @@ def existing(folder: Path, name: str) -> Path:
 
 def _read_queries(path: Path) -> Iterator[JudgedQuery]:
     names = {"_id": "id", "text": "text", "as_of": "as_of", "from": "start", "to": "end"}
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-                yield JudgedQuery(**{names[k]: v for k, v in record.items() if k in names})
-            except (json.JSONDecodeError, AttributeError) as error:
-                raise CorpusError(f"{path}:{number}: no JSON object: {line.strip()[:80]!r}") from error
-            except ValidationError as error:
-                raise CorpusError(f"{path}:{number}: {explain(error)}") from error
+    for place, read in read_jsonl(path):
+        try:
+            yield JudgedQuery(**{names[k]: v for k, v in read().items() if k in names})
+        except CorpusError as error:
+            raise CorpusError(f"{place}: no JSON object of a query: {str(error).removeprefix(f'{place}: ')}") from error
+        except ValidationError as error:
+            raise CorpusError(f"{place}: {explain(error)}") from error
 
 
 def _read_qrels(path: Path) -> Qrels:
     qrels: Qrels = {}
-    with path.open(encoding="utf-8", newline="") as lines:
-        for number, row in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), start=1):
-            if number == 1 and row[-1:] == ["score"]:
-                continue
-            try:
+    rows = csv.reader(read_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
+    try:
+        for row in rows:
+            if rows.line_num > 1 or row[-1:] != ["score"]:
                 query, document, grade = row
                 qrels.setdefault(query, {})[document] = int(grade)
-            except ValueError as error:
-                raise CorpusError(f"{path}:{number}: expected query-id, corpus-id and a whole score: {row}") from error
+    except ValueError as error:
+        raise CorpusError(f"{path}:{rows.line_num}: expected query-id, corpus-id and a whole score: {row}") from error
+    except csv.Error as error:
+        raise CorpusError(f"{path}:{rows.line_num}: broken table: {error}") from error
     return qrels

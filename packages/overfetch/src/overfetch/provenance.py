@@ -22,6 +22,7 @@ SPARSE_TOKENIZER = f"overfetch-terms/1+{AS_WRITTEN}"
 NORMALISATION = "l2"  # every Embedder gives vectors of unit length
 
 SAMPLE = "sample"
+ID_PREFIX = "--id-prefix"
 
 FIRST_STAGE_FIELDS = (
     *("embedder", "dimension", "normalisation", "query_prefix", "passage_prefix"),
@@ -128,10 +129,11 @@ def is_same_work(left: Provenance, now: Provenance) -> bool:
     return all(getattr(left, field) == getattr(now, field) for field in (*WRITE_FIELDS, "source"))
 
 
-def join_sources(sources: Sequence[Path]) -> str:
-    """The `source` of a provenance: absolute paths, quoted as a shell needs them. Raises SettingsError."""
+def join_sources(sources: Sequence[Path], id_prefixes: Sequence[str] = ()) -> str:
+    """The `source` of a provenance: absolute paths and options, quoted as a shell needs them. Raises SettingsError."""
+    prefixes = (f"{ID_PREFIX}={prefix}" for prefix in id_prefixes)
+    joined = shlex.join([*(str(source.resolve()) for source in sources), *prefixes]) or SAMPLE
     try:
-        joined = shlex.join(str(source.resolve()) for source in sources) or SAMPLE
         joined.encode()
     except UnicodeEncodeError as error:
         raise SettingsError(f"{sources!r}: a name that is not UTF-8 cannot be kept; rename it") from error
@@ -143,15 +145,16 @@ def says_otherwise(stored: Provenance, now: Provenance) -> bool:
     return stored.source != now.source or (stored.filters is not None and stored.filters != now.filters)
 
 
-def _sources(stored: Provenance) -> str:
-    """As options of `overfetch index`."""
+def source_options(stored: Provenance) -> str:
+    """What `overfetch index` needs to read the same source again, after a space; empty for the sample."""
     named = () if stored.source == SAMPLE else shlex.split(stored.source)
-    return "".join(f" --source {shlex.quote(source)}" for source in named)
+    return "".join(f" {'' if part.startswith(ID_PREFIX) else '--source '}{shlex.quote(part)}" for part in named)
 
 
 def repair(collection: str, stored: Provenance, wanted: Provenance) -> str:
     """The command that makes the collection anew, by the wanted models, from the source it has."""
-    return f"overfetch index {collection} --rebuild{_sources(stored)} --profile {_profile_of(wanted) or 'NAME'}"
+    options = source_options(stored)
+    return f"overfetch index {collection} --rebuild{options} --profile {_profile_of(wanted) or 'NAME'}"
 
 
 def _profile_of(made: Provenance) -> str | None:
@@ -196,5 +199,5 @@ def _require_filters(collection: str, stored: Provenance, wanted: Provenance, fi
     if differing:
         raise ProvenanceMismatch(
             f"collection {collection!r} was indexed before it could be filtered so ({'; '.join(differing)}): nothing "
-            f"would be found. Bring it up to date: overfetch index {collection}{_sources(stored)}"
+            f"would be found. Bring it up to date: overfetch index {collection}{source_options(stored)}"
         )

@@ -21,13 +21,13 @@ Located = tuple[str, Callable[[], Record]]
 Broken = Callable[[CorpusError], None]
 PATH = "path below the source"
 HEADING = "first heading"
-NOT_WRITTEN_BY_HAND = {"node_modules", "__pycache__"}
+NOT_WRITTEN_BY_HAND = {"node_modules", "bower_components", "site-packages", "__pycache__", "__MACOSX"}
 
 
 def records_of(source: Path, broken: Broken) -> Iterator[Located]:
     """Place and record of everything in the source; `broken` is told of each file that cannot be read on, or raises."""
     if source.is_dir():
-        for path in files_below(source, source.resolve(), broken):
+        for path in files_below(source, broken):
             name = path.relative_to(source).with_suffix("").as_posix()
             yield from _guarded(path, partial(_named, name), broken)
     elif not source.exists():
@@ -54,20 +54,32 @@ def _named(name: str, record: Record) -> Record:
     return {**record, PATH: name} if PATH in record else record
 
 
-def files_below(folder: Path, root: Path, broken: Broken) -> Iterator[Path]:
+def files_below(folder: Path, broken: Broken) -> Iterator[Path]:
     """In the order of their paths, without what is hidden or was not written by hand; links to folders are not read.
 
-    A link that leaves `root` is broken: what lies there was not chosen.
+    A link out of the folder is broken: what lies there was not chosen.
     """
-    for path in sorted(folder.iterdir()):
+    root = folder.resolve()
+    waiting = _entries(folder, broken)
+    while waiting:
+        path = waiting.pop()
         if path.name.startswith((".", "~$")) or path.name in NOT_WRITTEN_BY_HAND:
             continue
         if _leaves(path, root):
             broken(CorpusError(f"{path}: a link out of the source, to {path.resolve()}; name that as a source itself"))
         elif path.is_dir():
-            yield from () if path.is_symlink() else files_below(path, root, broken)
+            waiting += [] if path.is_symlink() else _entries(path, broken)
         elif _is_read(path):
             yield path
+
+
+def _entries(folder: Path, broken: Broken) -> list[Path]:
+    """The first one last."""
+    try:
+        return sorted(folder.iterdir(), reverse=True)
+    except OSError as error:
+        broken(CorpusError(f"{folder}: cannot be read: {error.strerror}"))
+        return []
 
 
 def _leaves(path: Path, root: Path) -> bool:
@@ -78,7 +90,7 @@ def _is_read(path: Path) -> bool:
     return path.suffix.lower() in READERS
 
 
-def _lines(path: Path) -> Iterator[str]:
+def read_lines(path: Path) -> Iterator[str]:
     """Lines as Python reads them, their ends made one line feed; a file is never in memory as a whole."""
     number, start = 1, 0
     try:
@@ -95,7 +107,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _read_markdown(path: Path) -> Iterator[Located]:
-    yield f"{path}:1", partial(_parse_page, path, "".join(_lines(path)))
+    yield f"{path}:1", partial(_parse_page, path, "".join(read_lines(path)))
 
 
 def _parse_page(path: Path, page: str) -> Record:
@@ -106,17 +118,17 @@ def _parse_page(path: Path, page: str) -> Record:
 
 
 def _read_text(path: Path) -> Iterator[Located]:
-    text = "".join(_lines(path))
+    text = "".join(read_lines(path))
     yield f"{path}:1", lambda: {HEADING: path.stem, PATH: path.stem, "text": text}
 
 
 def _read_restructured(path: Path) -> Iterator[Located]:
-    text = restructured_as_markdown("".join(_lines(path)))
+    text = restructured_as_markdown("".join(read_lines(path)))
     yield f"{path}:1", lambda: {HEADING: first_heading(text) or path.stem, PATH: path.stem, "text": text}
 
 
-def _read_jsonl(path: Path) -> Iterator[Located]:
-    for number, line in enumerate(_lines(path), start=1):
+def read_jsonl(path: Path) -> Iterator[Located]:
+    for number, line in enumerate(read_lines(path), start=1):
         if line.strip():
             place = f"{path}:{number}"
             yield place, partial(_parse_object, place, line.removesuffix("\n"))
@@ -151,7 +163,7 @@ def _repeated(names: Iterable[str]) -> str | None:
 
 
 def _read_csv(path: Path) -> Iterator[Located]:
-    reader = csv.DictReader(_lines(path), strict=True)
+    reader = csv.DictReader(read_lines(path), strict=True)
     try:
         if twice := _repeated(filter(None, reader.fieldnames or ())):
             raise CorpusError(f"{path}:1: the column {twice!r} is there twice; one would be lost")
@@ -174,7 +186,7 @@ READERS: dict[str, Callable[[Path], Iterator[Located]]] = {
     ".txt": _read_text,
     ".text": _read_text,
     ".rst": _read_restructured,
-    ".jsonl": _read_jsonl,
-    ".ndjson": _read_jsonl,
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
     ".csv": _read_csv,
 }

@@ -1,7 +1,7 @@
 """What every command shares: how it opens what it works on, and how errors end."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NamedTuple, ParamSpec, TypedDict, TypeVar, Unpack
@@ -91,6 +91,8 @@ class IndexOptions(TypedDict, total=False):
     dry_run: bool
     accept_loss: bool
     partition: Partition | None
+    id_prefixes: Sequence[str]
+    skip_bad: bool
 
 
 def index_with_progress(

@@ -20,8 +20,17 @@ def index(
     target: Target,
     source: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of Markdown, or a JSONL or CSV file; repeatable; by default the sample corpus."),
+        typer.Option(
+            help="Folder of Markdown or text, or a JSONL or CSV file; repeatable; by default the sample corpus."
+        ),
     ] = None,
+    id_prefix: Annotated[
+        list[str] | None,
+        typer.Option(help="Before the ids of a source's documents; once for each --source, in their order."),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out what cannot be read, and say what and why.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change; change nothing.")] = False,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Build from nothing beside the old one, then swap.")
@@ -45,7 +54,14 @@ def index(
             raise SettingsError(f"--source needs one collection, given {target!r}; name one of: {names}")
         part = None if partition is None else parse_partition(partition)
         names_wanted = [named] if named else [c.name for c in engine.site.collections]
-        options = IndexOptions(dry_run=dry_run, rebuild=rebuild, partition=part, accept_loss=accept_loss)
+        options = IndexOptions(
+            dry_run=dry_run,
+            rebuild=rebuild,
+            partition=part,
+            accept_loss=accept_loss,
+            id_prefixes=id_prefix or (),
+            skip_bad=skip_bad,
+        )
         reports = [index_with_progress(engine, name, *(source or ()), **options) for name in names_wanted]
     if as_json:
         documents = [report.model_dump() for report in reports]
@@ -97,6 +113,8 @@ def _print_report(report: IndexReport) -> None:
         output.print(
             f"  recall@{recall.top_k} of {recall.queries} judged queries: {recall.after:.3f} (before: {before})"
         )
+    for reason in report.skipped:
+        output.print(f"  left out: {reason}", markup=False)
     if report.truncated_tokens:
         output.print(escape(f"  {_cut(report)}"))
 
