@@ -135,7 +135,7 @@ def filtering(text: str) -> None:
     for kind in ("keyword", "text"):
         for written in (text, f"field{text}", f"field={text}", f"field=a{text}b"):
             with suppress(SettingsError):
-                parse_condition(written, {"field": kind})  # type: ignore[dict-item]
+                parse_condition(written, {"field": kind})
 
 
 READERS = {f.__name__: f for f in (chunking, extracting, quoting, answering, filtering)}
