@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from overfetch.errors import SettingsError
 from overfetch.filters import parse_date
-from overfetch.markers import mask_code, renumber_markers
+from overfetch.markers import MARKERS, mask_code, renumbering, replace_outside_code
 from overfetch.sentences import sentences_of
 from overfetch.types import AsOf, Citation, OnRefused, Passage, RefusedCitation, Retrieval
 from overfetch.verbatim import count_words, find_verbatim
@@ -43,7 +43,7 @@ def guard(
     checked = check_citations(citations, retrievals)
     held = {c: n for n, c in enumerate(dict.fromkeys(c for c in checked if isinstance(c, Citation)), start=1)}
     numbers = {n: [held[c]] for n, c in enumerate(checked, start=1) if isinstance(c, Citation)}
-    sentences = _split(renumber_markers(answer, numbers, UNVERIFIED))
+    sentences = _split(*replace_outside_code(MARKERS, renumbering(numbers, UNVERIFIED), answer))
     if on_refused == "drop":
         sentences = [s for s in sentences if UNVERIFIED not in s.prose or MARKER.search(s.prose)]
     claims = [s.prose for s in sentences if any(map(str.isalpha, MARKER.sub("", s.prose.replace(UNVERIFIED, ""))))]
@@ -103,13 +103,13 @@ class Sentence(NamedTuple):
 
 def split_sentences(answer: str) -> list[str]:
     """Sentences that join to the answer again; markers after a full stop stay with their sentence."""
-    return [sentence.text for sentence in _split(answer)]
+    return [sentence.text for sentence in _split(answer, mask_code(answer))]
 
 
-def _split(answer: str) -> list[Sentence]:
+def _split(answer: str, masked: str) -> list[Sentence]:
     sentences: list[Sentence] = []
     start = 0
-    for line in mask_code(answer).splitlines(keepends=True):
+    for line in masked.splitlines(keepends=True):
         for prose in _split_line(line):
             sentences.append(Sentence(answer[start : start + len(prose)], prose))
             start += len(prose)

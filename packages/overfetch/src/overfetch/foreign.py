@@ -37,7 +37,7 @@ def without_foreign(answer: str, retrievals: Sequence[Retrieval]) -> tuple[str, 
         removed.update([kind] if kind else [])
         return kept
 
-    text = replace_outside_code(FOREIGN, replaced, answer)
+    text, _ = replace_outside_code(FOREIGN, replaced, answer)
     listed = ", ".join(f"{number} {kind}{'s' * (number > 1)}" for kind, number in sorted(removed.items()))
     return text, f"taken out of the answer: {listed}" if listed else None
 

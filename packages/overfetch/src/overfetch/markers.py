@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FILLER = "\ufffc"
 MOST_IN_A_RANGE = 100
 _NUMBERS = (
-    r"\s{0,4}(?:\^|#|№|(?:passages?|sources?|quotes?|citations?|references?|refs?|notes?)\b\.?\s{0,2}#?)?\s{0,2}\d{1,9}"
+    r"\s{0,4}(?:\^|#|№|(?i:passages?|sources?|quotes?|citations?|references?|refs?|notes?)\b\.?\s{0,2}#?)?\s{0,2}\d{1,9}"
     r"(?:\s{0,4}(?:[,;、，&–—-]|and|to)\s{0,4}[\^#]?\d{1,9}){0,50}(?:†[^\]】\n]{0,100})?\s{0,4}"
 )
 _SQUARE = rf"(?:\\?[\[［【〔]|&#91;|&lsqb;|&lbrack;){_NUMBERS}(?:\\?[\]］】〕]|&#93;|&rsqb;|&rbrack;)"
@@ -28,19 +28,24 @@ _ROUND = (
     r"(?=[ \t]*(?:$|[.,;:!?。！？、，…]|[\[［【(（]\s?\^?\d{1,9}\s?[\]］】)）]))"
 )
 # One or more in a row.
-MARKERS = re.compile(rf"(?:(?:{_SQUARE}|{_ROUND}) ?){{0,50}}(?:{_SQUARE}|{_ROUND})", re.IGNORECASE | re.MULTILINE)
+MARKERS = re.compile(rf"(?=[\\\[［【〔&(（])(?:(?:{_SQUARE}|{_ROUND}) ?){{0,50}}(?:{_SQUARE}|{_ROUND})", re.MULTILINE)
 NUMBER_OR_RANGE = re.compile(r"(\d+)(?:\s*[–—-]\s*(\d+))?")
 NEW_LINE = re.compile(r"\r\n?|\n")
 
 
 def renumber_markers(text: str, numbers: Mapping[int, Sequence[int]], otherwise: str) -> str:
     """Markers as `[n]` with the numbers that each of theirs stands for; `otherwise` for those that stand for none."""
+    return replace_outside_code(MARKERS, renumbering(numbers, otherwise), text)[0]
+
+
+def renumbering(numbers: Mapping[int, Sequence[int]], otherwise: str) -> Callable[[re.Match[str]], str]:
+    """What stands in place of `MARKERS`."""
 
     def renumbered(found: re.Match[str]) -> str:
         kept = dict.fromkeys(n for old in _numbers(found[0]) for n in numbers.get(old, ()))
         return "".join(f"[{n}]" for n in kept) or otherwise
 
-    return replace_outside_code(MARKERS, renumbered, text)
+    return renumbered
 
 
 def has_markers(text: str) -> bool:
@@ -54,14 +59,20 @@ def _numbers(markers: str) -> Iterator[int]:
         yield from range(start, end + 1) if end - start < MOST_IN_A_RANGE else (start, end)
 
 
-def replace_outside_code(pattern: re.Pattern[str], replacement: Callable[[re.Match[str]], str], text: str) -> str:
-    """As `pattern.sub`, of a text whose code is not looked at."""
+def replace_outside_code(
+    pattern: re.Pattern[str], replacement: Callable[[re.Match[str]], str], text: str
+) -> tuple[str, str]:
+    """As `pattern.sub`, of a text whose code is not looked at; also the result with its code masked."""
+    masked = mask_code(text)
     pieces: list[str] = []
+    prose: list[str] = []
     start = 0
-    for found in pattern.finditer(mask_code(text)):
-        pieces += [text[start : found.start()], replacement(found)]
+    for found in pattern.finditer(masked):
+        shown = replacement(found)
+        pieces += [text[start : found.start()], shown]
+        prose += [masked[start : found.start()], shown]
         start = found.end()
-    return "".join([*pieces, text[start:]])
+    return "".join([*pieces, text[start:]]), "".join([*prose, masked[start:]])
 
 
 def mask_code(text: str) -> str:

@@ -63,8 +63,10 @@ def find_verbatim(quote: str, text: str) -> str | None:
     # Controls may make a quote show other than it says; a copy has those of its text and no others.
     controls = "".join(dict.fromkeys(filter(_is_deceptive, quote)))
     quote, text = decoded(quote), decoded(text)
-    found = _find(quote, text, controls)
-    return found or _find(unmarked(quote), _unmarked(text), controls)
+    if found := _find(quote, text, controls):
+        return found
+    plain = (unmarked(quote), _unmarked(text))
+    return _find(*plain, controls) if plain != (quote, text) else None
 
 
 _unmarked = lru_cache(maxsize=256)(unmarked)
@@ -120,10 +122,10 @@ def fold(text: str, kept: str = "") -> Folded:
     with the source's length."""
     folded: list[str] = []
     places: list[int] = []
-    dropped = {place for spaces in WITHIN_GUILLEMETS.finditer(text) for place in range(*spaces.span())}
+    dropped = _within_guillemets(text)
     for start, end in pairwise([*_cluster_starts(text), len(text)]):
-        form = unicodedata.normalize("NFC", "".join(_plain(c, kept) for c in text[start:end]))
-        if (form == " " and folded[-1:] == [" "]) or start in dropped:
+        form = _form(text[start:end], kept)
+        if (form == " " and folded[-1:] == [" "]) or (dropped and start in dropped):
             continue
         if form == '"' and not (folded and folded[-1].isdigit()):  # 5" is not 5'
             form = "'"
@@ -132,8 +134,18 @@ def fold(text: str, kept: str = "") -> Folded:
     return Folded("".join(folded), (*places, len(text)))
 
 
+def _within_guillemets(text: str) -> set[int]:
+    """Places of the spaces that belong to the marks, not to the words."""
+    if not any(mark in text for mark in "«»‹›"):
+        return set()
+    return {place for spaces in WITHIN_GUILLEMETS.finditer(text) for place in range(*spaces.span())}
+
+
 def _cluster_starts(text: str) -> Iterator[int]:
     """Where a character begins that is no combining mark of the one before it."""
+    if text.isascii():
+        yield from range(len(text))
+        return
     marks = 0
     for place, character in enumerate(text):
         if place and marks < MOST_MARKS and unicodedata.combining(character):
@@ -141,6 +153,11 @@ def _cluster_starts(text: str) -> Iterator[int]:
         else:
             marks = 0
             yield place
+
+
+@lru_cache(maxsize=4096)
+def _form(cluster: str, kept: str) -> str:
+    return unicodedata.normalize("NFC", "".join(_plain(c, kept) for c in cluster))
 
 
 def _plain(character: str, kept: str) -> str:
