@@ -68,8 +68,10 @@ class TestFrontMatter:
             ("title: A\ntags:\n  a: 1\n  a: 2", "a.md:5: the key 'a' is there twice"),
             ("title: A\n? [a, b]\n: c", "a.md:3: a key of the front matter is no text"),
             ("title: A\ntags: " + "[" * 100_000, "a.md:1: front matter is nested too deeply"),
-            ('title: "half \\ud83d"', "a.md:1: text that cannot be stored: "),
-            ('title: A\ntags: ["half \\ud83d"]', "a.md:1: text that cannot be stored: "),
+            ("tags: " + "[" * 990 + "]" * 990, "a.md:1: front matter is nested too deeply"),
+            ("- " * 50_000 + "a", "a.md:1: front matter is nested too deeply"),
+            ('title: "half \\ud83d"', "a.md:1: front matter is not valid YAML: while parsing a quoted scalar"),
+            ('title: A\ntags: ["half \\ud83d"]', "a.md:1: front matter is not valid YAML: while parsing a quoted"),
             ("title: A\ntags: &a [*a]", "a.md:1: front matter is nested too deeply"),
         ],
     )
