@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,4 +50,11 @@ def test_a_size_is_told_while_files_come_and_go(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "stays").write_bytes(b"x" * 8192)
     walk = os.walk
     monkeypatch.setattr(os, "walk", lambda folder: [*walk(folder), (str(tmp_path / "gone"), [], [".atomicwrite"])])
+    assert copying.size_of(tmp_path) == 8192
+
+
+def test_a_size_is_told_where_no_blocks_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows."""
+    (tmp_path / "file").write_bytes(b"x" * 8192)
+    monkeypatch.setattr(os, "stat", lambda path: SimpleNamespace(st_size=8192))
     assert copying.size_of(tmp_path) == 8192

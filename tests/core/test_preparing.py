@@ -147,6 +147,16 @@ def test_a_second_run_does_nothing(spec: ModelSpec, cache: Path, graphs: FakeHub
     assert (first / MANIFEST).stat().st_mtime_ns == stamp
 
 
+def test_a_second_run_writes_nothing(spec: ModelSpec, cache: Path, graphs: FakeHub) -> None:
+    """As where the cache may only be read."""
+    prepare(spec, cache)
+    folder = prepared_folder(spec, cache)
+    lock = folder.with_name(f"{folder.name}.lock")
+    lock.unlink(missing_ok=True)
+    assert prepare(spec, cache) == folder
+    assert not lock.exists()
+
+
 def test_callers_at_the_same_moment_prepare_once(spec: ModelSpec, cache: Path) -> None:
     steps: list[str] = []
     with ThreadPoolExecutor(8) as pool:

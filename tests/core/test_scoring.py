@@ -144,6 +144,57 @@ def test_a_full_queue_is_an_error_at_once(scorer: Scorer) -> None:
     assert firsts(scorer.run(Echo(), [sequence(1)])) == [1], "what the refused request left behind is dropped"
 
 
+def test_one_request_larger_than_the_queue_is_read_in_slices(scorer: Scorer) -> None:
+    assert firsts(scorer.run(Echo(), (sequence(n) for n in range(50)))) == list(range(50))
+
+
+def test_in_slices_a_deadline_holds_too(scorer: Scorer) -> None:
+    began = time.monotonic()
+    rows = scorer.run(Echo(seconds=0.1), [sequence(n) for n in range(100)], deadline=began + 0.5)
+    assert time.monotonic() - began < 5
+    assert (len(rows), rows[0] is not None, rows[-1]) == (100, True, None)
+
+
+def test_in_slices_an_error_ends_it(scorer: Scorer) -> None:
+    with pytest.raises(ModelError, match="the graph is on fire"):
+        scorer.run(Broken(), [sequence(n) for n in range(100)])
+
+
+def test_others_find_room_beside_a_large_request(scorer: Scorer) -> None:
+    gate = Gate()
+    with ThreadPoolExecutor(2) as pool:
+        large = pool.submit(scorer.run, gate, [sequence(n) for n in range(50)])
+        assert gate.reached.wait(10)
+        wait_for_queue(scorer, 3)
+        small = pool.submit(scorer.run, Echo(), [sequence(99)])
+        wait_for_queue(scorer, 4)
+        gate.opened.set()
+        assert firsts(small.result(10)) == [99]
+        assert firsts(large.result(10)) == list(range(50))
+
+
+def test_a_failing_sequence_fails_its_own_request_only(scorer: Scorer) -> None:
+    class Picky(Echo):
+        def run(self, batch: Sequence[Tokens]) -> Vectors:
+            if any(tokens.ids[0] == 13 for tokens in batch):
+                raise RuntimeError("unlucky")
+            return super().run(batch)
+
+    gate, model = Gate(), Picky(token_budget=100)
+    with ThreadPoolExecutor(4) as pool:
+        pool.submit(scorer.run, gate, [sequence(0)])
+        assert gate.reached.wait(10)
+        pending = []
+        for count, first in enumerate((1, 13, 2), start=1):
+            pending.append(pool.submit(scorer.run, model, [sequence(first)]))
+            wait_for_queue(scorer, count)
+        gate.opened.set()
+        assert firsts(pending[0].result(10)) == [1]
+        with pytest.raises(ModelError, match="unlucky"):
+            pending[1].result(10)
+        assert firsts(pending[2].result(10)) == [2]
+
+
 def test_a_caller_who_left_costs_no_more_runs(scorer: Scorer) -> None:
     """As when Ctrl-C comes while sequences wait."""
 

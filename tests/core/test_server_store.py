@@ -16,6 +16,7 @@ from overfetch.environment import Environment, ServerSettings
 from overfetch.errors import SettingsError, StoreError, StoreUnavailable
 from overfetch.filters import Schema
 from overfetch.indexing import encode
+from overfetch.partitions import Partition
 from overfetch.protocols import EncodedQuery
 from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings
@@ -59,8 +60,8 @@ def search(store: ServerStore, text: str) -> list[str]:
     return [c.passage.text for c in store.search(NAME, query(text), [], RetrievalSettings()).candidates]
 
 
-def write_half(store: ServerStore, text: str) -> None:
-    with store.write(NAME, provenance(), SCHEMA, rebuild=True) as writer:
+def write_half(store: ServerStore, text: str, made: Provenance | None = None) -> None:
+    with store.write(NAME, made or provenance(), SCHEMA, rebuild=True) as writer:
         writer.upsert(encode(notes(text), FakeEmbedder()))
         _ = 1 // 0
 
@@ -120,6 +121,32 @@ class TestAliases:
             assert len(writer.hashes()) == 1
         assert search(store, "second") == ["second"]
         assert [g.state for g in store.generations(NAME)] == ["live", "previous"]
+
+    def test_a_rebuild_that_is_refused_twice_is_kept_twice(self, store: ServerStore) -> None:
+        """As where the gate refuses it: the second run has nothing left to write."""
+        write(store, "first")
+        with pytest.raises(ZeroDivisionError):
+            write_half(store, "second")
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError), store.write(NAME, provenance(), SCHEMA, rebuild=True):
+                _ = 1 // 0
+        assert [g.state for g in store.generations(NAME)] == ["live", "unfinished"]
+        with store.write(NAME, provenance(), SCHEMA, rebuild=True) as writer:
+            assert len(writer.hashes()) == 1
+        assert search(store, "second") == ["second"]
+
+    def test_a_partition_does_not_publish_what_another_kind_of_run_left(self, store: ServerStore) -> None:
+        other = provenance().model_copy(update={"chunker": "another/1"})
+        with pytest.raises(ZeroDivisionError):
+            write_half(store, "unfinished", made=other)
+        for number in (1, 2):
+            part = store.only(Partition(number=number, count=2))
+            with part.write(NAME, provenance(), SCHEMA) as partial:
+                mine = [p for p in notes("a", "b", "c", "d") if part.partition and part.partition.holds(p.document_id)]
+                partial.upsert(encode(mine, FakeEmbedder()))
+        assert aliases(store.client) == {ALIAS: f"{ALIAS}--000002"}
+        assert sorted(search(store, "a")) == ["a", "b", "c", "d"]
+        assert store.provenance(NAME).chunker == provenance().chunker
 
     def test_what_another_kind_of_run_left_goes_with_the_next_swap(self, store: ServerStore) -> None:
         write(store, "first")

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from overfetch import SettingsError, Workspace, backends, load_site, open_reranker, open_site
+from overfetch import SettingsError, Site, Workspace, backends, load_site, open_reranker, open_site
 from overfetch.environment import Environment, read_environment
 from overfetch.inference.onnx import OnnxModel
 from overfetch.inference.tokenizing import Tokens
@@ -184,3 +185,10 @@ def _await_waiting(sequences: int) -> None:
             return
         deadline.wait(0.1)
     raise AssertionError("the sequences never waited")
+
+
+def test_two_collections_of_one_name_are_refused() -> None:
+    """They would share what is stored."""
+    notes = load_site("sagedaily").collections[0]
+    with pytest.raises(ValidationError, match="two collections are called 'canon'"):
+        Site(name="mine", title="Mine", collections=(notes, notes), ask=notes.name)

@@ -83,6 +83,13 @@ class Site(Frozen):
     ask: str
 
     @model_validator(mode="after")
+    def _collections_differ(self) -> "Site":
+        names = [collection.name for collection in self.collections]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two collections are called {repeated[0]!r}: they would share what is stored")
+        return self
+
+    @model_validator(mode="after")
     def _ask_is_a_collection(self) -> "Site":
         self.collection(self.ask)
         return self

@@ -5,6 +5,7 @@ In memory, and where a file is named also there, for all processes that name it.
 
 import logging
 import math
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -86,7 +87,7 @@ class ScoreFile:
         places = ",".join("?" * len(by_digest))
         query = f"SELECT key, logit, cut, digest FROM checked WHERE key IN ({places})"
         try:
-            with closing(self._open()) as file:
+            with closing(self._open_to_read()) as file:
                 found = file.execute(query, list(by_digest)).fetchall()
         except (sqlite3.Error, OSError) as error:
             log.warning("no remembered scores from %s: %s", self.path, error)
@@ -94,6 +95,8 @@ class ScoreFile:
         return {by_digest[row[0]]: Scored(row[1], row[2]) for row in found if _is_whole(*row)}
 
     def keep(self, scores: Scores) -> None:
+        if self._is_read_only():
+            return
         digests = {_digest(repr(key)): scored for key, scored in scores.items()}
         rows = [(digest, *scored, _row_digest(digest, *scored)) for digest, scored in digests.items()]
         try:
@@ -102,6 +105,14 @@ class ScoreFile:
                 file.execute(BOUND, [self._entries])
         except (sqlite3.Error, OSError) as error:
             log.warning("scores are not remembered in %s: %s", self.path, error)
+
+    def _is_read_only(self) -> bool:
+        return self.path.is_file() and not all(os.access(path, os.W_OK) for path in (self.path, self.path.parent))
+
+    def _open_to_read(self) -> sqlite3.Connection:
+        if self._is_read_only():
+            return sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        return self._open()
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)

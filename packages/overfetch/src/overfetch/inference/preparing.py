@@ -45,6 +45,8 @@ def prepare(spec: ModelSpec, cache: Path, report: Report = lambda message: None)
     if spec.package is not None:
         return prepared_folder(spec, cache)
     folder = _folder(spec, cache)
+    if (folder / MANIFEST).exists():  # a cache that is read only serves what it has
+        return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{folder.name}.lock")):

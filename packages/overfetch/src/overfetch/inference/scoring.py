@@ -42,6 +42,7 @@ class Request:
         self.deadline = deadline
         self.rows: list[Vectors | None] = []
         self.missing = 0
+        self.in_slices = False
         self.error: Exception | None = None
         self.is_answered = False
         self._left = whether_left()
@@ -57,7 +58,7 @@ class Request:
         """With the lock held."""
         self.rows[place] = row
         self.missing -= 1
-        if not self.missing:
+        if not self.missing or self.in_slices:
             self.changed.notify()
 
 
@@ -89,28 +90,31 @@ class Scorer:
         self._arrived = threading.Condition(self._lock)
         self._queue: deque[Job] = deque()
         self._threads: list[threading.Thread] = []
+        self._requests = 0
 
     def run(self, model: Runnable, sequences: Iterable[Tokens], deadline: float | None = None) -> list[Vectors | None]:
         """A row for each sequence, in the order given.
 
         None for those that `deadline` (`time.monotonic()`) cut off, or that waited when the caller left
         (`overfetch.leaving`). Raises Overloaded where too many sequences wait already, ModelError where the model
-        fails.
+        fails. One that comes alone and has more sequences than may wait is read in slices, so that others find room.
         """
         with at_work():
-            return self._run(Request(model, deadline, self._lock), sequences)
+            return self._read(Request(model, deadline, self._lock), sequences)
 
-    def _run(self, request: Request, sequences: Iterable[Tokens]) -> list[Vectors | None]:
-        deadline = request.deadline
+    def _read(self, request: Request, sequences: Iterable[Tokens]) -> list[Vectors | None]:
+        with self._lock:
+            self._requests += 1
         try:
             for tokens in sequences:
                 self._submit(request, tokens)
             with self._lock:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                request.changed.wait_for(lambda: not request.missing or request.error, left)
+                self._wait(request, 0)
                 rows = list(request.rows)
         finally:
             request.is_answered = True
+            with self._lock:
+                self._requests -= 1
         if request.error:
             raise ModelError(f"a model run failed: {request.error}") from request.error
         return rows
@@ -138,6 +142,11 @@ class Scorer:
         with self._lock:
             if self._ended:
                 raise ModelError(ENDING)
+            room = max(1, self._capacity // 2)
+            request.in_slices |= self._requests == 1 and request.missing >= room
+            if request.in_slices and not self._wait(request, room - 1):
+                request.rows.append(None)
+                return
             if len(self._queue) >= self._capacity:
                 raise Overloaded(f"{len(self._queue)} sequences wait to be scored already; try again later")
             self._queue.append(Job(request, len(request.rows), tokens))
@@ -148,13 +157,29 @@ class Scorer:
                 self._threads[-1].start()
             self._arrived.notify()
 
+    @staticmethod
+    def _wait(request: Request, missing: int) -> bool:
+        """Until no more than so many of its rows are missing; False where it ended before. With the lock held."""
+        end = request.deadline
+        left = None if end is None else max(0.0, end - time.monotonic())
+        ended = request.changed.wait_for(lambda: request.missing <= missing or request.error is not None, left)
+        return ended and request.error is None
+
     def _work(self) -> None:
         while jobs := self._take():
-            model = jobs[0].request.model
-            try:
-                self._give(jobs, model.run([job.tokens for job in jobs]))
-            except Exception as error:
+            self._run(jobs)
+
+    def _run(self, jobs: Sequence[Job]) -> None:
+        """One run; where that fails, one for each of the requests in it, so that none fails by another's sequence."""
+        try:
+            self._give(jobs, jobs[0].request.model.run([job.tokens for job in jobs]))
+        except Exception as error:
+            shared = list({id(job.request): job.request for job in jobs}.values())
+            if len(shared) == 1:
                 self._fail(jobs, error)
+                return
+            for request in shared:
+                self._run([job for job in jobs if job.request is request])
 
     def _take(self) -> list[Job]:
         """The next sequence that someone waits for, with those after it that fit into its run; none after `close`."""

@@ -75,7 +75,7 @@ class EdgeStore:
         expected: Provenance | None = None,
     ) -> Found:
         def search(live: GenerationFolder) -> Found:
-            _, made, shard = self._open(collection, live)
+            _, made, shard, _ = self._open(collection, live)
             if expected is not None:
                 require_searchable(collection, made, expected, [c.field for c in conditions])
             return Found(search_shard(shard, query, conditions, settings, made.passages or 0), made)

@@ -47,6 +47,7 @@ class GenerationFolder:
         self.name = path.name
         self.identity = identity
         self.shard = path / "shard"
+        self.lock = path.parent.parent / "open.lock"
         self.copied: Copied | None = None
 
     def begin(self, last: "GenerationFolder | None") -> None:
@@ -98,7 +99,7 @@ class GenerationFolder:
 
         Beside the generations: a lock inside would bring a removed one back.
         """
-        return FileLock(self.path.parent.parent / "open.lock")
+        return FileLock(self.lock)
 
     def touch(self, passage_ids: Sequence[str]) -> None:
         """Notes what is about to be written."""

@@ -9,6 +9,7 @@ from overfetch.protocols import Verified
 from overfetch.provenance import Provenance
 from overfetch.stores.edge_generations import GenerationFolder
 from overfetch.stores.edge_writing import read_hashes, translated
+from overfetch.stores.private import PrivateCopy, can_be_opened
 from overfetch.stores.resident import let_go
 from overfetch.stores.room import require_room
 from overfetch.stores.sealing import find_damage
@@ -19,11 +20,12 @@ Key = tuple[str, str | None]
 
 
 class Opened(NamedTuple):
-    """A generation as it was opened, what made it, and its shard."""
+    """A generation as it was opened, what made it, its shard, and the copy of it where it lies in one."""
 
     key: Key
     made: Provenance
     shard: EdgeShard
+    copied: PrivateCopy | None
 
 
 def key_of(generation: GenerationFolder) -> Key:
@@ -35,7 +37,7 @@ def open_generation(collection: str, generation: GenerationFolder) -> Opened:
     """Raises StoreError where it is another collection's, another one, or holds another number of passages."""
     generation.require_own(collection)
     made = generation.read_provenance(collection)
-    shard = load(generation)
+    shard, copied = _load(generation)
     held = count(shard)
     if made.passages not in (None, held):
         shard.close()
@@ -44,14 +46,17 @@ def open_generation(collection: str, generation: GenerationFolder) -> Opened:
             f"overfetch rollback {collection}, or build it anew: overfetch index {collection} --rebuild --source PATH"
         )
     if held < SMALL:
-        let_go(generation.path)
-    return Opened(key_of(generation), made, shard)
+        let_go(copied.shard if copied else generation.path)
+    return Opened(key_of(generation), made, shard, copied)
 
 
-def load(generation: GenerationFolder) -> EdgeShard:
+def _load(generation: GenerationFolder) -> tuple[EdgeShard, PrivateCopy | None]:
+    if generation.shard.exists() and not can_be_opened(generation.shard, generation.lock):
+        copied = PrivateCopy(generation.shard)
+        return EdgeShard.load(str(copied.shard)), copied
     require_room(generation.path, 0, "cannot open the generation")
     with generation.opening():
-        return EdgeShard.load(str(generation.shard))
+        return EdgeShard.load(str(generation.shard)), None
 
 
 def count(shard: EdgeShard) -> int:
@@ -62,7 +67,7 @@ def require_whole(collection: str, generation: GenerationFolder) -> None:
     """Raises StoreError unless the generation opens and holds what it held when it was published."""
     generation.require_own(collection)
     made = generation.read_provenance(collection)
-    shard = load(generation)
+    shard, _copied = _load(generation)
     held = made.holding(read_hashes(shard), made.recall)
     shard.close()
     if made.corpus_hash not in (None, held.corpus_hash):

@@ -118,11 +118,11 @@ class ServerStore:
         One that a killed or failed run left, where it was to become the same.
         """
         generations = self._generations(collection)
-        name = generations.find_unfinished(provenance)
-        if name is None:
-            name = generations.next_name()
+        left = generations.find_unfinished(provenance)
+        name = left or generations.next_name()
+        if left is None:
             self._create(collection, name, provenance)
-        writer = ServerWriter(self._contents(collection, name), in_place=False)
+        writer = ServerWriter(self._contents(collection, name), in_place=False, wrote=left is not None)
         try:
             self._index_payload(collection, name, schema)
             yield writer
@@ -138,8 +138,12 @@ class ServerStore:
         generations.remove_superseded(below=name)
 
     def _publish_empty(self, collection: str, provenance: Provenance, schema: Schema) -> str:
-        """What the writers of all partitions fill; whoever comes first makes it, and every step may be repeated."""
-        name = f"{slug(collection)}--{1:06d}"
+        """What the writers of all partitions fill; whoever comes first makes it, and every step may be repeated.
+
+        The first number that is free, or taken by what another of these writers has just made: what a run of another
+        kind left is not published.
+        """
+        name = self._generations(collection).name_to_share(provenance)
         try:
             self._create(collection, name, provenance)
         except (StoreError, ValueError):  # in memory it is a ValueError that says so

@@ -4,11 +4,12 @@ An unfinished one has no alias, a number above both, and a provenance that does 
 """
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from overfetch.errors import OverfetchError
 from overfetch.protocols import Generation
-from overfetch.provenance import Provenance, is_same_work
+from overfetch.provenance import WRITE_FIELDS, Provenance, is_same_work
 from overfetch.stores import server_requests as requests
 from overfetch.stores.payloads import slug
 from overfetch.stores.server_connection import Connection
@@ -50,6 +51,16 @@ class ServerGenerations:
     def next_name(self) -> str:
         """One above the highest number in use."""
         return f"{self.alias}--{max(self._numbered(), default=0) + 1:06d}"
+
+    def name_to_share(self, provenance: Provenance) -> str:
+        """The same for all writers of partitions that make the same."""
+        numbered = self._numbered()
+        for number in count(1):
+            made = self._read(numbered[number]) if number in numbered else None
+            shared = made is not None and all(getattr(made, f) == getattr(provenance, f) for f in WRITE_FIELDS)
+            if number not in numbered or shared:
+                return f"{self.alias}--{number:06d}"
+        raise AssertionError("numbers do not end")
 
     def find_unfinished(self, provenance: Provenance) -> str | None:
         """What a killed or failed run with the same provenance and source left."""

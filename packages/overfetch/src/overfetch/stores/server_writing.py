@@ -23,12 +23,13 @@ class ServerWriter:
 
     copied: Copied | None = None
 
-    def __init__(self, contents: ServerContents, *, in_place: bool) -> None:
+    def __init__(self, contents: ServerContents, *, in_place: bool, wrote: bool = False) -> None:
+        """`wrote`: whether there is something to keep, as where a run goes on with what another one left."""
         self.contents = contents
         self.client = contents.connection.client
         self.in_place = in_place
         self.recall: Recall | None = None
-        self.wrote = False
+        self.wrote = wrote
         self._hashes: dict[str, str] | None = None
 
     def hashes(self) -> dict[str, str]:
