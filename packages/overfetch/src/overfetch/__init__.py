@@ -26,6 +26,7 @@ from overfetch.errors import (
 )
 from overfetch.filters import AnyOf, DateRange, FieldKind, FullText, NumberRange, parse_date
 from overfetch.indexing import IndexReport
+from overfetch.leaving import in_thread
 from overfetch.models import ModelSpec, Profile
 from overfetch.pipeline import retrieve
 from overfetch.redacting import redacted
@@ -102,6 +103,7 @@ __all__ = [
     "chunk_by_headings",
     "guard",
     "has_markers",
+    "in_thread",
     "keep_valid",
     "load_site",
     "open_reranker",
