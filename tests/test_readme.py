@@ -11,13 +11,17 @@ from typer.testing import CliRunner
 
 from overfetch.cli.main import app
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MEMBERS = sorted([*ROOT.glob("packages/*/README.md"), *ROOT.glob("sites/*/README.md")])
+A_MODEL = re.compile(r'dspy\.LM\("[^"]+"\)')
+RULES = "__import__('overfetch_answers.testing').testing.rule_based_model()"
 PROGRAM = re.compile(r"uv run(?: --(?:extra|with|group) \S+)* overfetch")
 TIMES = re.compile(r"embed \d+ \+ search \d+ \+ rerank \d+ = \d+ ms")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def commands(language: str) -> list[list[str]]:
@@ -48,6 +52,19 @@ def test_python_examples_run(source: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("member", "source"),
+    [(path.parent.name, source) for path in MEMBERS for source in blocks("python", path.read_text(encoding="utf-8"))],
+)
+def test_python_examples_of_members_run(member: str, source: str, tmp_path: Path) -> None:
+    """With a model that answers by rules in place of the one that they name."""
+    test_python_examples_run(A_MODEL.sub(RULES, source), tmp_path)
+
+
+def test_a_member_has_an_example() -> None:
+    assert any(blocks("python", path.read_text(encoding="utf-8")) for path in MEMBERS)
 
 
 @pytest.mark.parametrize(

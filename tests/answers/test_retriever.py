@@ -1,7 +1,9 @@
 """A retriever survives copies, optimisers and saving without taking its store along."""
 
+import asyncio
 import copy
 import json
+import threading
 from pathlib import Path
 
 import dspy
@@ -10,6 +12,7 @@ from dspy.utils import DummyLM
 
 from builddaily.answering import ChatAnswer
 from overfetch import Retrieval
+from overfetch.leaving import whether_left
 from overfetch_answers import Quote, Retriever, citations_hold
 
 
@@ -52,6 +55,23 @@ async def test_retrieves_in_both_ways(store: Store) -> None:
     retriever = Retriever(store.search)
     assert retriever("first") == await retriever.acall("second") == store.retrievals
     assert store.questions == ["first", "second"]
+
+
+async def test_a_cancelled_task_reaches_its_search() -> None:
+    begun, stopped = threading.Event(), threading.Event()
+
+    def search(_: str) -> tuple[Retrieval, ...]:
+        begun.set()
+        if whether_left().wait(10):
+            stopped.set()
+        return ()
+
+    task = asyncio.create_task(Retriever(search).acall("why"))
+    assert await asyncio.to_thread(begun.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(stopped.wait, 5)
 
 
 def test_searches_a_collection_of_an_engine(pages: tuple[Retrieval, ...]) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -83,7 +82,7 @@ def test_who_does_not_watch_is_told_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     moments = iter([0.0, 5.0, 11.0, 11.0, 12.0, 30.0, 30.0])
-    monkeypatch.setattr(time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr("overfetch.cli.progress.time.monotonic", lambda: next(moments))
     with progress.progress_bar("indexing a/b") as tell:
         tell(1000, None)
         tell(4261, None)

@@ -152,3 +152,19 @@ def test_json_for_a_terminal_that_has_few_letters(monkeypatch: pytest.MonkeyPatc
     print_json(document)
     written.flush()
     assert json.loads(written.buffer.getvalue()) == document
+
+
+def test_the_language_model_s_address_and_key_are_in_no_reason(
+    echo: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OVERFETCH_LM", "openai/some")
+    monkeypatch.setenv("OVERFETCH_LM_API_KEY", KEY)
+    for address in (f"http://{echo}/v1?api_key={KEY}z", f"http://me:{PASSWORD}@{echo}/v1"):
+        monkeypatch.setenv("OVERFETCH_LM_API_BASE", address)
+        result = CliRunner().invoke(app, ["ask", "sagedaily", "why does the tower fall", "--no-rerank", "--json"])
+        answer = json.loads(result.stdout)
+        assert answer["mode"] == "extractive"
+        assert "openai/some" in answer["reason"]
+        for shown in (result.output, caplog.text):
+            assert PASSWORD not in shown
+            assert "sk-0" not in shown

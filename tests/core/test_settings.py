@@ -168,17 +168,19 @@ def test_numbers_are_bounded(name: str, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("number", [10**20, 2**62])
 def test_nobody_reads_that_many_passages(number: int) -> None:
     for name in ("top_k", "top_n", "prefetch", "rrf_k"):
+        given: dict[str, Any] = {name: number}
         with pytest.raises(SettingsError, match=f"{name}: Input should be less than or equal to"):
-            SearchRequest.of("query", **{name: number})  # type: ignore[arg-type]
+            SearchRequest.of("query", **given)
         with pytest.raises(SettingsError, match=f"{name}: Input should be less than or equal to"):
-            RetrievalSettings().override(**{name: number})  # type: ignore[arg-type]
+            RetrievalSettings().override(**given)
 
 
 @pytest.mark.parametrize("text", ["\udcff\udcfe tower", "\ud800"])
 def test_what_is_no_text_is_refused_in_one_clear_line(text: str) -> None:
     for name in ("as_of", "near"):
+        given: dict[str, Any] = {name: text}
         with pytest.raises(SettingsError, match=f"{name}: .* is no valid text; is it UTF-8"):
-            SearchRequest.of("query", **{name: text})  # type: ignore[arg-type]
+            SearchRequest.of("query", **given)
     for refused in (
         lambda: SearchRequest.of(text),
         lambda: SearchRequest.of("query", where=[f"kind={text}"]),

@@ -1,10 +1,9 @@
 """What a DSPy module holds instead of a store."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Self, Unpack
 
-from overfetch import Engine, Retrieval, SearchOptions
+from overfetch import Engine, Retrieval, SearchOptions, in_thread
 
 
 class Retriever:
@@ -31,8 +30,8 @@ class Retriever:
         return tuple(self._search(question))
 
     async def acall(self, question: str) -> tuple[Retrieval, ...]:
-        """The same in a worker thread: the event loop stays free."""
-        return await asyncio.to_thread(self, question)
+        """The same in a worker thread: the event loop stays free, and a cancelled task stops the search."""
+        return await in_thread(self, question)
 
     def __copy__(self) -> Self:
         return self

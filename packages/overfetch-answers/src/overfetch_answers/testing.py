@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import dspy
 from dspy.lm15 import Message, Request, Response, Usage
 from sentencex import segment
 
@@ -55,6 +56,10 @@ class AsyncRuleBasedEngine:
 
     async def complete(self, request: Request) -> Response:
         return RuleBasedEngine().complete(request)
+
+
+def rule_based_model() -> dspy.LM:
+    return dspy.LM("rules", engine=RuleBasedEngine(), async_engine=AsyncRuleBasedEngine(), cache=False)
 
 
 def reply_to(messages: Sequence[tuple[str, str]]) -> str:

@@ -26,6 +26,7 @@ from overfetch.errors import (
 )
 from overfetch.filters import AnyOf, DateRange, FieldKind, FullText, NumberRange, parse_date
 from overfetch.indexing import IndexReport
+from overfetch.leaving import in_thread
 from overfetch.markers import has_markers, renumber_markers
 from overfetch.models import ModelSpec, Profile
 from overfetch.pieces import split_by_words
@@ -105,6 +106,7 @@ __all__ = [
     "chunk_by_headings",
     "guard",
     "has_markers",
+    "in_thread",
     "keep_valid",
     "load_site",
     "open_reranker",

@@ -20,7 +20,7 @@ SERVER_SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
 TLS_SCHEMES = ("https://", "grpcs://")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 LONGEST_WAIT_S = 86_400
-MOST_RETRIES, MOST_THREADS = 100, 1_024
+MOST_RETRIES, MOST_THREADS = 1_000, 1_024
 SECTIONS = {"server", "rerank", "embed"}  # of an Environment: not variables themselves
 FOR_TESTS = "OVERFETCH_TEST_"
 # What Kubernetes and Docker set in every container beside a service of that name.

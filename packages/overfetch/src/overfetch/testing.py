@@ -1,20 +1,19 @@
 """Fakes for tests of sites and services: no model, no server, no files, the same results every time."""
 
 import contextlib
-import operator
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from overfetch.engine import Engine
 from overfetch.errors import CollectionMissing, StoreError
-from overfetch.filters import EARLIEST, AnyOf, Condition, DateRange, FullText, NumberRange, Schema, store_date
+from overfetch.filters import Condition, Schema
 from overfetch.fusion import fuse
+from overfetch.matching import matches
 from overfetch.models import ModelSpec
 from overfetch.partitions import Partition, need_server
 from overfetch.protocols import (
@@ -31,10 +30,9 @@ from overfetch.protocols import (
 from overfetch.provenance import WRITE_FIELDS, Provenance, Recall, require_match, require_searchable
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Site
-from overfetch.types import Candidate, Comparable, Passage
+from overfetch.types import Candidate, Passage
 
 DIMENSION = 64
-LATEST = datetime.max.replace(tzinfo=UTC)
 STATES: tuple[Literal["live", "previous"], ...] = ("live", "previous")
 
 
@@ -254,7 +252,7 @@ def _search(
     conditions: Sequence[Condition],
     settings: RetrievalSettings,
 ) -> list[Candidate]:
-    passages = [p for p in stored.values() if _matches(p.passage, conditions)]
+    passages = [p for p in stored.values() if matches(p.passage, conditions)]
     dense = {p.passage.id: float(query.dense @ p.dense) for p in passages}
     sparse = {p.passage.id: _overlap(query.sparse, p.sparse) for p in passages}
     matching = {i: score for i, score in sparse.items() if score > 0}
@@ -267,30 +265,3 @@ def _search(
 def _overlap(query: SparseVector, passage: SparseVector) -> float:
     weights = dict(zip(passage.indices, passage.values, strict=True))
     return sum(weights.get(index, 0.0) for index in query.indices)
-
-
-def _matches(passage: Passage, conditions: Sequence[Condition]) -> bool:
-    return all(_holds(condition, passage.filters.get(condition.field, [])) for condition in conditions)
-
-
-def _holds(condition: Condition, values: Comparable) -> bool:
-    match condition:
-        case AnyOf():
-            return not set(condition.values).isdisjoint(values)
-        case FullText():
-            return set(condition.terms) <= set(values)
-        case NumberRange():
-            return any(_within(condition, float(value)) for value in values)
-        case DateRange():
-            start, end = store_date(condition.start or EARLIEST), store_date(condition.end or LATEST)
-            return any(start <= str(value) <= end for value in values)
-
-
-def _within(condition: NumberRange, number: float) -> bool:
-    bounds: list[tuple[Callable[[float, float], bool], float | None]] = [
-        (operator.ge, condition.at_least),
-        (operator.le, condition.at_most),
-        (operator.gt, condition.above),
-        (operator.lt, condition.below),
-    ]
-    return all(bound is None or compare(number, bound) for compare, bound in bounds)
