@@ -10,7 +10,7 @@ import pytest
 
 from overfetch.engine import Engine
 from overfetch.errors import CollectionMissing, DeadlineExceeded, ModelError, ProvenanceMismatch, SettingsError
-from overfetch.filters import AnyOf, Condition, DateRange
+from overfetch.filters import AnyOf, Condition, DateRange, KnownBy
 from overfetch.pipeline import retrieve
 from overfetch.protocols import EncodedQuery, Found, Reranker, RerankScores
 from overfetch.provenance import Provenance, require_searchable
@@ -329,7 +329,7 @@ def test_where_reaches_the_store_typed() -> None:
 
 def test_as_of_bounds_what_was_known_to_the_end_of_the_day() -> None:
     end = datetime(2024, 3, 1, 23, 59, 59, 999999, tzinfo=UTC)
-    assert asked_conditions(as_of="2024-03-01") == [DateRange(field="known_at", end=end)]
+    assert asked_conditions(as_of="2024-03-01") == [KnownBy(field="known_at", end=end)]
 
 
 def test_near_bounds_the_event_on_both_sides() -> None:

@@ -153,6 +153,7 @@ class TestInstalling:
         tuned = TunedModel(spec=spec, base="base", embedder="embedder", training={}, library_version="0")
         with being_made(folder) as made:
             (made / "model.onnx").write_text(revision)
+            tuned = tuned.holding(made)
             install(made, tuned, folder)
         return tuned
 

@@ -132,8 +132,8 @@ def is_same_work(left: Provenance, now: Provenance) -> bool:
 def join_sources(sources: Sequence[Path], id_prefixes: Sequence[str] = ()) -> str:
     """The `source` of a provenance: absolute paths and options, quoted as a shell needs them. Raises SettingsError."""
     prefixes = (f"{ID_PREFIX}={prefix}" for prefix in id_prefixes)
-    joined = shlex.join([*(str(source.resolve()) for source in sources), *prefixes]) or SAMPLE
     try:
+        joined = shlex.join([*(str(source.resolve()) for source in sources), *prefixes]) or SAMPLE
         joined.encode()
     except UnicodeEncodeError as error:
         raise SettingsError(f"{sources!r}: a name that is not UTF-8 cannot be kept; rename it") from error
