@@ -106,11 +106,14 @@ def as_json(reply: str) -> str:
 async def test_a_stream_ends_as_an_answer_does(change: Callable[[str], str]) -> None:
     server = ChatServer({}, delay=0, reply=lambda messages: change(reply_to(messages)))
     engine = open_fake(load_site("builddaily"))
-    async with await asyncio.start_server(server.handle, "127.0.0.1", 0) as listening:
-        port = listening.sockets[0].getsockname()[1]
-        engine.lm = LanguageModel(name="openai/rules", api_base=f"http://127.0.0.1:{port}/v1", timeout_s=20)
+    listening = await asyncio.start_server(server.handle, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    engine.lm = LanguageModel(name="openai/rules", api_base=f"http://127.0.0.1:{port}/v1", timeout_s=20)
+    try:
         plain = await engine.ask_async("What is Sage Daily?")
         pieces: list[Any] = [piece async for piece in engine.ask_stream("What is Sage Daily?")]
+    finally:
+        listening.close()  # not `async with`: from Python 3.12 on that waits for connections that the client keeps
     answer, shown = pieces[-1], "".join(pieces[:-1])
     assert isinstance(answer, Answer)
     assert (plain.mode, answer.mode) == ("lm", "lm"), answer.reason
