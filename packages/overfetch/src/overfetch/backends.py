@@ -33,16 +33,12 @@ def open_store(environment: Environment) -> Store:
 
 def load_embedder(spec: ModelSpec, environment: Environment) -> Embedder:
     """The backend that runs it here, or at `OVERFETCH_EMBED_URL`."""
-    from overfetch.inference.preparing import require_intact
-
     server = environment.embed
     if server.url is not None:
         from overfetch.inference.remote import Endpoint, RemoteEmbedder
 
         return RemoteEmbedder(Endpoint(server.url, server.api_key, server.timeout_s), spec, server.model)
-    folder = ready_folder(spec, environment)
-    source = _files_for_torch(folder, environment)
-    require_intact(spec, folder, source=source is not None)
+    folder, source = _intact_files(spec, environment)
     if source is not None:
         with needing("hub"):
             from overfetch.inference.hub import HubEmbedder
@@ -55,25 +51,27 @@ def load_embedder(spec: ModelSpec, environment: Environment) -> Embedder:
 
 def load_reranker(spec: ModelSpec, environment: Environment) -> Reranker:
     """The backend that runs it here, or at `OVERFETCH_RERANK_URL`."""
-    from overfetch.inference.preparing import require_intact
-
     server = environment.rerank
     if server.url is not None:
         from overfetch.inference.remote import Endpoint, RemoteReranker
 
         return RemoteReranker(Endpoint(server.url, server.api_key, server.timeout_s), spec, server.api)
-    folder = ready_folder(spec, environment)
-    source = _files_for_torch(folder, environment)
-    require_intact(spec, folder, source=source is not None)
+    folder, source = _intact_files(spec, environment)
     return _on_torch(source, spec, environment) if source else load_onnx_reranker(folder, spec, environment)
 
 
-def _files_for_torch(folder: Path, environment: Environment) -> Path | None:
-    """The hub's own files, where torch is to run them: models of wheels are graphs already and have none."""
-    from overfetch.inference.preparing import SOURCE
+def _intact_files(spec: ModelSpec, environment: Environment) -> tuple[Path, Path | None]:
+    """The model's folder and the hub's own files, where torch is to run them; those to be loaded are verified.
 
+    Models of wheels are graphs already and have no others.
+    """
+    from overfetch.inference.preparing import SOURCE, require_intact
+
+    folder = ready_folder(spec, environment)
     source = folder / SOURCE
-    return source if environment.runner != "onnx" and source.exists() else None
+    on_torch = environment.runner != "onnx" and source.exists()
+    require_intact(spec, folder, source=on_torch)
+    return folder, source if on_torch else None
 
 
 def _on_torch(source: Path, spec: ModelSpec, environment: Environment) -> Reranker:
