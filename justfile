@@ -19,3 +19,7 @@ check:
 
 test *ARGS:
     {{run}} pytest {{ARGS}}
+
+# All of them, in two processes.
+test-all *ARGS:
+    {{run}} pytest -n 2 --dist loadfile {{ARGS}}

@@ -1,5 +1,6 @@
 """What the training recipe of overfetch-mini reads out of textbooks and manuals."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -64,3 +65,43 @@ def test_passages_are_cut_and_short_ones_left_out(repositories: Any) -> None:
     assert [len(passage) for passage in joined] == [700, 700, 1200]
     assert not repositories.is_fit({"query": "term", "positive": "short"})
     assert repositories.is_fit({"query": "Why does Mercury move so much faster?", "positive": None})
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(TRAINING))
+    yield __import__("written")
+    sys.modules.pop("written", None)
+
+
+def test_written_sets_are_well_formed_and_no_text_is_there_twice(written: Any) -> None:
+    paths = sorted(written.FOLDER.glob("*.jsonl"))
+    assert set(written.DEV) <= {path.stem for path in paths}
+    sets = [s for path in paths for s in written.read_sets(path)]
+    assert len(sets) >= 3_000
+    assert not written.find_doubles(sets)
+
+
+def test_counting_shared_words_does_not_read_the_dev_sets_of_six(written: Any) -> None:
+    sets = list(written.read_sets(written.FOLDER / "dev-six-1.jsonl"))
+    assert {len(s.passages) for s in sets} == {6}
+    assert written.chance(sets) == pytest.approx(1 / 6)
+    assert abs(written.found_by_words(sets) - 1 / 6) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"passages": {"a": "one two three"}}, "4 to 6 passages"),
+        ({"how": {"b": "reversed"}}, "unknown kind"),
+        ({"queries": dict.fromkeys("abcd", " which ")}, "padded"),
+        ({"queries": dict.fromkeys("abcd", "which")}, "query length"),
+    ],
+)
+def test_a_broken_set_is_refused_by_file_and_line(
+    change: dict[str, Any], told: str, written: Any, tmp_path: Path
+) -> None:
+    right = {"id": "x-1", "passages": {k: f"{k} is not {k}" for k in "abcd"}, "queries": {k: f"is {k}" for k in "abcd"}}
+    (tmp_path / "x.jsonl").write_text(json.dumps({**right, "how": {"b": "negated"}, **change}), encoding="utf-8")
+    with pytest.raises(ValueError, match=f"x.jsonl:1: .*{told}"):
+        list(written.read_sets(tmp_path / "x.jsonl"))

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -91,14 +92,17 @@ def _read_queries(path: Path) -> Iterator[JudgedQuery]:
 
 def _read_qrels(path: Path) -> Qrels:
     qrels: Qrels = {}
-    rows = csv.reader(read_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
-    try:
-        for row in rows:
-            if rows.line_num > 1 or row[-1:] != ["score"]:
-                query, document, grade = row
-                qrels.setdefault(query, {})[document] = int(grade)
-    except ValueError as error:
-        raise CorpusError(f"{path}:{rows.line_num}: expected query-id, corpus-id and a whole score: {row}") from error
-    except csv.Error as error:
-        raise CorpusError(f"{path}:{rows.line_num}: broken table: {error}") from error
+    with closing(read_lines(path)) as lines:
+        rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        try:
+            for row in rows:
+                if rows.line_num > 1 or row[-1:] != ["score"]:
+                    query, document, grade = row
+                    qrels.setdefault(query, {})[document] = int(grade)
+        except ValueError as error:
+            raise CorpusError(
+                f"{path}:{rows.line_num}: expected query-id, corpus-id and a whole score: {row}"
+            ) from error
+        except csv.Error as error:
+            raise CorpusError(f"{path}:{rows.line_num}: broken table: {error}") from error
     return qrels

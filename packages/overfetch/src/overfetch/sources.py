@@ -7,7 +7,8 @@ import csv
 import io
 import json
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def _is_read(path: Path) -> bool:
     return path.suffix.lower() in READERS
 
 
-def read_lines(path: Path) -> Iterator[str]:
+def read_lines(path: Path) -> Generator[str, None, None]:
     """Lines as Python reads them, their ends made one line feed; a file is never in memory as a whole."""
     number, start = 1, 0
     try:
@@ -163,15 +164,16 @@ def _repeated(names: Iterable[str]) -> str | None:
 
 
 def _read_csv(path: Path) -> Iterator[Located]:
-    reader = csv.DictReader(read_lines(path), strict=True)
-    try:
-        if twice := _repeated(filter(None, reader.fieldnames or ())):
-            raise CorpusError(f"{path}:1: the column {twice!r} is there twice; one would be lost")
-        for record in reader:
-            place = f"{path}:{reader.line_num}"
-            yield place, partial(_parse_row, place, record, len(reader.fieldnames or ()))
-    except csv.Error as error:
-        raise CorpusError(f"{path}:{reader.line_num + 1}: broken CSV: {error}") from error
+    with closing(read_lines(path)) as lines:  # where it breaks off, the file does not stay open
+        reader = csv.DictReader(lines, strict=True)
+        try:
+            if twice := _repeated(filter(None, reader.fieldnames or ())):
+                raise CorpusError(f"{path}:1: the column {twice!r} is there twice; one would be lost")
+            for record in reader:
+                place = f"{path}:{reader.line_num}"
+                yield place, partial(_parse_row, place, record, len(reader.fieldnames or ()))
+        except csv.Error as error:
+            raise CorpusError(f"{path}:{reader.line_num + 1}: broken CSV: {error}") from error
 
 
 def _parse_row(place: str, record: dict[str, Any], columns: int) -> Record:
