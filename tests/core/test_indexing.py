@@ -26,7 +26,7 @@ CANON = Collection(
     sample=Path("nowhere"),
     fields=FieldMap(metadata={"element": ("element",)}),
     filters={"element": "keyword"},
-    chunk=lambda document: chunk_by_headings(document, max_words=140),
+    chunk=lambda document: chunk_by_headings(document, 140),
     chunker="sky/1",
     answering="sky.answering:answer",
 )

@@ -429,7 +429,7 @@ def site(tmp_path: Path) -> Site:
         name="notes",
         sample=tmp_path,
         fields=FieldMap(metadata={}),
-        chunk=lambda document: chunk_by_headings(document, max_words=140),
+        chunk=lambda document: chunk_by_headings(document, 140),
         chunker="notes/1",
         answering="notes:answer",
     )

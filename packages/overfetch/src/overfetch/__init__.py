@@ -29,13 +29,14 @@ from overfetch.indexing import IndexReport
 from overfetch.leaving import in_thread
 from overfetch.markers import has_markers, renumber_markers
 from overfetch.models import ModelSpec, Profile
-from overfetch.pieces import split_by_words
+from overfetch.pieces import split_text
 from overfetch.pipeline import retrieve
 from overfetch.redacting import redacted
 from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
 from overfetch.settings import RetrievalSettings
-from overfetch.sites import Collection, Part, Site, load_site, site_names
+from overfetch.sites import Collection, Site, load_site, site_names
 from overfetch.sources import Record
+from overfetch.token_counting import token_counter
 from overfetch.types import (
     Answer,
     AsOf,
@@ -45,10 +46,12 @@ from overfetch.types import (
     Hit,
     LanguageModel,
     Passage,
+    Reading,
     RefusedCitation,
     Retrieval,
     Turn,
 )
+from overfetch.understanding import Focus, Understood, literally
 from overfetch.workspace import Workspace, open_reranker, open_site
 
 __all__ = [
@@ -72,6 +75,7 @@ __all__ = [
     "Environment",
     "FieldKind",
     "FieldMap",
+    "Focus",
     "FullText",
     "Hit",
     "IndexReport",
@@ -83,11 +87,11 @@ __all__ = [
     "NumberRange",
     "OverfetchError",
     "Overloaded",
-    "Part",
     "Passage",
     "Profile",
     "ProgramMismatch",
     "ProvenanceMismatch",
+    "Reading",
     "RecallLoss",
     "Record",
     "RefusedCitation",
@@ -101,6 +105,7 @@ __all__ = [
     "StoreLocked",
     "StoreUnavailable",
     "Turn",
+    "Understood",
     "Workspace",
     "check_citations",
     "chunk_by_headings",
@@ -108,6 +113,7 @@ __all__ = [
     "has_markers",
     "in_thread",
     "keep_valid",
+    "literally",
     "load_site",
     "open_reranker",
     "open_site",
@@ -117,5 +123,6 @@ __all__ = [
     "retrieve",
     "site_names",
     "split_at_headings",
-    "split_by_words",
+    "split_text",
+    "token_counter",
 ]

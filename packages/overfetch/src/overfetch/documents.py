@@ -13,6 +13,7 @@ from overfetch.types import (
     Frozen,
     Hit,
     Metadata,
+    Reading,
     RefusedCitation,
     RerankStatus,
     Retrieval,
@@ -56,6 +57,7 @@ class RetrievalDocument(Frozen):
 
     query: str
     collection: str
+    understood: Reading | None
     hits: tuple[HitDocument, ...]
     rerank_status: RerankStatus
     rerank_reason: str | None
@@ -68,6 +70,7 @@ class RetrievalDocument(Frozen):
         return cls(
             query=retrieval.query,
             collection=retrieval.collection,
+            understood=retrieval.understood,
             hits=tuple(map(HitDocument.of, retrieval.hits)),
             rerank_status=retrieval.rerank_status,
             rerank_reason=retrieval.rerank_reason,

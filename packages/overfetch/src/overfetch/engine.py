@@ -18,7 +18,7 @@ from overfetch.pipeline import retrieve
 from overfetch.protocols import Embedder, Reranker, Store
 from overfetch.provenance import SAMPLE, Provenance, join_sources, require_searchable
 from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
-from overfetch.sites import Collection, Part, Site
+from overfetch.sites import Collection, Site
 from overfetch.types import Answer, LanguageModel, OnRefused, Retrieval, Turn
 
 
@@ -85,6 +85,7 @@ class Engine:
         """`search`, as a request."""
         chosen = self.site.collection(collection)
         with at_work():
+            understood = request.understood(chosen)
             return retrieve(
                 request.query,
                 self.name_of(collection),
@@ -95,6 +96,9 @@ class Engine:
                 settings=chosen.retrieval.override(**request.overrides),
                 conditions=list(request.conditions(chosen)),
                 as_of=request.known_by(chosen),
+                understood=understood,
+                reading=request.reading(understood),
+                include_candidates=request.include_candidates,
             )
 
     def ask(self, question: str, **options: Unpack[AskOptions]) -> Answer:
@@ -193,19 +197,13 @@ class Engine:
         chosen, question = self._asked(request), request.question
         if not question.strip():
             raise SettingsError(f"the question is empty (given {question!r}); write what to ask")
-        wanted = [_parse_part(chosen, text, question) for text in request.parts] or [
-            Part(query=standalone(question, history, chosen.answering, self.lm))
-        ]
-        return [self.retrieve(chosen.name, request.searching(part.query, part.conditions)) for part in wanted]
+        if any(not part.strip() for part in request.parts):
+            raise SettingsError(f"a part of the question is empty (given {request.parts!r})")
+        if request.parts:
+            wanted = [request.searching(part, question) for part in request.parts]
+        else:
+            wanted = [request.searching(standalone(question, history, chosen.answering, self.lm))]
+        return [self.retrieve(chosen.name, one) for one in wanted]
 
     def _provenance(self, collection: Collection, source: str) -> Provenance:
         return Provenance.of(self.embedder.spec, collection.chunker, source, collection.filters)
-
-
-def _parse_part(collection: Collection, text: str, question: str) -> Part:
-    if not text.strip():
-        raise SettingsError(f"a part of the question is empty (given {text!r})")
-    if collection.parse_part is None:
-        raise SettingsError(f"collection {collection.name!r} takes no parts (given {text!r})")
-    part = collection.parse_part(text)
-    return part.model_copy(update={"query": f"{part.query}: {question}"})

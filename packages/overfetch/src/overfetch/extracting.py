@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 QUOTED_SENTENCES = 3
 SENTENCES_PER_PART = 2
 MIN_WORDS, MAX_WORDS = 5, 60
+NOTHING = "Nothing in this collection answers the question."
 # Of one passage, however long a site makes them: each sentence is looked for and read by the reranker.
 MOST_CHARACTERS, MOST_SENTENCES = 20_000, 100
 
@@ -33,17 +34,20 @@ def extractive_answer(
 ) -> Answer:
     """Quotes the sentences that the reranker finds best, in reading order, and says that it only quotes.
 
-    They come from the best `quoted_hits` hits that have sentences.
+    They come from the best `quoted_hits` hits that have sentences; of what asks for something that the collection
+    does not hold, there are none.
     """
     each = QUOTED_SENTENCES if len(retrievals) == 1 else SENTENCES_PER_PART
-    chosen = [s for part, r in enumerate(retrievals) for s in _best_sentences(part, r, reranker, each, quoted_hits)]
+    missing = [told for r in retrievals if r.understood for told in r.understood.missing]
+    answerable = [(part, r) for part, r in enumerate(retrievals) if not (r.understood and r.understood.missing)]
+    chosen = [s for part, r in answerable for s in _best_sentences(part, r, reranker, each, quoted_hits)]
     citations = tuple(
         Citation(passage_id=s.passage.id, document_id=s.passage.document_id, quote=s.text) for s in chosen
     )
     text = " ".join(f"“{s.text}” [{number}]" for number, s in enumerate(chosen, start=1))
     return Answer(
         question=question,
-        answer=text or "Nothing in this collection answers the question.",
+        answer=text or (f"Not in the sources: {'; '.join(missing)}." if missing else NOTHING),
         mode="extractive",
         found=bool(chosen),
         reason=reason,
@@ -62,7 +66,9 @@ def _best_sentences(
     if retrieval.rerank_status != "full":  # off, out of time or out of order: not once more for sentences
         return distinct[:number]
     try:
-        logits = reranker.score(retrieval.query, [f"{s.passage.breadcrumb}\n{s.text}" for s in distinct]).logits
+        logits = reranker.score(
+            retrieval.read or retrieval.query, [f"{s.passage.breadcrumb}\n{s.text}" for s in distinct]
+        ).logits
     except Exception as error:
         log.warning("choosing sentences by rank, since the reranker failed: %s", error)
         logits = [-float(place) for place in range(len(distinct))]

@@ -257,3 +257,32 @@ def _number_range(field: str, operator: str, value: str) -> NumberRange:
         raise SettingsError(f"field {field!r} holds finite numbers, given {value!r}") from error
     bounds = {"=": ("at_least", "at_most"), ">=": ("at_least",), "<=": ("at_most",), ">": ("above",), "<": ("below",)}
     return NumberRange.model_validate({"field": field, **dict.fromkeys(bounds[operator], number)})
+
+
+def spell_condition(condition: Condition) -> str:
+    """The condition as `parse_condition` reads it; both ends of a range after one another.
+
+    >>> spell_condition(AnyOf(field="sector", values=("DeFi", "Layer 1")))
+    'sector=DeFi|Layer 1'
+    >>> spell_condition(NumberRange(field="year", at_least=2020, below=2022))
+    'year>=2020 year<2022'
+    """
+    field = condition.field
+    if isinstance(condition, AnyOf):
+        return f"{field}={'|'.join(condition.values)}"
+    if isinstance(condition, FullText):
+        return f"{field}={condition.words}"
+    if isinstance(condition, DateRange):
+        bounds = [
+            (">=", condition.start and condition.start.isoformat()),
+            ("<=", condition.end and condition.end.isoformat()),
+        ]
+    else:
+        numbers = [
+            (">=", condition.at_least),
+            (">", condition.above),
+            ("<=", condition.at_most),
+            ("<", condition.below),
+        ]
+        bounds = [(sign, None if number is None else f"{number:g}") for sign, number in numbers]
+    return " ".join(f"{field}{sign}{bound}" for sign, bound in bounds if bound is not None)

@@ -7,14 +7,16 @@ from statistics import fmean
 
 from overfetch.errors import RecallLoss, StoreError
 from overfetch.filters import Condition, KnownBy, parse_date
+from overfetch.first_stage import deepened, search_understood
 from overfetch.judged import JudgedQueries, JudgedQuery, date_bounds, read_judged_queries
-from overfetch.pipeline import choose, deepened
 from overfetch.protocols import Embedder, EncodedQuery, Store, Writer
 from overfetch.provenance import FIRST_STAGE_FIELDS, SAMPLE, Provenance, Recall, RecallChange
+from overfetch.requests import SearchRequest
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection
 from overfetch.sparse import embed_sparse_query
 from overfetch.types import Candidate, Passage
+from overfetch.understanding import Understood
 
 Search = Callable[[EncodedQuery, Sequence[Condition], RetrievalSettings], list[Candidate]]
 
@@ -84,18 +86,20 @@ class Gate:
 
     def _measure(self, judged: JudgedQueries, search: Search) -> Recall:
         settings = self.collection.retrieval
-        vectors = self.embedder.embed_queries([query.text for query in judged.queries])
-        found = [
-            choose(
-                search(
-                    EncodedQuery(vector, embed_sparse_query(query.text)),
-                    list(_conditions(self.collection, query)),
-                    deepened(settings),
-                ),
-                settings,
-            )
-            for query, vector in zip(judged.queries, vectors, strict=True)
-        ]
+        understood = [self._understood(query) for query in judged.queries]
+        texts = list(dict.fromkeys(text for one in understood for text in one.texts))
+        vectors = dict(zip(texts, self.embedder.embed_queries(texts), strict=True))
+
+        def find(query: JudgedQuery, one: Understood) -> list[Candidate]:
+            bounds = list(_conditions(self.collection, query))
+
+            def listed(text: str, conditions: Sequence[Condition]) -> list[Candidate]:
+                encoded = EncodedQuery(vectors[text], embed_sparse_query(text))
+                return search(encoded, [*bounds, *conditions], deepened(settings))
+
+            return search_understood(one, listed, settings).candidates
+
+        found = [find(query, one) for query, one in zip(judged.queries, understood, strict=True)]
         shares = [_share(judged.qrels[q.id], hits) for q, hits in zip(judged.queries, found, strict=True)]
         return Recall(
             value=fmean(share for share in shares if share is not None),
@@ -103,6 +107,10 @@ class Gate:
             queries=len(judged.queries),
             judgements=self._key(judged),
         )
+
+    def _understood(self, query: JudgedQuery) -> Understood:
+        as_of = query.as_of if self.collection.known_at else None
+        return SearchRequest.of(query.text, as_of=as_of).understood(self.collection)
 
     def _key(self, judged: JudgedQueries) -> str:
         settings = self.collection.retrieval.model_dump_json(exclude={"deadline_ms", "order_weight", "rerank"})

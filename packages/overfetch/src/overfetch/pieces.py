@@ -11,6 +11,9 @@ LONG_WORD = 24  # letters; nearly every word of a language with spaces is shorte
 LETTERS_PER_WORD = 8  # of a longer one: code, addresses, base64
 UNSPACED_PER_WORD = 2  # characters of a script without spaces
 
+Size = Callable[[str], int]
+"""How large a text is."""
+
 LONG = re.compile(rf"\S{{{LONG_WORD + 1},}}")
 # Where a text may be cut, from the best place to the worst; what stands before a cut keeps its white space.
 CUTS = (
@@ -47,20 +50,22 @@ def count_words(text: str) -> int:
     return words + sum(-(-len(word) // LETTERS_PER_WORD) - 1 for word in LONG.findall(text))
 
 
-def split_by_words(text: str, max_words: int) -> list[str]:
-    """Pieces of at most `max_words` words, cut between paragraphs, then lines, then sentences, then words.
+def split_text(text: str, limit: int, size: Size = count_words) -> list[str]:
+    """Pieces of at most `limit` words, or of what else `size` counts, such as the tokens of a model.
 
-    Every piece of a table has its header, and every piece of fenced code its fences.
+    Cut between paragraphs, then lines, then sentences, then words. Every piece of a table has its header, and every
+    piece of fenced code its fences.
     A word is what stands between white space; of scripts without spaces two characters count as one, of words of more
     than 24 letters eight.
 
-    >>> split_by_words("one two\\n\\nthree four\\n\\nfive", 4)
+    >>> split_text("one two\\n\\nthree four\\n\\nfive", 4)
     ['one two\\n\\nthree four', 'five']
     """
-    if count_words(text) <= max_words:
+    if size(text) <= limit:
         return list(filter(None, [trimmed(text)]))
-    pieces = _of_blocks(re.sub(r"\r\n?", "\n", text), max_words)
-    return list(filter(None, map(trimmed, _packed(pieces, max_words))))
+    sized = _Sized(limit, size)
+    pieces = sized.of_blocks(re.sub(r"\r\n?", "\n", text))
+    return list(filter(None, map(trimmed, sized.packed(pieces))))
 
 
 def trimmed(text: str) -> str:
@@ -68,51 +73,56 @@ def trimmed(text: str) -> str:
     return re.sub(r"\A(?:[^\S\n]*\n)+", "", text).rstrip() if text[:1].isspace() else text.rstrip()
 
 
-def _packed(pieces: Iterable[str], max_words: int) -> Iterator[str]:
-    """Neighbours together as long as they fit."""
-    held, size = "", 0
-    for piece in pieces:
-        words = count_words(piece)
-        if held and size + words > max_words:
-            yield held
-            held, size = "", 0
-        held, size = held + piece, size + words
-    yield held
+class _Sized(NamedTuple):
+    """How large a piece may be."""
 
+    limit: int
+    size: Size
 
-def _of_blocks(text: str, max_words: int) -> Iterator[str]:
-    for block in _blocks(text):
-        room = max_words - count_words(block.head) - count_words(block.tail)
-        if count_words(block.whole) <= max_words:
-            yield block.whole
-        elif block.head and room >= max_words // 3:
-            for piece in _packed(_cut(block.body, room, CUTS[1:]), room):
-                yield f"{block.head}{piece.rstrip()}\n{block.tail}"
+    def packed(self, pieces: Iterable[str]) -> Iterator[str]:
+        """Neighbours together as long as they fit."""
+        held, held_size = "", 0
+        for piece in pieces:
+            size = self.size(piece)
+            if held and held_size + size > self.limit:
+                yield held
+                held, held_size = "", 0
+            held, held_size = held + piece, held_size + size
+        yield held
+
+    def of_blocks(self, text: str) -> Iterator[str]:
+        for block in _blocks(text):
+            room = self._replace(limit=self.limit - self.size(block.head) - self.size(block.tail))
+            if self.size(block.whole) <= self.limit:
+                yield block.whole
+            elif block.head and room.limit >= self.limit // 3:
+                for piece in room.packed(room.cut(block.body, CUTS[1:])):
+                    yield f"{block.head}{piece.rstrip()}\n{block.tail}"
+            else:
+                yield from self.cut(block.whole, CUTS)
+
+    def cut(self, text: str, cuts: tuple[re.Pattern[str], ...]) -> Iterator[str]:
+        """Pieces that fit, joined at once where they came from one cut, so that a rest is not left alone."""
+        if self.size(text) <= self.limit:
+            yield text
+        elif cuts:
+            for piece in cuts[0].split(text):
+                yield from self.packed(self.cut(piece, cuts[1:]))
         else:
-            yield from _cut(block.whole, max_words, CUTS)
+            yield from self.slices(text)
 
-
-def _cut(text: str, max_words: int, cuts: tuple[re.Pattern[str], ...]) -> Iterator[str]:
-    """Pieces that fit, joined at once where they came from one cut, so that a rest is not left alone."""
-    if count_words(text) <= max_words:
-        yield text
-    elif cuts:
-        for piece in cuts[0].split(text):
-            yield from _packed(_cut(piece, max_words, cuts[1:]), max_words)
-    else:
-        yield from _slices(text, max_words)
-
-
-def _slices(word: str, max_words: int) -> Iterator[str]:
-    """Of a word that is too long alone; a mark stays with its letter."""
-    length = max_words * (UNSPACED_PER_WORD if UNSPACED.search(word) else LETTERS_PER_WORD)
-    start = 0
-    while start < len(word):
-        end = start + length
-        while start + length // 2 < end < len(word) and unicodedata.category(word[end])[0] == "M":
-            end -= 1
-        yield word[start:end]
-        start = end
+    def slices(self, word: str) -> Iterator[str]:
+        """Of a word that is too long alone; a mark stays with its letter."""
+        start, length = 0, self.limit * (UNSPACED_PER_WORD if UNSPACED.search(word) else LETTERS_PER_WORD)
+        while start < len(word):
+            end = start + length
+            while end - start > 1 and self.size(word[start:end]) > self.limit:
+                end = (start + end) // 2
+            first = start + (end - start) // 2
+            while first < end < len(word) and unicodedata.category(word[end])[0] == "M":
+                end -= 1
+            yield word[start:end]
+            start = end
 
 
 def _blocks(text: str) -> Iterator[Block]:

@@ -3,24 +3,22 @@
 import logging
 import math
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import count
 from statistics import fmean, pstdev
 from typing import NamedTuple
 
 from overfetch.errors import DeadlineExceeded, ModelError, SettingsError
-from overfetch.filters import Condition, KnownBy
-from overfetch.protocols import Embedder, EncodedQuery, Reranker, Store
-from overfetch.provenance import SPARSE_TOKENIZER, Provenance
+from overfetch.filters import Condition, KnownBy, spell_condition
+from overfetch.first_stage import FirstStage, StoreSearch, search_understood
+from overfetch.protocols import Embedder, Reranker, Store
+from overfetch.provenance import Provenance
 from overfetch.redacting import redacted
 from overfetch.settings import RetrievalSettings
-from overfetch.sparse import embed_sparse_query
-from overfetch.types import AsOf, Candidate, Hit, RerankStatus, Retrieval, Timings
+from overfetch.types import AsOf, Candidate, Hit, Reading, RerankStatus, Retrieval, Timings
+from overfetch.understanding import Understood
 
 log = logging.getLogger(__name__)
-
-GROUPING_DEPTH = 3
 
 
 class Reranked(NamedTuple):
@@ -43,8 +41,14 @@ def retrieve(
     settings: RetrievalSettings,
     conditions: Sequence[Condition] = (),
     as_of: AsOf | None = None,
+    understood: Understood | None = None,
+    reading: str | None = None,
+    include_candidates: bool = False,
 ) -> Retrieval:
     """Both stages for one query; `as_of` bounds what both may see.
+
+    The query is searched as `understood`, by default as it is written; the second stage reads `reading` with the
+    passages, by default the same. `include_candidates` returns all that both stages ordered beside those kept.
 
     Raises SettingsError on an empty query, CollectionMissing, ProvenanceMismatch, and DeadlineExceeded
     where `deadline_ms` passed and the first stage has nothing to show. A failing reranker raises nothing:
@@ -54,28 +58,46 @@ def retrieve(
         raise SettingsError(f"the query is empty (given {query!r}); write what to search for")
     began = time.monotonic()
     deadline = began + settings.deadline_ms / 1000 if settings.deadline_ms is not None else None
-    bounds = [*conditions, *([KnownBy(field=as_of.field, end=as_of.moment)] if as_of else [])]
-    encoded = EncodedQuery(embedder.embed_queries([query])[0], embed_sparse_query(query))
+    understood = understood or Understood(text=query)
+    vectors = dict(zip(understood.texts, embedder.embed_queries(understood.texts), strict=True))
     embedded = time.monotonic()
-    found = store.search(collection, encoded, bounds, deepened(settings), expected=expected)
-    if found.provenance.sparse_tokenizer != SPARSE_TOKENIZER:  # made before: asked again in its own terms
-        encoded = encoded._replace(sparse=embed_sparse_query(query, found.provenance.sparse_tokenizer))
-        found = store.search(collection, encoded, bounds, deepened(settings), expected=found.provenance)
-    candidates = choose(found.candidates, settings)
+    bounds = [*conditions, *([KnownBy(field=as_of.field, end=as_of.moment)] if as_of else [])]
+    lists = StoreSearch(store, collection, vectors, bounds, settings, expected)
+    understood = lists.known(understood)
+    read = reading or understood.text
+    found = search_understood(understood, lists, settings)
+    candidates = found.candidates
     searched = time.monotonic()
     if deadline is not None and searched > deadline and not candidates:
         raise DeadlineExceeded(f"{settings.deadline_ms} ms passed before {collection!r} returned a candidate")
-    reranked = rerank(query, candidates, reranker, settings, deadline)
+    reranked = rerank(read, candidates, reranker, settings, deadline)
+    ordered = order(candidates, reranked.logits, settings, reranker.spec.order_weight, found.leading)
     return Retrieval(
         query=query,
         collection=collection,
         as_of=as_of,
-        hits=order(candidates, reranked.logits, settings, reranker.spec.order_weight),
+        understood=_told(query, understood, found),
+        read=read,
+        hits=ordered[: settings.top_n],
+        candidates=ordered if include_candidates else (),
         rerank_status=reranked.status,
         rerank_reason=reranked.reason,
         truncated_tokens=reranked.truncated_tokens,
         timings_ms=_timings(began, embedded, searched, time.monotonic()),
-        provenance=_served_by(found.provenance, reranker),
+        provenance=_served_by(lists.provenance, reranker),
+    )
+
+
+def _told(query: str, understood: Understood, found: FirstStage) -> Reading | None:
+    """What was read into the query; None where it was searched for as it is written."""
+    if understood == Understood(text=query):
+        return None
+    return Reading(
+        text=understood.text,
+        conditions=tuple(map(spell_condition, understood.conditions)),
+        notes=understood.notes,
+        given_up=found.given_up,
+        missing=found.missing,
     )
 
 
@@ -88,28 +110,6 @@ def _served_by(stored: Provenance, reranker: Reranker) -> dict[str, str]:
         "indexed": stored.created,
         "library_version": stored.library_version,
     }
-
-
-def choose(found: Sequence[Candidate], settings: RetrievalSettings) -> list[Candidate]:
-    """The `top_k` to read; where one a document is kept, few enough of each that `top_n` documents can be among them.
-
-    Scores tie (RRF's often), and engines order ties as they like: here the same query gives the same order.
-    """
-    room = settings.top_k // settings.top_n if settings.one_per_document else settings.top_k
-    taken: Counter[str] = Counter()
-    chosen: list[Candidate] = []
-    for candidate in sorted(found, key=lambda c: (-c.score, c.passage.id)):
-        taken[candidate.passage.document_id] += 1
-        if taken[candidate.passage.document_id] <= room:
-            chosen.append(candidate)
-    return chosen[: settings.top_k]
-
-
-def deepened(settings: RetrievalSettings) -> RetrievalSettings:
-    """More passages from the store where many of one document may have to go."""
-    if not settings.one_per_document:
-        return settings
-    return settings.model_copy(update={"top_k": settings.top_k * GROUPING_DEPTH})
 
 
 def rerank(
@@ -146,12 +146,19 @@ def _require_usable(logits: Sequence[float], passages: int) -> None:
 
 
 def order(
-    candidates: Sequence[Candidate], logits: Sequence[float], settings: RetrievalSettings, fitted_weight: float
+    candidates: Sequence[Candidate],
+    logits: Sequence[float],
+    settings: RetrievalSettings,
+    fitted_weight: float,
+    leading: Container[str] = (),
 ) -> tuple[Hit, ...]:
-    """Scored candidates best first, then the rest in first-stage order; `top_n` of them, one a document if asked."""
+    """Scored candidates best first, then the rest in first-stage order; one a document if asked.
+
+    The `leading` ones among the scored come before all others.
+    """
     weight = settings.order_weight if settings.order_weight is not None else fitted_weight
     merit = combine([c.score for c in candidates[: len(logits)]], logits, weight)
-    by_merit = sorted(range(len(logits)), key=lambda i: -merit[i])
+    by_merit = sorted(range(len(logits)), key=lambda i: (candidates[i].passage.id not in leading, -merit[i]))
     hits: list[Hit] = []
     seen: set[str] = set()
     rank = count(1)
@@ -169,7 +176,7 @@ def order(
                 rerank_score=logits[index] if index < len(logits) else None,
             )
         )
-    return tuple(hits[: settings.top_n])
+    return tuple(hits)
 
 
 def combine(first_stage: Sequence[float], logits: Sequence[float], weight: float) -> Sequence[float]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any, Self, Unpack, cast
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -12,6 +12,7 @@ from overfetch.filters import Condition, DateRange, parse_condition, parse_date,
 from overfetch.settings import SettingsOptions, SettingsOverrides, explain
 from overfetch.sites import Collection
 from overfetch.types import AsOf, Turn
+from overfetch.understanding import Understood, literally
 
 LONGEST_QUERY = 32_768  # characters: more than any model here reads of a query
 LONGEST_DATE = 64
@@ -31,12 +32,15 @@ EarlierTurn = Annotated[Turn, BeforeValidator(_as_turn)]
 
 class SearchOptions(SettingsOptions, total=False):
     """Keywords of a search. `where` takes conditions or texts such as `sector=DeFi`; `as_of` hides what became known
-    later; `near` keeps what happened within the collection's `near_days` of a date; the rest are of RetrievalSettings.
+    later; `near` keeps what happened within the collection's `near_days` of a date; `literal` reads nothing into the
+    question; `include_candidates` returns all `top_k` beside those kept; the rest are of RetrievalSettings.
     """
 
     where: Sequence[str | Condition]
     as_of: str | None
     near: str | None
+    literal: bool
+    include_candidates: bool
 
 
 class AskOptions(SearchOptions, total=False):
@@ -53,6 +57,8 @@ class _Bounded(SettingsOverrides):
     where: Where = ()
     as_of: Date | None = None
     near: Date | None = None
+    literal: bool = False
+    include_candidates: bool = False
 
     @classmethod
     def _checked(cls, **given: Any) -> Self:
@@ -71,9 +77,13 @@ class _Bounded(SettingsOverrides):
 
 
 class SearchRequest(_Bounded):
-    """One query, with what it sets in place of the collection's own settings."""
+    """One query, with what it sets in place of the collection's own settings.
+
+    Where it is one part of a `question`, the second stage reads both.
+    """
 
     query: Query
+    question: Query | None = None
 
     @classmethod
     def of(cls, query: str, **options: Unpack[SearchOptions]) -> Self:
@@ -86,6 +96,17 @@ class SearchRequest(_Bounded):
             return None
         field = _date_field(collection, collection.known_at, "as_of", self.as_of)
         return AsOf(field=field, moment=parse_date(self.as_of, end_of_day=True))
+
+    def understood(self, collection: Collection) -> Understood:
+        """The query as the collection reads it on the day that it is asked, or as it is written."""
+        known = self.known_by(collection)
+        return (literally if self.literal else collection.understand)(
+            self.query, known.moment.date() if known else date.today()
+        )
+
+    def reading(self, understood: Understood) -> str:
+        """What the second stage reads beside each passage."""
+        return understood.text if self.question is None else f"{understood.text}: {self.question}"
 
     def conditions(self, collection: Collection) -> Iterator[Condition]:
         """What every passage must meet, but for `as_of`. Raises SettingsError naming what may be filtered."""
@@ -110,10 +131,10 @@ class AskRequest(_Bounded):
         """Raises SettingsError naming what is not allowed."""
         return cls._checked(question=question, **options)
 
-    def searching(self, query: str, conditions: Sequence[Condition] = ()) -> SearchRequest:
-        """The search for one of its parts, or for the whole: what it says was checked already."""
-        shared: dict[str, Any] = {"as_of": self.as_of, "near": self.near, **self.overrides}
-        return SearchRequest.model_construct(query=query, where=(*self.where, *conditions), **shared)
+    def searching(self, query: str, question: str | None = None) -> SearchRequest:
+        """The search for one part of the `question`, or for the whole: what it says was checked already."""
+        shared = {name: getattr(self, name) for name in _Bounded.model_fields}
+        return SearchRequest.model_construct(query=query, question=question, **shared)
 
 
 def _require_unicode(name: str, given: Any) -> None:

@@ -8,21 +8,15 @@ from pydantic import Field, model_validator
 
 from overfetch.corpus import FieldMap, Skipped, read_documents
 from overfetch.errors import SettingsError
-from overfetch.filters import Condition, FieldKind
+from overfetch.filters import FieldKind
 from overfetch.settings import RetrievalSettings
 from overfetch.sources import Record
 from overfetch.types import Chunk, Document, Frozen
+from overfetch.understanding import Understand, literally
 
 ENTRY_POINT_GROUP = "overfetch.sites"
 
 FilterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
-
-
-class Part(Frozen):
-    """One part of a question that is retrieved on its own, such as a card of a reading."""
-
-    query: str
-    conditions: tuple[Condition, ...] = ()
 
 
 class Collection(Frozen):
@@ -30,7 +24,7 @@ class Collection(Frozen):
 
     `chunker` is name and version: a change means a rebuild. `filters` are the fields that may be filtered on.
     `date` names the field that `near` looks at, within `near_days`; `known_at` the one that `as_of` bounds.
-    `parse_part` reads one part of a composed question.
+    `understand` reads a question, or one part of a composed one, as its users mean it.
     `answering` is the `module:function` that answers with a language model.
     `judged` is a folder of judged queries in BEIR layout: a new generation must not find less of what they ask for,
     and they are the default of `eval` and `compile`.
@@ -49,7 +43,7 @@ class Collection(Frozen):
     near_days: int = Field(default=45, gt=0)
     known_at: str | None = None
     adapt: Callable[[Record], Record] | None = None
-    parse_part: Callable[[str], Part] | None = None
+    understand: Understand = literally
     judged: Path | None = None
     quoted_hits: int = Field(default=3, gt=0)
 

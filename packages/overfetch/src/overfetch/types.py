@@ -138,16 +138,35 @@ class AsOf(Frozen):
     moment: datetime
 
 
+class Reading(Frozen):
+    """What was read into a question: `text` is what was searched for, `notes` tell in words what was understood.
+
+    `given_up`: nothing met the `conditions`, so it was searched without them. `missing` names what the question asks
+    for and the collection does not hold.
+    """
+
+    text: str
+    conditions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    given_up: bool = False
+    missing: tuple[str, ...] = ()
+
+
 class Retrieval(Frozen):
     """The outcome of one query: hits in final order and how they came about.
 
+    `understood` is None where the query was searched for as it is written; `read` is what the second stage read beside
+    each passage, by default the query. `candidates` are all that were retrieved, in final order, where asked for.
     `truncated_tokens` were beyond the reranker's limit; None where a remote server does not say how many.
     """
 
     query: str
     collection: str
     as_of: AsOf | None = None
+    understood: Reading | None = None
+    read: str | None = None
     hits: tuple[Hit, ...]
+    candidates: tuple[Hit, ...] = ()
     rerank_status: RerankStatus
     rerank_reason: str | None = None
     truncated_tokens: int | None = 0

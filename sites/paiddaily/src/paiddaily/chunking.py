@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from overfetch import Chunk, Document, Record, chunk_by_headings, split_by_words
+from overfetch import Chunk, Document, Record, chunk_by_headings, split_text
 
 MAX_WORDS = 140
 TICKER_CHUNKER = f"paiddaily-ticker/2/words={MAX_WORDS}"
@@ -50,7 +50,7 @@ def chunk_catalyst(event: Document) -> Iterator[Chunk]:
     happened = str(event.metadata["date"])
     hidden = {"outcome": None, "outcome_date": None}
     breadcrumb = f"{event.title} ({happened})"
-    for piece in split_by_words(event.text, MAX_WORDS):
+    for piece in split_text(event.text, MAX_WORDS):
         yield Chunk(breadcrumb=breadcrumb, text=piece, metadata={**hidden, "known_at": _end_of_day(happened)})
     if outcome := event.metadata.get("outcome"):
         known_at = event.metadata.get("outcome_date")

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from overfetch import Collection, FieldMap, RetrievalSettings, Site
-from sagedaily.chunking import CHUNKER, adapt_entry, chunk_entry, parse_draw
+from sagedaily.chunking import CHUNKER, adapt_entry, chunk_entry
+from sagedaily.understanding import understand
 
 CANON = Collection(
     name="canon",
@@ -31,7 +32,7 @@ CANON = Collection(
         "suit": "keyword",
     },
     # A reading is asked with its parts, one for each card or transit: `--part "The Tower, reversed"`.
-    parse_part=parse_draw,
+    understand=understand,
     answering="sagedaily.answering:answer_canon",
     # Low volume, high stakes: 3 to 5 passages ground each part of a reading.
     retrieval=RetrievalSettings(top_k=20, top_n=4),

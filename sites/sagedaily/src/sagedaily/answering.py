@@ -22,7 +22,8 @@ from overfetch_answers import (
     number_parts,
     show,
 )
-from sagedaily.chunking import NO_ORIENTATION, ORIENTATIONS
+from sagedaily.chunking import NO_ORIENTATION
+from sagedaily.understanding import ORIENTATIONS
 
 FACTS = ("kind", "subject", "orientation", "work")
 
@@ -68,7 +69,7 @@ class ReadingAnswer(GroundedModule):
     def inputs(self, question: str, retrievals: Sequence[Retrieval]) -> dict[str, Any]:
         numbered = number_parts(retrievals)
         parts = [
-            Part(number=number, drawn=retrieval.query.removesuffix(f": {question}"), passages=show(passages, FACTS))
+            Part(number=number, drawn=retrieval.query, passages=show(passages, FACTS))
             for number, (retrieval, passages) in enumerate(zip(retrievals, numbered, strict=True), start=1)
         ]
         return {"question": question, "parts": parts}

@@ -1,12 +1,11 @@
-"""A canon entry is one passage, or a few where it is long; a draw is a subject with an orientation."""
+"""A canon entry is one passage, or a few where it is long."""
 
 from collections.abc import Iterator
 
-from overfetch import AnyOf, Chunk, Document, Part, Record, split_by_words
+from overfetch import Chunk, Document, Record, split_text
 
 MAX_WORDS = 140
 CHUNKER = f"sagedaily-entry/2/words={MAX_WORDS}"
-ORIENTATIONS = ("upright", "reversed", "direct", "retrograde")
 # Entries without an orientation speak of both, so they stay in every draw.
 NO_ORIENTATION = "any"
 
@@ -23,20 +22,5 @@ def chunk_entry(entry: Document) -> Iterator[Chunk]:
     [('The Tower > Lantern Notes', 'It falls.')]
     """
     breadcrumb = " > ".join(str(part) for part in (entry.title, entry.metadata.get("work")) if part)
-    for piece in split_by_words(entry.text, MAX_WORDS):
+    for piece in split_text(entry.text, MAX_WORDS):
         yield Chunk(breadcrumb=breadcrumb, text=piece)
-
-
-def parse_draw(text: str) -> Part:
-    """`The Tower, reversed` becomes the subject and a filter on its orientation.
-
-    >>> parse_draw("The Tower, reversed").conditions
-    (AnyOf(field='orientation', values=('reversed', 'any')),)
-    >>> parse_draw("Saturn square Moon").conditions
-    ()
-    """
-    subject, _, orientation = (part.strip() for part in text.rpartition(","))
-    if not subject or orientation.lower() not in ORIENTATIONS:
-        return Part(query=text.strip())
-    accepted = AnyOf(field="orientation", values=(orientation.lower(), NO_ORIENTATION))
-    return Part(query=f"{subject}, {orientation.lower()}", conditions=(accepted,))

@@ -17,7 +17,7 @@ from overfetch.cli.console import (
     with_sample_if_missing,
 )
 from overfetch.cli.progress import progress_bar
-from overfetch.cli.search import FirstStage, TopK
+from overfetch.cli.search import FirstStage, Literal, TopK
 from overfetch.cli.terminal import notice, output, print_json
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
@@ -58,6 +58,7 @@ def evaluate(
     rerank: Annotated[bool, typer.Option("--rerank/--no-rerank", help="Second stage on or off.")] = True,
     top_k: TopK = None,
     order_weight: OrderWeight = None,
+    literal: Literal = False,
     answers: Annotated[
         bool, typer.Option("--answers", help="With SITE/COLLECTION: whether its answers cite what holds.")
     ] = False,
@@ -89,7 +90,10 @@ def evaluate(
             index_with_progress(engine, collection)
         name = profile or workspace.environment.profile
         evaluation = with_sample_if_missing(
-            workspace, engine, collection, lambda: _run(engine, collection, judged, name, settings, own=own)
+            workspace,
+            engine,
+            collection,
+            lambda: _run(engine, collection, judged, name, settings, own=own, literal=literal),
         )
     if not queries:
         evaluation = evaluation.model_copy(update={"collection": folder.resolve().name})
@@ -136,14 +140,21 @@ def judged_of(engine: Engine, collection: str, given: Path | None) -> Path:
 
 
 def _run(
-    engine: Engine, collection: str, judged: JudgedQueries, profile: str, settings: SettingsOptions, *, own: bool
+    engine: Engine,
+    collection: str,
+    judged: JudgedQueries,
+    profile: str,
+    settings: SettingsOptions,
+    *,
+    own: bool,
+    literal: bool,
 ) -> "Evaluation":
     require_known(engine, collection, judged, notice, own=own and engine.site.collection(collection).judged is not None)
     with needing("eval"):
         from overfetch.evaluation.evaluating import evaluate as run
 
     with progress_bar(f"evaluating {len(judged.queries)} queries") as progress:
-        return run(engine, collection, judged, profile, progress=progress, **settings)
+        return run(engine, collection, judged, profile, literal=literal, progress=progress, **settings)
 
 
 def _evaluate_answers(

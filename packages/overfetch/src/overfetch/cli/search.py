@@ -12,7 +12,7 @@ from overfetch.documents import AnswerDocument, RetrievalDocument
 from overfetch.engine import Engine
 from overfetch.requests import AskOptions
 from overfetch.settings import FirstStage as FirstStageName
-from overfetch.types import Answer, Citation, Retrieval
+from overfetch.types import Answer, Citation, Reading, Retrieval
 
 SNIPPET = 240
 
@@ -23,6 +23,8 @@ AsOf = Annotated[str | None, typer.Option(help="Hide what became known after thi
 Near = Annotated[str | None, typer.Option(help="Keep what happened near this date.")]
 Rerank = Annotated[bool | None, typer.Option("--rerank/--no-rerank", help="Second stage on or off.")]
 FirstStage = Annotated[str | None, typer.Option(help="hybrid, dense or bm25.")]
+Literal = Annotated[bool, typer.Option("--literal", help="Take the question as it is written: read nothing into it.")]
+Explain = Annotated[bool, typer.Option("--explain", help="Show how the question was read.")]
 Deadline = Annotated[float | None, typer.Option("--deadline-ms", help="Time for the whole query.")]
 
 
@@ -38,6 +40,8 @@ def search(
     rerank: Rerank = None,
     first_stage: FirstStage = None,
     deadline_ms: Deadline = None,
+    literal: Literal = False,
+    explain: Explain = False,
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
@@ -56,12 +60,13 @@ def search(
             rerank=rerank,
             first_stage=cast(FirstStageName | None, first_stage),  # checked with the request
             deadline_ms=deadline_ms,
+            literal=literal,
         )
         retrieval = with_sample_if_missing(workspace, engine, collection, work)
     if as_json:
         print_json(RetrievalDocument.of(retrieval))
     else:
-        _print_retrieval(retrieval)
+        _print_retrieval(retrieval, explain)
 
 
 @ending_errors
@@ -79,6 +84,8 @@ def ask(
     rerank: Rerank = None,
     first_stage: FirstStage = None,
     deadline_ms: Deadline = None,
+    literal: Literal = False,
+    explain: Explain = False,
     after: Annotated[
         list[str] | None, typer.Option(help="An earlier question of this chat; repeatable, oldest first.")
     ] = None,
@@ -102,12 +109,13 @@ def ask(
             rerank=rerank,
             first_stage=cast(FirstStageName | None, first_stage),
             deadline_ms=deadline_ms,
+            literal=literal,
         )
         answer = with_sample_if_missing(workspace, engine, collection or engine.site.ask, work)
     if as_json:
         print_json(AnswerDocument.of_answer(answer))
     else:
-        _print_answer(answer)
+        _print_answer(answer, explain)
 
 
 def _streamed(engine: Engine, question: str, **options: Unpack[AskOptions]) -> Answer:
@@ -126,7 +134,7 @@ def _streamed(engine: Engine, question: str, **options: Unpack[AskOptions]) -> A
     return asyncio.run(read())
 
 
-def _print_retrieval(retrieval: Retrieval) -> None:
+def _print_retrieval(retrieval: Retrieval, explain: bool) -> None:
     for hit in retrieval.hits:
         score = "not reranked" if hit.rerank_score is None else f"rerank {hit.rerank_score:+.2f}"
         output.print(f"[bold]{hit.rank}. {escape(hit.passage.breadcrumb or hit.passage.title)}[/bold]")
@@ -135,15 +143,30 @@ def _print_retrieval(retrieval: Retrieval) -> None:
         output.print(f"   {escape(text[:SNIPPET])}{'…' if len(text) > SNIPPET else ''}")
     if not retrieval.hits:
         output.print("Nothing found.")
-    _print_footer(retrieval)
+    _print_footer(retrieval, explain)
 
 
-def _print_footer(retrieval: Retrieval) -> None:
+def _print_footer(retrieval: Retrieval, explain: bool) -> None:
+    if retrieval.understood:
+        _print_reading(retrieval.understood, explain)
+    elif explain:
+        output.print("[dim]read as it is written[/dim]")
     t = retrieval.timings_ms
     status = retrieval.rerank_status + (f" ({retrieval.rerank_reason})" if retrieval.rerank_reason else "")
     cut = f" · {retrieval.truncated_tokens} tokens beyond the model's limit" if retrieval.truncated_tokens else ""
     times = f"embed {t.embed:.0f} + search {t.search:.0f} + rerank {t.rerank:.0f} = {t.total:.0f} ms"
     output.print(f"[dim]{escape(retrieval.collection)} · rerank: {escape(status)} · {times}{cut}[/dim]")
+
+
+def _print_reading(reading: Reading, explain: bool) -> None:
+    if explain:
+        output.print(f"[dim]searched for: {escape(reading.text)}[/dim]")
+        for condition in reading.conditions:
+            output.print(f"[dim]where: {escape(condition)}[/dim]")
+    told = "; ".join([*reading.notes, *reading.missing])
+    dropped = " (nothing meets that: searched without)" if reading.given_up else ""
+    if told or dropped:
+        output.print(f"[dim]understood: {escape(told)}{dropped} · --literal takes it as written[/dim]")
 
 
 def _print_guard(answer: Answer) -> None:
@@ -160,7 +183,7 @@ def _part_of(citation: Citation, answer: Answer) -> str:
     if len(answer.retrievals) == 1:
         return ""
     ranked = sorted(
-        (hit.rank, number, retrieval.query.removesuffix(f": {answer.question}"))
+        (hit.rank, number, retrieval.query)
         for number, retrieval in enumerate(answer.retrievals)
         for hit in retrieval.hits
         if hit.passage.id == citation.passage_id
@@ -168,7 +191,7 @@ def _part_of(citation: Citation, answer: Answer) -> str:
     return f"({' / '.join(name for _, _, name in ranked)}) "
 
 
-def _print_answer(answer: Answer) -> None:
+def _print_answer(answer: Answer, explain: bool) -> None:
     output.print(escape(answer.answer))
     output.print()
     titles = {hit.passage.id: hit.passage.breadcrumb for r in answer.retrievals for hit in r.hits}
@@ -181,4 +204,4 @@ def _print_answer(answer: Answer) -> None:
     if answer.mode == "lm":
         _print_guard(answer)
     for retrieval in answer.retrievals:
-        _print_footer(retrieval)
+        _print_footer(retrieval, explain)

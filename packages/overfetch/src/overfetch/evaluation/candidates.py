@@ -34,7 +34,7 @@ def find_candidates(
     found = []
     first_stage: SettingsOptions = {**settings, "rerank": False}
     for done, query in enumerate(judged.queries, start=1):
-        hits = search_judged(engine, collection, query, **first_stage).hits
+        hits = search_judged(engine, collection, query, **first_stage).candidates
         found.append(
             Candidates(
                 query_id=query.id,

@@ -56,11 +56,15 @@ def evaluate(
     judged: JudgedQueries,
     profile: str,
     *,
+    literal: bool = False,
     progress: Progress = lambda done, total: None,
     **settings: Unpack[SettingsOptions],
 ) -> Evaluation:
-    """Searches every judged query once without and once with the reranker; `settings` are of RetrievalSettings."""
-    stages = run_stages(engine, collection, judged, progress=progress, **settings)
+    """Searches every judged query once without and once with the reranker; `settings` are of RetrievalSettings.
+
+    Each is read as the collection understands it, unless `literal`. All candidates are measured, not only those kept.
+    """
+    stages = run_stages(engine, collection, judged, literal=literal, progress=progress, **settings)
     reranked = stages.reranked
     difference = {m: paired_difference(stages.first_stage[m], reranked[m]) for m in reranked} if reranked else None
     return Evaluation(
@@ -87,6 +91,7 @@ def run_stages(
     collection: str,
     judged: JudgedQueries,
     *,
+    literal: bool = False,
     progress: Progress = lambda done, total: None,
     **settings: Unpack[SettingsOptions],
 ) -> Stages:
@@ -99,9 +104,9 @@ def run_stages(
     plain: list[Retrieval] = []
     read: list[Retrieval] = []
     for done, query in enumerate(judged.queries, start=1):
-        plain.append(search_judged(engine, collection, query, **first_stage))
+        plain.append(search_judged(engine, collection, query, literal=literal, **first_stage))
         if rerank:
-            read.append(search_judged(engine, collection, query, **both))
+            read.append(search_judged(engine, collection, query, literal=literal, **both))
         progress(done, len(judged.queries))
     return Stages(
         first_stage=_measured(judged, plain),
@@ -113,11 +118,13 @@ def run_stages(
 
 
 def search_judged(
-    engine: Engine, collection: str, query: JudgedQuery, **settings: Unpack[SettingsOptions]
+    engine: Engine, collection: str, query: JudgedQuery, *, literal: bool = False, **settings: Unpack[SettingsOptions]
 ) -> Retrieval:
-    """One search within the query's own dates; `settings` are of RetrievalSettings."""
+    """One search within the query's own dates, with all its candidates; `settings` are of RetrievalSettings."""
     where = list(date_bounds(engine.site.collection(collection).date, query))
-    return engine.search(collection, query.text, where=where, as_of=query.as_of, **settings)
+    return engine.search(
+        collection, query.text, where=where, as_of=query.as_of, literal=literal, include_candidates=True, **settings
+    )
 
 
 def _measured(judged: JudgedQueries, retrievals: list[Retrieval]) -> Values:
@@ -126,7 +133,7 @@ def _measured(judged: JudgedQueries, retrievals: list[Retrieval]) -> Values:
 
 
 def _documents(retrieval: Retrieval) -> list[str]:
-    return list(dict.fromkeys(hit.passage.document_id for hit in retrieval.hits))
+    return list(dict.fromkeys(hit.passage.document_id for hit in retrieval.candidates))
 
 
 def latency(milliseconds: Sequence[float]) -> Latency:

@@ -1,0 +1,134 @@
+"""The first stage of an understood question: its own list, one for each focus, and both fused by rank."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from overfetch.filters import Condition
+from overfetch.protocols import EncodedQuery, Store, Vectors
+from overfetch.provenance import SPARSE_TOKENIZER, Provenance
+from overfetch.settings import RetrievalSettings
+from overfetch.sparse import embed_sparse_query
+from overfetch.types import Candidate
+from overfetch.understanding import Understood
+
+GROUPING_DEPTH = 3
+
+Search = Callable[[str, Sequence[Condition]], Sequence[Candidate]]
+"""One list: what a text finds among the passages that meet the conditions, best first."""
+
+
+class FirstStage(NamedTuple):
+    """The candidates to read, best first, and the ids of those that `lead`.
+
+    `given_up`: nothing met the question's own conditions. `missing` says what it asks for that is not there.
+    """
+
+    candidates: list[Candidate]
+    leading: frozenset[str] = frozenset()
+    given_up: bool = False
+    missing: tuple[str, ...] = ()
+
+
+class Ranked(NamedTuple):
+    """One list and its share in the fusion."""
+
+    weight: float
+    candidates: Sequence[Candidate]
+
+
+class StoreSearch:
+    """The lists of one collection in a store, within `bounds`; `provenance` tells what made what they hold."""
+
+    def __init__(
+        self,
+        store: Store,
+        collection: str,
+        vectors: Mapping[str, Vectors],
+        bounds: Sequence[Condition],
+        settings: RetrievalSettings,
+        expected: Provenance,
+    ) -> None:
+        self.store = store
+        self.collection = collection
+        self.vectors = vectors
+        self.bounds = bounds
+        self.settings = deepened(settings)
+        self.expected = expected
+        self.provenance = expected
+        self._tokenizer = SPARSE_TOKENIZER
+
+    def __call__(self, text: str, conditions: Sequence[Condition]) -> Sequence[Candidate]:
+        query = EncodedQuery(self.vectors[text], embed_sparse_query(text, self._tokenizer))
+        bounds = [*self.bounds, *conditions]
+        found = self.store.search(self.collection, query, bounds, self.settings, expected=self.expected)
+        self.provenance = found.provenance
+        if found.provenance.sparse_tokenizer != self._tokenizer:  # made before: asked again in its own terms
+            self._tokenizer = found.provenance.sparse_tokenizer
+            return self(text, conditions)
+        return found.candidates
+
+    def known(self, understood: Understood) -> Understood:
+        """What of it can be asked: what was indexed before a field was declared goes on serving without it."""
+        if not (understood.conditions or understood.focuses):
+            return understood
+        return understood.on({*(self.store.provenance(self.collection).filters or ())})
+
+
+def search_understood(understood: Understood, search: Search, settings: RetrievalSettings) -> FirstStage:
+    """At most `top_k` candidates of all the question's lists."""
+    conditions = understood.conditions
+    found = search(understood.text, conditions)
+    given_up = bool(conditions) and not found
+    if given_up:
+        conditions = ()
+        found = search(understood.text, ())
+    lists, leading, missing = [Ranked(1.0, found)], set[str](), []
+    for focus in understood.focuses:
+        met = search(focus.text or understood.text, (*conditions, *focus.conditions))
+        lists.append(Ranked(focus.weight, met))
+        if focus.leads:
+            leading.update(candidate.passage.id for candidate in met)
+        if focus.missing and not met:
+            missing.append(focus.missing)
+    merged = fuse_by_rank(lists, settings.rrf_k) if understood.focuses else found
+    chosen = choose(merged, settings, leading)
+    return FirstStage(chosen, frozenset(leading), given_up, tuple(missing))
+
+
+def fuse_by_rank(lists: Sequence[Ranked], rrf_k: int) -> list[Candidate]:
+    """Reciprocal Rank Fusion (Cormack et al. 2009) of weighted lists, in any order."""
+    scores: defaultdict[str, float] = defaultdict(float)
+    passages = {c.passage.id: c.passage for ranked in lists for c in ranked.candidates}
+    for weight, candidates in lists:
+        for rank, candidate in enumerate(sorted(candidates, key=_best_first)):
+            scores[candidate.passage.id] += weight / (rrf_k + rank)
+    return [Candidate(passage=passages[i], score=score) for i, score in scores.items()]
+
+
+def choose(
+    found: Sequence[Candidate], settings: RetrievalSettings, leading: set[str] | frozenset[str] = frozenset()
+) -> list[Candidate]:
+    """The `top_k` to read; where one a document is kept, few enough of each that `top_n` documents can be among them.
+
+    Scores tie (RRF's often), and engines order ties as they like: here the same query gives the same order.
+    """
+    room = settings.top_k // settings.top_n if settings.one_per_document else settings.top_k
+    taken: Counter[str] = Counter()
+    chosen: list[Candidate] = []
+    for candidate in sorted(found, key=lambda c: (c.passage.id not in leading, *_best_first(c))):
+        taken[candidate.passage.document_id] += 1
+        if taken[candidate.passage.document_id] <= room:
+            chosen.append(candidate)
+    return chosen[: settings.top_k]
+
+
+def deepened(settings: RetrievalSettings) -> RetrievalSettings:
+    """More passages from the store where many of one document may have to go."""
+    if not settings.one_per_document:
+        return settings
+    return settings.model_copy(update={"top_k": settings.top_k * GROUPING_DEPTH})
+
+
+def _best_first(candidate: Candidate) -> tuple[float, str]:
+    return -candidate.score, candidate.passage.id

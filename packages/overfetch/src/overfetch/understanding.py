@@ -1,0 +1,62 @@
+"""How a collection reads the questions of its users: by rule, without a model and without a store."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Annotated
+
+from pydantic import Field
+
+from overfetch.filters import Condition
+from overfetch.types import Frozen
+
+Weight = Annotated[float, Field(gt=0, le=10)]
+
+
+class Focus(Frozen):
+    """Passages that are also looked for by themselves, as a list of their own beside the question's.
+
+    They meet the `conditions` and match `text`, by default the question's. In the fusion by rank this list has
+    `weight`, the question's own has 1. What `leads` stays before all else, whatever the second stage reads. Where
+    nothing is found, the question asks for what is not there, if `missing` says what that is.
+    """
+
+    conditions: tuple[Condition, ...] = ()
+    text: str | None = None
+    weight: Weight = 1.0
+    leads: bool = False
+    missing: str | None = None
+
+
+class Understood(Frozen):
+    """What a question means: both stages read its `text`, and `conditions` bound what is searched.
+
+    Conditions that nothing meets are given up. `notes` tell in words what was read into the question, for people.
+    """
+
+    text: str
+    conditions: tuple[Condition, ...] = ()
+    focuses: Annotated[tuple[Focus, ...], Field(max_length=32)] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> list[str]:
+        """All that is searched for, each once, the question's own first."""
+        return list(dict.fromkeys([self.text, *(focus.text or self.text for focus in self.focuses)]))
+
+    def on(self, fields: set[str]) -> "Understood":
+        """What of it can be asked of passages that have no other `fields`, as those indexed before it could be."""
+        return self.model_copy(
+            update={
+                "conditions": tuple(c for c in self.conditions if c.field in fields),
+                "focuses": tuple(f for f in self.focuses if {c.field for c in f.conditions} <= fields),
+            }
+        )
+
+
+Understand = Callable[[str, date], Understood]
+"""Reads a question as asked on a day, so that "last spring" is one: the day of `as_of`, else today."""
+
+
+def literally(question: str, _day: date) -> Understood:
+    """The question as it is written."""
+    return Understood(text=question)

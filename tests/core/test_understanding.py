@@ -1,0 +1,198 @@
+"""How what was read into a question reaches both stages: lists of their own, bounds that are given up, what leads."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from overfetch import AnyOf, Focus, Understood, literally
+from overfetch.corpus import FieldMap
+from overfetch.engine import Engine
+from overfetch.filters import Condition, DateRange, FieldKind, FullText, NumberRange, parse_condition, spell_condition
+from overfetch.first_stage import Ranked, fuse_by_rank
+from overfetch.sites import Collection, Site
+from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore, open_fake
+from overfetch.types import Candidate, Chunk, Document, Passage
+from overfetch.understanding import Understand
+
+CARDS = """{"_id": "tower", "title": "The Tower", "text": "It falls in love and in work.", "name": "tower"}
+{"_id": "death", "title": "Death", "text": "An end.", "name": "death"}
+{"_id": "levi", "title": "Magic", "text": "The death card in a love reading is often feared.", "name": "essay"}
+{"_id": "moon", "title": "The Moon", "text": "A dream of love, a reading of the night.", "name": "moon"}
+"""
+FILTERS: dict[str, FieldKind] = {"name": "keyword"}
+
+
+def whole(document: Document) -> list[Chunk]:
+    return [Chunk(breadcrumb=document.title, text=document.text)]
+
+
+def opened(
+    folder: Path, understand: Understand = literally, *, store: FakeStore | None = None, filters: bool = True
+) -> Engine:
+    (folder / "cards.jsonl").write_text(CARDS, encoding="utf-8")
+    cards = Collection(
+        name="cards",
+        sample=folder / "cards.jsonl",
+        chunk=whole,
+        chunker="whole/1",
+        answering="",
+        fields=FieldMap(metadata={"name": ("name",)}),
+        filters=FILTERS if filters else {},
+        understand=understand,
+    )
+    site = Site(name="deck", title="Deck", collections=(cards,), ask="cards")
+    return Engine(site, embedder=FakeEmbedder(), reranker=FakeReranker(), store=store or FakeStore())
+
+
+def indexed(folder: Path, understood: Understood) -> Engine:
+    engine = opened(folder, lambda question, day: understood)
+    engine.index("cards")
+    return engine
+
+
+def found(engine: Engine, query: str = "XIII in a love reading", **options: bool) -> list[str]:
+    literal = options.get("literal", False)
+    hits = engine.search("cards", query, literal=literal, rerank=options.get("rerank", False)).hits
+    return [hit.passage.document_id for hit in hits]
+
+
+def named(*names: str) -> AnyOf:
+    return AnyOf(field="name", values=names)
+
+
+def test_what_leads_comes_first_whatever_the_second_stage_reads(tmp_path: Path) -> None:
+    understood = Understood(text="XIII in a love reading", focuses=(Focus(conditions=(named("death"),), leads=True),))
+    engine = indexed(tmp_path, understood)
+    assert found(engine, rerank=True, literal=True)[0] != "death"
+    assert found(engine)[0] == "death"
+    reranked = found(engine, rerank=True)
+    assert reranked[0] == "death"
+    assert len(reranked) > 1  # the rest is still there
+
+
+def test_a_focus_of_weight_raises_without_leading(tmp_path: Path) -> None:
+    light = Understood(text="love reading", focuses=(Focus(conditions=(named("death"),), weight=0.001),))
+    heavy = Understood(text="love reading", focuses=(Focus(conditions=(named("death"),), weight=5),))
+    assert found(indexed(tmp_path, light))[0] != "death"
+    assert found(indexed(tmp_path, heavy))[0] == "death"
+
+
+def test_a_focus_looks_by_its_own_words(tmp_path: Path) -> None:
+    understood = Understood(text="qqq", focuses=(Focus(text="An end", weight=2),))
+    assert found(indexed(tmp_path, understood), "qqq")[0] == "death"
+
+
+def test_conditions_bound_what_is_searched(tmp_path: Path) -> None:
+    understood = Understood(text="love", conditions=(named("moon", "tower"),), notes=("the moon or the tower",))
+    engine = indexed(tmp_path, understood)
+    retrieval = engine.search("cards", "love?")
+    assert {hit.passage.document_id for hit in retrieval.hits} == {"moon", "tower"}
+    assert retrieval.understood is not None
+    assert retrieval.understood.conditions == ("name=moon|tower",)
+    assert retrieval.understood.notes == ("the moon or the tower",)
+    assert not retrieval.understood.given_up
+
+
+def test_conditions_that_nothing_meets_are_given_up(tmp_path: Path) -> None:
+    engine = indexed(tmp_path, Understood(text="love", conditions=(named("nobody"),)))
+    retrieval = engine.search("cards", "love")
+    assert retrieval.hits
+    assert retrieval.understood is not None
+    assert retrieval.understood.given_up
+
+
+def test_the_users_own_conditions_are_never_given_up(tmp_path: Path) -> None:
+    engine = indexed(tmp_path, Understood(text="love", conditions=(named("nobody"),)))
+    assert engine.search("cards", "love", where=["name=none"]).hits == ()
+    kept = engine.search("cards", "love", where=["name=moon"])
+    assert [hit.passage.document_id for hit in kept.hits] == ["moon"]
+
+
+def test_a_focus_stays_within_the_users_conditions(tmp_path: Path) -> None:
+    understood = Understood(text="love", focuses=(Focus(conditions=(named("death"),), leads=True),))
+    hits = indexed(tmp_path, understood).search("cards", "love", where=["name=moon"]).hits
+    assert [hit.passage.document_id for hit in hits] == ["moon"]
+
+
+def test_literally_nothing_is_read_into_the_question(tmp_path: Path) -> None:
+    engine = indexed(tmp_path, Understood(text="other words", conditions=(named("moon"),)))
+    retrieval = engine.search("cards", "love", literal=True)
+    assert retrieval.understood is None
+    assert len(retrieval.hits) > 1
+
+
+def test_what_is_not_there_is_named_and_not_answered(tmp_path: Path) -> None:
+    understood = Understood(text="the Fool", focuses=(Focus(conditions=(named("fool"),), missing="no card 'Fool'"),))
+    engine = indexed(tmp_path, understood)
+    retrieval = engine.search("cards", "the Fool")
+    assert retrieval.understood is not None
+    assert retrieval.understood.missing == ("no card 'Fool'",)
+    answer = engine.ask("the Fool")
+    assert not answer.found
+    assert not answer.citations
+    assert answer.answer == "Not in the sources: no card 'Fool'."
+
+
+def test_what_was_indexed_before_a_field_was_declared_is_searched_without_it(tmp_path: Path) -> None:
+    store = FakeStore()
+    opened(tmp_path, store=store, filters=False).index("cards")
+    reads = Understood(text="love", conditions=(named("moon"),), focuses=(Focus(conditions=(named("moon"),)),))
+    engine = opened(tmp_path, lambda question, day: reads, store=store)
+    assert len(found(engine, "love")) > 1
+
+
+def test_the_day_is_that_of_as_of(tmp_path: Path) -> None:
+    days: list[date] = []
+
+    def understand(question: str, day: date) -> Understood:
+        days.append(day)
+        return Understood(text=question)
+
+    catalysts = open_fake_with(understand)
+    days.clear()  # the judged queries of the gate
+    catalysts.search("catalysts", "what happened last spring", as_of="2025-06-01")
+    catalysts.search("catalysts", "what happened last spring")
+    assert days == [date(2025, 6, 1), date.today()]
+
+
+def open_fake_with(understand: Understand) -> Engine:
+    from overfetch.sites import load_site
+
+    site = load_site("paiddaily")
+    changed = tuple(c.model_copy(update={"understand": understand}) for c in site.collections)
+    return open_fake(site.model_copy(update={"collections": changed}))
+
+
+def test_a_question_embeds_each_text_once() -> None:
+    focuses = (Focus(), Focus(text="a"), Focus(text="b"), Focus(text="b"))
+    assert Understood(text="a", focuses=focuses).texts == ["a", "b"]
+
+
+def test_lists_are_fused_by_rank_and_weight() -> None:
+    def listed(names: str) -> Sequence[Candidate]:
+        return [Candidate(passage=passage(name), score=-place) for place, name in enumerate(names)]
+
+    fused = fuse_by_rank([Ranked(1.0, listed("ab")), Ranked(3.0, listed("bc"))], 60)
+    scores = {c.passage.document_id: c.score for c in fused}
+    assert scores == pytest.approx({"a": 1 / 60, "b": 1 / 61 + 3 / 60, "c": 3 / 61})
+
+
+def passage(name: str) -> Passage:
+    return Passage.of(Document(id=name, title=name, text=name), 0, Chunk(breadcrumb="", text=name))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        AnyOf(field="name", values=("a", "b c")),
+        NumberRange(field="size", at_least=1.5),
+        NumberRange(field="size", below=3),
+        DateRange(field="day", start=datetime(2022, 3, 1, tzinfo=UTC)),
+        FullText(field="body", words="two words"),
+    ],
+)
+def test_a_condition_is_spelt_as_it_is_read(condition: Condition) -> None:
+    schema: dict[str, FieldKind] = {"name": "keyword", "size": "number", "day": "date", "body": "text"}
+    assert parse_condition(spell_condition(condition), schema) == condition
