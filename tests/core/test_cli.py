@@ -25,6 +25,7 @@ from overfetch.testing import FakeEmbedder, FakeReranker
 RETRIEVAL_KEYS = [
     "query",
     "collection",
+    "understood",
     "hits",
     "rerank_status",
     "rerank_reason",
@@ -211,7 +212,7 @@ def test_ask_in_parts_keeps_each_retrieval(indexed: Path) -> None:
     answer = document("ask", "sagedaily", "what now", "--part", "The Tower", "--part", "The Star")
     assert list(answer) == [*RETRIEVAL_KEYS, "parts", *ANSWER_KEYS[len(RETRIEVAL_KEYS) :]]
     assert answer["query"] == "what now"
-    assert [part["query"] for part in answer["parts"]] == ["The Tower: what now", "The Star: what now"]
+    assert [part["query"] for part in answer["parts"]] == ["The Tower", "The Star"]
     assert answer["hits"] == [hit for part in answer["parts"] for hit in part["hits"]]
 
 
@@ -274,7 +275,7 @@ def test_wrong_usage_ends_with_2_before_any_work(arguments: list[str], complaint
 
 def test_wrong_usage_of_ask(fakes: list[str]) -> None:
     assert fail(2, "ask", "sagedaily", " ").startswith("the question is empty")
-    assert fail(2, "ask", "builddaily", "why", "--part", "a").startswith("collection 'chat' takes no parts (given 'a')")
+    assert fail(2, "ask", "builddaily", "why", "--part", " ").startswith("a part of the question is empty")
     assert fail(2, "ask", "sagedaily", "why", "--top-k", "0").startswith("top_k: ")
     assert fakes == []
 
@@ -610,3 +611,14 @@ class TestGenerations:
         report = document("index", "sagedaily/canon", "--source", str(source), "--accept-loss")
         assert report["recall"]["after"] < report["recall"]["before"]
         assert report["embedded"] == 0
+
+
+def test_what_was_read_into_a_question_is_shown(indexed: Path) -> None:
+    read = document("search", "sagedaily", "The Tower, reversed")["understood"]
+    assert list(read) == ["text", "conditions", "notes", "given_up", "missing"]
+    assert read["conditions"] == ["orientation=reversed|any"]
+    assert document("search", "sagedaily", "The Tower, reversed", "--literal")["understood"] is None
+    explained = succeed("search", "sagedaily", "The Tower, reversed", "--explain")
+    assert "where: orientation=reversed|any" in explained
+    assert "--literal takes it as written" in explained
+    assert "read as it is written" in succeed("search", "sagedaily", "tower storm", "--explain")
