@@ -351,6 +351,14 @@ def test_what_is_broken_can_be_left_out_and_is_named(fakes: list[str], source: P
     report = document("index", "sagedaily/canon", "--source", str(source), "--skip-bad")
     assert (report["documents"], report["skipped"]) == (3, [reason])
     assert f"left out: {reason}" in succeed("index", "sagedaily/canon", "--source", str(source), "--skip-bad")
+    assert f"--source {source} --skip-bad" in fail(2, "index", "sagedaily/canon"), "said again where it is needed"
+
+
+def test_an_empty_name_is_no_source(fakes: list[str]) -> None:
+    result = run("index", "sagedaily/canon", "--source", "")
+    assert result.exit_code == 2
+    assert "the name of a source is empty" in result.stderr
+    assert fakes == []
 
 
 def test_sources_with_the_same_ids_are_told_apart_by_prefixes(fakes: list[str], source: Path, tmp_path: Path) -> None:

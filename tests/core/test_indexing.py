@@ -245,3 +245,20 @@ class TestPartitions:
     def test_bad_ones_are_refused(self, text: str) -> None:
         with pytest.raises(SettingsError, match=f"bad partition '{text}': write NUMBER/COUNT"):
             parse_partition(text)
+
+
+def test_a_document_whose_chunks_cannot_be_filtered_is_left_out_and_the_others_stay(tmp_path: Path) -> None:
+    """What a chunker says of a chunk is checked after the source was read."""
+
+    def chunk(document: Document) -> list[Chunk]:
+        day = "no day" if document.id == "b" else "2024-05-01"
+        return [Chunk(breadcrumb="", text=document.text, metadata={"day": day})]
+
+    source = lines(tmp_path / "a.jsonl", {"a": "one", "b": "two", "c": "three"})
+    dated = CANON.model_copy(update={"chunk": chunk, "filters": {"day": "date"}})
+    engine = canon(FakeEmbedder(), collection=dated)
+    with pytest.raises(CorpusError, match="document 'b': field 'day'"):
+        engine.index("canon", source)
+    report = engine.index("canon", source, skip_bad=True)
+    assert (report.documents, report.added) == (2, 2)
+    assert [reason[:12] for reason in report.skipped] == ["document 'b'"]

@@ -165,6 +165,11 @@ def test_one_handed_over_is_not_pickled(reads: HubReranker) -> None:
     """It would come back with another."""
     with pytest.raises(SettingsError, match="name a profile instead"):
         pickle.dumps(OverfetchRerank(reranker=reads))
+    with pytest.raises(SettingsError, match="name a profile instead"):
+        OverfetchRerank(reranker=reads).to_dict()
+    with pytest.raises(SettingsError, match="name a profile instead"):
+        OverfetchRerank(reranker=reads).to_json()
+    assert OverfetchRerank.from_dict(OverfetchRerank(top_n=3).to_dict()).top_n == 3
 
 
 def test_a_profile_reads_by_name() -> None:

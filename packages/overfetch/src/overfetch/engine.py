@@ -136,12 +136,13 @@ class Engine:
             lambda: chosen.read(*sources, id_prefixes=id_prefixes, skipped=skipped),
             store=self.store,
             embedder=self.embedder,
-            provenance=self._provenance(chosen, join_sources(sources, id_prefixes)),
+            provenance=self._provenance(chosen, join_sources(sources, id_prefixes, skip_bad=skip_bad)),
             rebuild=rebuild,
             dry_run=dry_run,
             partition=partition,
             progress=progress,
             gate=Gate(self.name_of(collection), chosen, self.embedder, accept_loss=accept_loss),
+            skipped=skipped,
         )
         return report.model_copy(update={"skipped": skipped.reasons})
 

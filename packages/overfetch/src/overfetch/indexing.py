@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pydantic import Field
 
 from overfetch.chunking import require_chunks
+from overfetch.corpus import Skipped
 from overfetch.cutting import Cut
 from overfetch.errors import CollectionMissing, CorpusError, SettingsError, StoreError
 from overfetch.filters import Schema, comparable
@@ -122,10 +123,11 @@ def index(
     partition: Partition | None = None,
     progress: Progress = lambda done, total: None,
     gate: Gate = lambda store, writer, provenance: None,
+    skipped: Skipped | None = None,
 ) -> IndexReport:
     """Makes the stored collection equal to what `read` gives, or its `partition`; a second run embeds nothing.
 
-    `gate` may refuse what was written. Raises ProvenanceMismatch unless `rebuild`, StoreLocked, and SettingsError
+    `skipped` is told of a document whose passages cannot be stored, or raises. `gate` may refuse what was written. Raises ProvenanceMismatch unless `rebuild`, StoreLocked, and SettingsError
     where the sample corpus would replace a real one, or for a partition in process or with `rebuild`. Whatever `read`
     raises, it raises before anything is written. On any other error the published collection stays as it was, but for
     a compatible change on a server, which is upserted in place and finished by the next run.
@@ -134,12 +136,13 @@ def index(
         store, read = _only(partition, store, read, rebuild)
     stored = _require_allowed(name, store, provenance, rebuild, collection)
     outdated = stored is not None and says_otherwise(stored, provenance)
-    found = _compare({} if rebuild else store.hashes(name), collection, read(), progress)
+    skipped = skipped or Skipped()
+    found = _compare({} if rebuild else store.hashes(name), _passages_of(collection, read(), skipped), progress)
     embedded, cut = 0, Cut()
     copied = recall = None
     if not dry_run and (rebuild or outdated or found.writes or found.stale):
         with store.write(name, provenance, collection.filters, rebuild=rebuild) as writer:
-            embedded, cut = _write(writer, collection, read(), embedder, found, progress)
+            embedded, cut = _write(writer, _passages_of(collection, read(), skipped), embedder, found, progress)
             copied = writer.copied
             recall = gate(store, writer, provenance) if partition is None else None
     return IndexReport(
@@ -168,20 +171,28 @@ def _only(partition: Partition, store: Store, read: Read, rebuild: bool) -> tupl
     return store.only(partition), lambda: (d for d in read() if partition.holds(d.id))
 
 
-def _compare(
-    stored: dict[str, str], collection: Collection, documents: Iterable[Document], progress: Progress
-) -> Difference:
-    difference = Difference(stored)
+def _passages_of(
+    collection: Collection, documents: Iterable[Document], skipped: Skipped
+) -> Iterator[Sequence[Passage]]:
+    """Document by document."""
     for document in documents:
-        difference.of(to_passages(collection, document))
+        try:
+            yield to_passages(collection, document)
+        except CorpusError as error:
+            skipped.broken(error)
+
+
+def _compare(stored: dict[str, str], documents: Iterable[Sequence[Passage]], progress: Progress) -> Difference:
+    difference = Difference(stored)
+    for passages in documents:
+        difference.of(passages)
         progress(difference.writes + difference.kept, None)
     return difference.close()
 
 
 def _write(
     writer: Writer,
-    collection: Collection,
-    documents: Iterable[Document],
+    documents: Iterable[Sequence[Passage]],
     embedder: Embedder,
     found: Difference,
     progress: Progress,
@@ -189,7 +200,7 @@ def _write(
     """How many passages it embedded, and what of them was beyond the model's limit."""
     difference = Difference(writer.hashes())
     embedded, cut = 0, Cut()
-    for passages in _groups(collection, documents, difference):
+    for passages in _groups(documents, difference):
         moved = _moved(writer, passages, found.vacated)
         for batch in _batches(passages):
             fresh = [p for p in batch if p.reading not in moved]
@@ -202,11 +213,11 @@ def _write(
     return embedded, cut
 
 
-def _groups(collection: Collection, documents: Iterable[Document], difference: Difference) -> Iterator[list[Passage]]:
+def _groups(documents: Iterable[Sequence[Passage]], difference: Difference) -> Iterator[list[Passage]]:
     """What is to be written, in whole documents: what moves within one is read before it is written over."""
     group: list[Passage] = []
-    for document in documents:
-        group += difference.of(to_passages(collection, document))
+    for passages in documents:
+        group += difference.of(passages)
         if len(group) >= BATCH:
             yield group
             group = []

@@ -22,7 +22,7 @@ SPARSE_TOKENIZER = f"overfetch-terms/1+{AS_WRITTEN}"
 NORMALISATION = "l2"  # every Embedder gives vectors of unit length
 
 SAMPLE = "sample"
-ID_PREFIX = "--id-prefix"
+ID_PREFIX, SKIP_BAD = "--id-prefix", "--skip-bad"
 
 FIRST_STAGE_FIELDS = (
     *("embedder", "dimension", "normalisation", "query_prefix", "passage_prefix"),
@@ -129,11 +129,12 @@ def is_same_work(left: Provenance, now: Provenance) -> bool:
     return all(getattr(left, field) == getattr(now, field) for field in (*WRITE_FIELDS, "source"))
 
 
-def join_sources(sources: Sequence[Path], id_prefixes: Sequence[str] = ()) -> str:
+def join_sources(sources: Sequence[Path], id_prefixes: Sequence[str] = (), *, skip_bad: bool = False) -> str:
     """The `source` of a provenance: absolute paths and options, quoted as a shell needs them. Raises SettingsError."""
     prefixes = (f"{ID_PREFIX}={prefix}" for prefix in id_prefixes)
     try:
-        joined = shlex.join([*(str(source.resolve()) for source in sources), *prefixes]) or SAMPLE
+        options = [*prefixes, *([SKIP_BAD] if skip_bad and sources else [])]
+        joined = shlex.join([*(str(source.resolve()) for source in sources), *options]) or SAMPLE
         joined.encode()
     except UnicodeEncodeError as error:
         raise SettingsError(f"{sources!r}: a name that is not UTF-8 cannot be kept; rename it") from error
@@ -148,7 +149,8 @@ def says_otherwise(stored: Provenance, now: Provenance) -> bool:
 def source_options(stored: Provenance) -> str:
     """What `overfetch index` needs to read the same source again, after a space; empty for the sample."""
     named = () if stored.source == SAMPLE else shlex.split(stored.source)
-    return "".join(f" {'' if part.startswith(ID_PREFIX) else '--source '}{shlex.quote(part)}" for part in named)
+    options = (f"{ID_PREFIX}=", SKIP_BAD)
+    return "".join(f" {'' if part.startswith(options) else '--source '}{shlex.quote(part)}" for part in named)
 
 
 def repair(collection: str, stored: Provenance, wanted: Provenance) -> str:

@@ -15,13 +15,22 @@ from overfetch.partitions import parse_partition
 from overfetch.sites import Site, load_sites
 
 
+def _named_path(text: str) -> Path:
+    """An empty name would be the current folder."""
+    if not text.strip():
+        raise typer.BadParameter("the name of a source is empty; write a path, or . for the current folder")
+    return Path(text)
+
+
 @ending_errors
 def index(
     target: Target,
     source: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder of Markdown or text, or a JSONL or CSV file; repeatable; by default the sample corpus."
+            parser=_named_path,
+            metavar="PATH",
+            help="Folder of Markdown or text, or a JSONL or CSV file; repeatable; by default the sample corpus.",
         ),
     ] = None,
     id_prefix: Annotated[

@@ -48,10 +48,19 @@ class OverfetchRerank(BaseNodePostprocessor):
 
     def __getstate__(self) -> dict[str, Any]:
         """Raises SettingsError where another process would open another reranker than the one handed over."""
-        if self._handed_over:
-            raise SettingsError("a reranker that was handed over is not pickled: name a profile instead")
+        self._require_named()
         state: dict[str, Any] = super().__getstate__()
         return state
+
+    def to_dict(self, **options: Any) -> dict[str, Any]:
+        """Raises SettingsError as `__getstate__`."""
+        self._require_named()
+        fields: dict[str, Any] = super().to_dict(**options)
+        return fields
+
+    def _require_named(self) -> None:
+        if self._handed_over:
+            raise SettingsError("a reranker that was handed over is not kept: name a profile instead")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Raises SettingsError where the profile is not known here."""
