@@ -127,10 +127,11 @@ def index(
 ) -> IndexReport:
     """Makes the stored collection equal to what `read` gives, or its `partition`; a second run embeds nothing.
 
-    `skipped` is told of a document whose passages cannot be stored, or raises. `gate` may refuse what was written. Raises ProvenanceMismatch unless `rebuild`, StoreLocked, and SettingsError
-    where the sample corpus would replace a real one, or for a partition in process or with `rebuild`. Whatever `read`
-    raises, it raises before anything is written. On any other error the published collection stays as it was, but for
-    a compatible change on a server, which is upserted in place and finished by the next run.
+    `skipped` is told of a document whose passages cannot be stored, or raises. `gate` may refuse what was written.
+    Raises ProvenanceMismatch unless `rebuild`, StoreLocked, and SettingsError where the sample corpus would replace a
+    real one, or for a partition in process or with `rebuild`. Whatever `read` raises, it raises before anything is
+    written. On any other error the published collection stays as it was, but for a compatible change on a server,
+    which is upserted in place and finished by the next run.
     """
     if partition is not None:
         store, read = _only(partition, store, read, rebuild)
