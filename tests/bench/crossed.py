@@ -1,6 +1,6 @@
 """Whether a reranker reads: crossed sets, in which neither the passage alone nor shared words can tell.
 
-    uv run python tests/bench/contrast.py [--models mini,mini-fast] [--files dev-six-1,...] [--json]
+    uv run python tests/bench/crossed.py [--models mini,mini-fast] [--files dev-six-1,...] [--json]
 
 `first`: the right passage above all its siblings. `both`: of two siblings, each above the other for its own query.
 By logits alone, over the dev files that nothing is trained on (packages/overfetch-mini/training/written.py), with

@@ -1,0 +1,109 @@
+"""Batches put together on the device: no tokenizer, no transfer and no loop over pairs in a training step."""
+
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from contrast_reader import CLS, SEP, Reader
+from contrast_tokens import Arrays
+from numpy.typing import NDArray
+
+WIDTH, OTHERS = 6, 7  # siblings of a set, other passages of a group
+NONE = -1e4  # the logit of a place that a smaller set does not have
+MULTIPLE = 8  # tokens of a batch are padded to a multiple of it
+
+Places = NDArray[np.int64]
+
+
+class Scored(NamedTuple):
+    """float32 logits [sets, queries, passages] or [groups, passages], and which places there are."""
+
+    logits: torch.Tensor
+    real: torch.Tensor
+
+
+class Batches:
+    """Prepared tokens on a device, and the logits that a reader gives pairs of them."""
+
+    def __init__(self, arrays: Arrays, device: str) -> None:
+        self.device = device
+        self.tokens = {
+            name[:-4]: self._put(ids.astype(np.int64)) for name, ids in arrays.items() if name.endswith("_ids")
+        }
+        self.offsets = {
+            name[:-8]: values.astype(np.int64) for name, values in arrays.items() if name.endswith("_offsets")
+        }
+        self.set_starts = arrays["set_starts"].astype(np.int64)
+        self.held_out = int(arrays["held_out"])
+        self.own, self.others = arrays["own"].astype(np.int64), arrays["others"].astype(np.int64)
+
+    @property
+    def sets(self) -> int:
+        return len(self.set_starts) - 1
+
+    def set_logits(self, reader: Reader, chosen: Sequence[int], runs: int = 4) -> Scored:
+        """Every query of a set with every passage of it."""
+        sizes = np.diff(self.set_starts)[np.array(chosen)]
+        first = self.set_starts[np.array(chosen)]
+        row = np.repeat(np.arange(len(chosen)), sizes**2)
+        inner = np.concatenate([np.arange(size**2) for size in sizes])
+        query, passage = inner // sizes[row], inner % sizes[row]
+        logits = self._logits(reader, "set", first[row] + query, first[row] + passage, runs)
+        flat = self._filled(len(chosen) * WIDTH**2, (row * WIDTH + query) * WIDTH + passage, logits)
+        real = self._put(np.arange(WIDTH)[None] < sizes[:, None])
+        return Scored(flat.view(-1, WIDTH, WIDTH), real)
+
+    def group_logits(self, reader: Reader, chosen: Sequence[int], draw: random.Random, runs: int = 2) -> Scored:
+        """Each query with its own passage, first, and a few drawn others."""
+        drawn = [
+            [
+                int(self.own[g]),
+                *draw.sample(known := [int(p) for p in self.others[g] if p >= 0], min(OTHERS, len(known))),
+            ]
+            for g in chosen
+        ]
+        sizes = np.array([len(own) for own in drawn])
+        row = np.repeat(np.arange(len(chosen)), sizes)
+        place = np.concatenate([np.arange(size) for size in sizes])
+        logits = self._logits(reader, "group", np.array(chosen)[row], np.concatenate(drawn), runs)
+        flat = self._filled(len(chosen) * (OTHERS + 1), row * (OTHERS + 1) + place, logits)
+        return Scored(flat.view(len(chosen), -1), self._put(np.arange(OTHERS + 1)[None] < sizes[:, None]))
+
+    def _filled(self, size: int, places: Places, logits: torch.Tensor) -> torch.Tensor:
+        return torch.full((size,), NONE, device=self.device).index_put((self._put(places),), logits)
+
+    def _logits(self, reader: Reader, kind: str, queries: Places, passages: Places, runs: int) -> torch.Tensor:
+        """In runs of pairs of like length."""
+        sizes = self._sizes(f"{kind}_queries")[queries] + self._sizes(f"{kind}_passages")[passages]
+        order = np.argsort(sizes, kind="stable")
+        found = []
+        for part in np.array_split(order, min(runs, len(order))):
+            with torch.autocast(self.device, torch.bfloat16):
+                found.append(reader(*self._pairs(kind, queries[part], passages[part])))
+        return torch.cat(found)[self._put(np.argsort(order, kind="stable"))]
+
+    def _pairs(self, kind: str, queries: Places, passages: Places) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Ids, mask and types of `[CLS] query [SEP] passage [SEP]`."""
+        asked, read = self._sizes(f"{kind}_queries")[queries], self._sizes(f"{kind}_passages")[passages]
+        width = -(-(int((asked + read).max()) + 3) // MULTIPLE) * MULTIPLE
+        at = torch.arange(width, device=self.device)[None]
+        asked_, read_ = self._put(asked)[:, None], self._put(read)[:, None]
+        ids = self._gathered(f"{kind}_queries", queries, at - 1, asked_)
+        ids += self._gathered(f"{kind}_passages", passages, at - asked_ - 2, read_)
+        ids += CLS * (at == 0) + SEP * ((at == asked_ + 1) | (at == asked_ + read_ + 2))
+        mask = (at <= asked_ + read_ + 2).long()
+        return ids, mask, (at > asked_ + 1).long() * mask
+
+    def _gathered(self, name: str, texts: Places, at: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+        """The texts' tokens at these places of theirs, 0 outside."""
+        tokens, first = self.tokens[name], self._put(self.offsets[name][texts])[:, None]
+        return tokens[(first + at).clamp(0, len(tokens) - 1)] * ((at >= 0) & (at < size))
+
+    def _sizes(self, name: str) -> Places:
+        sizes: Places = np.diff(self.offsets[name])
+        return sizes
+
+    def _put(self, values: NDArray[np.generic]) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device, non_blocking=True)

