@@ -2,13 +2,28 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 # A line of one sign as long as the title above it, which has no such line directly above it but its own overline.
 UNDERLINED = re.compile(r"^(?:([=\-~^\"'`#*+.:_])\1+[ \t]*\n)?(\S.*)\n([=\-~^\"'`#*+.:_])\3{1,}[ \t]*$", re.MULTILINE)
 DEEPEST = 6
 LONGEST = 300  # characters of a heading
+
+
+@cache
+def block_parser(*, tables: bool = False) -> "MarkdownIt":
+    """What stands within paragraphs is left alone: it is of no interest here, and would cost most.
+
+    Made once: making it takes as long as parsing a page. Safe to share between threads.
+    """
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark").enable("table" if tables else []).disable("inline")
 
 
 class Heading(NamedTuple):
@@ -22,11 +37,7 @@ class Heading(NamedTuple):
 
 def headings(markdown: str) -> Iterator[Heading]:
     """Every heading outside quotes and lists, with its markup; a longer one is a paragraph above a rule."""
-    from markdown_it import MarkdownIt
-
-    # What stands within paragraphs is of no interest here, and would cost most.
-    tokens = MarkdownIt("commonmark").disable("inline").parse(markdown)
-    for token, inline in pairwise(tokens):
+    for token, inline in pairwise(block_parser().parse(markdown)):
         if token.type == "heading_open" and token.level == 0 and token.map and len(inline.content) <= LONGEST:
             first, after = token.map
             yield Heading(first, after, int(token.tag[1:]), " ".join(inline.content.split()))

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from overfetch.headings import block_parser
 from overfetch.terms import UNSPACED
 
 LONG_WORD = 24  # letters; nearly every word of a language with spaces is shorter
@@ -43,7 +44,7 @@ def count_words(text: str) -> int:
     (2, 2, 10)
     """
     words = len(text.split())
-    unspaced = sum(-(-len(run) // UNSPACED_PER_WORD) for run in UNSPACED.findall(text))
+    unspaced = 0 if text.isascii() else sum(-(-len(run) // UNSPACED_PER_WORD) for run in UNSPACED.findall(text))
     if unspaced:
         text = UNSPACED.sub(" ", text)
         words = len(text.split()) + unspaced
@@ -127,11 +128,9 @@ class _Sized(NamedTuple):
 
 def _blocks(text: str) -> Iterator[Block]:
     """Fenced code and tables, and between them paragraphs."""
-    from markdown_it import MarkdownIt
-
     lines = CUTS[1].split(text)
     done = 0
-    for token in MarkdownIt("commonmark").enable("table").disable("inline").parse(text):
+    for token in block_parser(tables=True).parse(text):
         if token.map and token.map[0] >= done and (framed := FRAMES.get(token.type)):
             first, after = token.map
             yield from _paragraphs(lines[done:first])
