@@ -234,6 +234,14 @@ class TestCommand:
         assert found["first_stage"]["mrr@5"] == 1.0
         assert found["reranked"] is None
 
+    def test_misses_are_explained(self, run: Callable[..., Result], folder: Path) -> None:
+        """Judged as relevant is what no question is about."""
+        found = json.loads(run(folder, "--explain", "--json").stdout)
+        assert {"collection", "queries", "relevant", "found", "stages", "gain", "misses"} == found.keys()
+        assert found["found"] == found["relevant"] - len(found["misses"])
+        printed = run(folder, "--explain").stdout
+        assert f"{found['found']} of {found['relevant']} relevant documents are among the first 5" in printed
+
     def test_a_sites_collection_on_its_own_queries(self, run: Callable[..., Result], folder: Path) -> None:
         (folder / "qrels/test.tsv").write_text("q1\tlantern-the-tower-upright\t1\n")
         result = run("sagedaily/canon", "--queries", folder, "--no-rerank", "--json")

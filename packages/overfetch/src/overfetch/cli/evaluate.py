@@ -16,6 +16,7 @@ from overfetch.cli.console import (
     opened_collection,
     with_sample_if_missing,
 )
+from overfetch.cli.misses import explain_misses
 from overfetch.cli.progress import progress_bar
 from overfetch.cli.search import FirstStage, Literal, TopK
 from overfetch.cli.terminal import notice, output, print_json
@@ -62,6 +63,9 @@ def evaluate(
     answers: Annotated[
         bool, typer.Option("--answers", help="With SITE/COLLECTION: whether its answers cite what holds.")
     ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Put each relevant document that was missed to the stage that lost it.")
+    ] = False,
     limit_queries: Annotated[int | None, typer.Option(min=1, help="Only the first queries.")] = None,
     profile: Profile = None,
     as_json: Json = False,
@@ -89,6 +93,9 @@ def evaluate(
             settings["top_n"] = top_k or DEPTH
             index_with_progress(engine, collection)
         name = profile or workspace.environment.profile
+        if explain:
+            explain_misses(engine, collection, judged, settings, as_json=as_json)
+            return
         evaluation = with_sample_if_missing(
             workspace,
             engine,
