@@ -3,14 +3,14 @@
 import logging
 import math
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from itertools import count
 from statistics import fmean, pstdev
 from typing import NamedTuple
 
 from overfetch.errors import DeadlineExceeded, ModelError, SettingsError
 from overfetch.filters import Condition, KnownBy, spell_condition
-from overfetch.first_stage import FirstStage, StoreSearch, search_understood
+from overfetch.first_stage import NOTHING_LEADS, FirstStage, Leading, StoreSearch, in_turns, search_understood
 from overfetch.protocols import Embedder, Reranker, Store
 from overfetch.provenance import Provenance
 from overfetch.redacting import redacted
@@ -150,15 +150,16 @@ def order(
     logits: Sequence[float],
     settings: RetrievalSettings,
     fitted_weight: float,
-    leading: Container[str] = (),
+    leading: Leading = NOTHING_LEADS,
 ) -> tuple[Hit, ...]:
     """Scored candidates best first, then the rest in first-stage order; one a document if asked.
 
-    The `leading` ones among the scored come before all others.
+    The `leading` ones among the scored come before all others, each focus in its turn.
     """
     weight = settings.order_weight if settings.order_weight is not None else fitted_weight
     merit = combine([c.score for c in candidates[: len(logits)]], logits, weight)
-    by_merit = sorted(range(len(logits)), key=lambda i: (candidates[i].passage.id not in leading, -merit[i]))
+    best = sorted(range(len(logits)), key=lambda i: -merit[i])
+    by_merit = [best[place] for place in in_turns([candidates[i].passage for i in best], leading, settings.balance)]
     hits: list[Hit] = []
     seen: set[str] = set()
     rank = count(1)

@@ -56,7 +56,7 @@ class RetrievalSettings(Frozen):
     `fusion` merges both by rank (RRF) or by score (DBSF, Qdrant's distribution-based fusion: where each score lies
     within three deviations of its list's mean); `rrf_k` is the constant of RRF (Cormack et al. 2009 use 60);
     `order_weight` is the reranker's share in the final order (1: its logits alone), by default the one fitted for
-    the model.
+    the model. Of what leads (`Focus.leads`), values of the metadata field `balance`, such as an author, take turns.
     """
 
     top_k: PassageCount = 20
@@ -69,6 +69,7 @@ class RetrievalSettings(Frozen):
     fusion: Fusion = "dbsf"
     rrf_k: RankConstant = 60
     order_weight: Share | None = None
+    balance: str | None = None
 
     @model_validator(mode="after")
     def _keep_at_most_what_is_read(self) -> Self:
