@@ -1,24 +1,195 @@
-"""How a question about a reading is read: a draw is a subject with an orientation."""
+"""How a question about cards and charts is read: which subjects it names, which way up, by whose book."""
 
+from collections.abc import Iterator, Sequence
 from datetime import date
+from typing import NamedTuple
 
-from overfetch import AnyOf, Understood
-from sagedaily.chunking import NO_ORIENTATION
+from overfetch import AnyOf, Focus, Understood
+from sagedaily.vocabulary import Meaning, Mention, Word, mentions_in, phrases, places_of, words_of
 
+# Entries without an orientation speak of both, so they stay in every draw.
+NO_ORIENTATION = "any"
 ORIENTATIONS = ("upright", "reversed", "direct", "retrograde")
+OF_CHARTS = ("planet", "sign", "house", "aspect", "nakshatra")
+MOST_SUBJECTS = 4  # a question that names more is about something else
+FEW_WORDS = 2  # beside names: then the question is about what it names
+RAISES, HINTS = 1.0, 0.7  # beside the question's own list, which has 1
+JOINING = {"and", "or", "vs", "versus", "with", "the", "then", "a", "to", "than"}
+
+
+class Subject(NamedTuple):
+    """What a question names in one place, with what else it may be; `sure` where it is surely meant."""
+
+    names: tuple[str, ...]
+    sure: bool
+    indian: bool = False
+    start: int = 0
+    end: int = 0
+
+    @property
+    def family(self) -> str:
+        return self.names[0].partition(":")[0]
+
+    @property
+    def spelt(self) -> str:
+        return " or ".join(spell(name) for name in self.names)
 
 
 def understand(question: str, _day: date) -> Understood:
-    """`The Tower, reversed` is the subject, bound to entries of its orientation and to those that have none.
+    """Entries on what is surely named lead, each in its turn; a drawn card is bound to its orientation.
 
-    >>> understand("The Tower, reversed", date(2026, 1, 1)).conditions
-    (AnyOf(field='orientation', values=('reversed', 'any')),)
-    >>> understand("Saturn square Moon", date(2026, 1, 1)).conditions
+    >>> knave = understand("Knave of Coins, reversed", date(2026, 1, 1))
+    >>> knave.text, knave.conditions
+    ('Knave of Coins, reversed (Page of Pentacles)', (AnyOf(field='orientation', values=('reversed', 'any')),))
+    >>> opposed = understand("Saturn opposing my natal Sun", date(2026, 1, 1))
+    >>> [focus.conditions[0].values[0] for focus in opposed.focuses if focus.leads][1:]
+    ['planet:Saturn', 'aspect:Opposition', 'planet:Sun']
+    >>> understand("what is lost at dawn", date(2026, 1, 1)).focuses
     ()
     """
-    subject, _, orientation = (part.strip() for part in question.rpartition(","))
-    if not subject or orientation.lower() not in ORIENTATIONS:
-        return Understood(text=question.strip())
-    accepted = AnyOf(field="orientation", values=(orientation.lower(), NO_ORIENTATION))
-    note = f"entries on {orientation.lower()}, and those on both"
-    return Understood(text=f"{subject}, {orientation.lower()}", conditions=(accepted,), notes=(note,))
+    question = question.strip()
+    words = words_of(question)
+    mentions = list(mentions_in(question, misspelt=True))
+    subjects = subjects_of(words, mentions)
+    authors = [m.name for mention in mentions for m in mention.meanings if m.family == "author"]
+    drawn = orientation_in(question, subjects)
+    accepted = AnyOf(field="orientation", values=(drawn, NO_ORIENTATION)) if drawn else None
+    return Understood(
+        text=_with_names(question, subjects),
+        conditions=(accepted,) if accepted else (),
+        focuses=tuple(_focuses(subjects, authors)),
+        notes=tuple(_notes(subjects, authors, drawn)),
+    )
+
+
+def subjects_of(words: Sequence[Word], mentions: Sequence[Mention]) -> list[Subject]:
+    """What is named, each once; nothing of which it is unclear whether an everyday word is one."""
+    known = _Question(words, mentions)
+    found = [known.subject(mention) for mention in mentions if not _is_author(mention)]
+    distinct = {subject.names: subject for subject in reversed(found) if subject}
+    return sorted(distinct.values(), key=lambda subject: subject.start)
+
+
+class _Question:
+    """What else a question says, by which an everyday word is known to be a card's or a planet's name."""
+
+    def __init__(self, words: Sequence[Word], mentions: Sequence[Mention]) -> None:
+        self.words = words
+        self.mentions = mentions
+        of_cards = {
+            *places_of(words, phrases("context", "cards")),
+            *places_of(words, phrases("orientations", "reversed")),
+        }
+        self.card_words = {*of_cards, *places_of(words, phrases("orientations", "upright"))}
+        self.cards = [m for m in mentions if any(e.family in ("card", "suit") and not e.plain for e in m.meanings)]
+        self.of_cards = bool(self.card_words or self.cards)
+        self.of_charts = self._is_of_charts()
+        named = {place for m in mentions for place in range(m.start, m.end)}
+        stop = phrases("context", "stop")
+        self.is_short = sum((w.folded,) not in stop for i, w in enumerate(words) if i not in named) <= FEW_WORDS
+
+    def _is_of_charts(self) -> bool:
+        if places_of(self.words, phrases("context", "charts")):
+            return True
+        meant = [{e.family for e in m.meanings if e.family in OF_CHARTS} for m in self.mentions]
+        clear = any(e.family in ("house", "nakshatra") or e.indian for m in self.mentions for e in m.meanings)
+        return clear or sum(map(bool, meant)) > 1
+
+    def subject(self, mention: Mention) -> Subject | None:
+        kept = self._meant(mention)
+        if not kept:
+            return None
+        sure = all(not e.plain or self._is_sure(e, mention) for e in kept)
+        if kept[0].family == "aspect" and not self.of_charts:
+            return None
+        names = tuple(e.subject for e in kept)
+        return Subject(names, sure, any(e.indian for e in kept), mention.start, mention.end)
+
+    def _meant(self, mention: Mention) -> list[Meaning]:
+        """The sun of a chart or that of the cards, where the question says so."""
+        families = {e.family for e in mention.meanings}
+        if families == {"card", "planet"} and self.of_cards != self.of_charts:
+            return [e for e in mention.meanings if e.family == ("card" if self.of_cards else "planet")]
+        return list(mention.meanings)
+
+    def _is_sure(self, meaning: Meaning, mention: Mention) -> bool:
+        if self.is_short:
+            return True
+        if meaning.family != "card":
+            return self.of_charts
+        return self.of_cards and (not self.cards or self._is_drawn(mention) or self._is_joined(mention))
+
+    def _is_drawn(self, mention: Mention) -> bool:
+        """It stands beside a word of cards: `the tower, reversed`, `I pulled the star`."""
+        beside = {*range(mention.start - 2, mention.start), *range(mention.end, mention.end + 2)}
+        return bool(beside & self.card_words)
+
+    def _is_joined(self, mention: Mention) -> bool:
+        """To a card: `emperor or king of wands`."""
+        gaps = ((c.end, mention.start) if c.end <= mention.start else (mention.end, c.start) for c in self.cards)
+        return any(all(w.folded in JOINING for w in self.words[start:end]) for start, end in gaps)
+
+
+def orientation_in(question: str, subjects: Sequence[Subject] | None = None) -> str | None:
+    """Which way up the card was drawn, or which way the planet moves; None where it is not said, or both are."""
+    words = words_of(question)
+    if subjects is None:
+        subjects = subjects_of(words, list(mentions_in(question)))
+    last = question.rpartition(",")[2].strip().casefold()
+    if "," in question and last in ORIENTATIONS:
+        return last
+    families = {s.family for s in subjects if s.sure}
+    ways = ORIENTATIONS[:2] if "card" in families else ORIENTATIONS[2:] if "planet" in families else ()
+    said = [way for way in ways if places_of(words, phrases("orientations", way))]
+    return said[0] if len(said) == 1 else None
+
+
+def _focuses(subjects: Sequence[Subject], authors: Sequence[str]) -> Iterator[Focus]:
+    """First what is about all that is named, then each of it; by whom it is asked for goes before others."""
+    by = tuple(AnyOf(field="authors", values=(author,)) for author in dict.fromkeys(authors))[:1]
+    sure = [subject for subject in subjects if subject.sure]
+    leads = len(sure) <= (2 if {subject.family for subject in sure} == {"sign"} else MOST_SUBJECTS)
+    if len(sure) in (2, 3):
+        yield Focus(conditions=tuple(AnyOf(field="subjects", values=s.names) for s in sure), leads=True)
+        yield Focus(conditions=tuple(AnyOf(field="mentions", values=s.names) for s in sure), weight=RAISES)
+    for subject in sure[:MOST_SUBJECTS]:
+        own = (AnyOf(field="authors", values=("Jyotish",)),) if subject.indian else by
+        entry = AnyOf(field="sole", values=subject.names)
+        named = AnyOf(field="mentions", values=subject.names)
+        yield Focus(conditions=(entry, *own), leads=leads)
+        whose = f" in {authors[0]}" if by else ""
+        yield Focus(conditions=(named, *by), weight=HINTS, missing=f"{subject.spelt}{whose}")
+    for subject in [s for s in subjects if not s.sure][:MOST_SUBJECTS]:
+        yield Focus(conditions=(AnyOf(field="sole", values=subject.names),), weight=HINTS)
+    if by:
+        yield Focus(conditions=by, weight=RAISES)
+
+
+def _with_names(question: str, subjects: Sequence[Subject]) -> str:
+    """The question, and the names under which the books know the cards that it calls otherwise."""
+    said = " ".join(word.folded for word in words_of(question))
+    names = [s.spelt for s in subjects if s.family == "card" and (s.sure or s.names[0] not in said)]
+    others = [name for name in names if " ".join(w.folded for w in words_of(name)).removeprefix("the ") not in said]
+    return f"{question} ({', '.join(others)})" if others else question
+
+
+def _notes(subjects: Sequence[Subject], authors: Sequence[str], drawn: str | None) -> Iterator[str]:
+    for subject in subjects:
+        yield f"{subject.family}: {subject.spelt}{'' if subject.sure else ', perhaps'}"
+    if authors:
+        yield f"by {authors[0]}"
+    if drawn:
+        yield f"entries on {drawn}, and those on both"
+
+
+def _is_author(mention: Mention) -> bool:
+    return mention.meanings[0].family == "author"
+
+
+def spell(name: str) -> str:
+    """
+    >>> spell("card:Fifteen of Cups"), spell("house:7")
+    ('Fifteen of Cups', 'house 7')
+    """
+    family, _, called = name.partition(":")
+    return f"house {called}" if family == "house" else called
