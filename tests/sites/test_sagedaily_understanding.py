@@ -173,6 +173,7 @@ def test_the_sample_has_what_is_named_first(sample: Engine, query: str, subjects
 
 @pytest.mark.slow
 def test_what_the_canon_does_not_have_is_said(sample: Engine) -> None:
+    """Names of the field that no entry has: the store finds out."""
     for query, missing in (("the Fool of Cups", "The Fool of Cups"), ("Ophiuchus", "Ophiuchus")):
         answer = sample.ask(query)
         assert not answer.found

@@ -188,28 +188,30 @@ def _shared(one: str, other: str) -> int:
 
 def _minor(words: Sequence[Word], place: int) -> tuple[int, Meaning] | None:
     """`ten of cups`, `X Cups`, `knave of coins`, `dix d'épée`; also what no deck has, such as `fifteen of cups`."""
-    rank, after = _rank(words, place)
+    rank, after, plain = _rank(words, place)
     if rank is None:
         return None
     for gap in range(3):
         between = tuple(word.folded for word in words[after : after + gap])
         suit = _suits().get(words[after + gap].folded) if after + gap < len(words) else None
         if suit and between in OF and (gap or words[place].written != "I"):
-            return after + gap + 1, Meaning(f"card:{rank} of {suit}", plain=not gap)
+            return after + gap + 1, Meaning(f"card:{rank} of {suit}", plain=plain or not gap)
     return None
 
 
-def _rank(words: Sequence[Word], place: int) -> tuple[str | None, int]:
-    word = words[place].folded
-    if court := _courts().get(word):
-        return court, place + 1
+def _rank(words: Sequence[Word], place: int) -> tuple[str | None, int, bool]:
+    """The rank, where it ends, and whether it may be everyday words: `the Fool` of cups is a card that no deck has."""
+    if court := _courts().get(words[place].folded):
+        return court, place + 1, False
     number, after = number_at(words, place)
     if number is not None:
         ranks = vocabulary()["numbers"]["words"]
-        return "Ace" if number == 1 else ranks[number].title() if number < len(ranks) else str(number), after
-    if found := next((m for m in names().get((word,), ()) if m.family == "card"), None):
-        return found.name, place + 1
-    return None, place
+        return "Ace" if number == 1 else ranks[number].title() if number < len(ranks) else str(number), after, False
+    for end in (place + 2, place + 1):
+        for meaning in names().get(tuple(word.folded for word in words[place:end]), ()):
+            if meaning.family == "card":
+                return meaning.name, end, meaning.plain
+    return None, place, False
 
 
 @cache
