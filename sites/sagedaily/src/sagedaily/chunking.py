@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from overfetch import Chunk, Document, Record, split_text, token_counter
 from sagedaily.understanding import NO_ORIENTATION, OF_CHARTS
-from sagedaily.vocabulary import Meaning, mentions_in, vocabulary
+from sagedaily.vocabulary import Meaning, mentions_in, vocabulary, words_of
 
 EMBEDDER = "all-minilm-l6-v2"
 MAX_TOKENS = 192  # of the 254 that the embedder reads: shorter passages are found better, and read sooner
@@ -55,7 +55,7 @@ def subjects_of_entry(record: Record) -> list[str]:
 
 
 def _meant(text: str, families: Collection[str]) -> list[Meaning]:
-    return [m for mention in mentions_in(text) for m in mention.meanings if m.family in families]
+    return [m for mention in mentions_in(words_of(text)) for m in mention.meanings if m.family in families]
 
 
 def chunk_entry(entry: Document) -> Iterator[Chunk]:

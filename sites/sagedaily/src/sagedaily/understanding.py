@@ -5,7 +5,17 @@ from datetime import date
 from typing import NamedTuple
 
 from overfetch import AnyOf, Focus, Understood
-from sagedaily.vocabulary import Meaning, Mention, Word, mentions_in, phrases, places_of, words_of
+from sagedaily.vocabulary import (
+    Meaning,
+    Mention,
+    Word,
+    corrected,
+    mentions_in,
+    phrases,
+    places_of,
+    vocabulary,
+    words_of,
+)
 
 # Entries without an orientation speak of both, so they stay in every draw.
 NO_ORIENTATION = "any"
@@ -18,13 +28,16 @@ JOINING = {"and", "or", "vs", "versus", "with", "the", "then", "a", "to", "than"
 
 
 class Subject(NamedTuple):
-    """What a question names in one place, with what else it may be; `sure` where it is surely meant."""
+    """What a question names in one place, with what else it may be.
+
+    `sure` where it is meant; `certain` where not even a short question could mean another thing.
+    """
 
     names: tuple[str, ...]
     sure: bool
+    certain: bool = True
     indian: bool = False
     start: int = 0
-    end: int = 0
 
     @property
     def family(self) -> str:
@@ -48,11 +61,11 @@ def understand(question: str, _day: date) -> Understood:
     ()
     """
     question = question.strip()
-    words = words_of(question)
-    mentions = list(mentions_in(question, misspelt=True))
+    words = corrected(words_of(question))
+    mentions = list(mentions_in(words))
     subjects = subjects_of(words, mentions)
     authors = [m.name for mention in mentions for m in mention.meanings if m.family == "author"]
-    drawn = orientation_in(question, subjects)
+    drawn = _drawn(question, words, subjects)
     accepted = AnyOf(field="orientation", values=(drawn, NO_ORIENTATION)) if drawn else None
     return Understood(
         text=_with_names(question, subjects),
@@ -82,11 +95,12 @@ class _Question:
         }
         self.card_words = {*of_cards, *places_of(words, phrases("orientations", "upright"))}
         self.cards = [m for m in mentions if any(e.family in ("card", "suit") and not e.plain for e in m.meanings)]
+        self.cards = self.cards or [m for m in mentions if self._is_drawn(m) or self._is_titled(m)]
         self.of_cards = bool(self.card_words or self.cards)
         self.of_charts = self._is_of_charts()
         named = {place for m in mentions for place in range(m.start, m.end)}
         stop = phrases("context", "stop")
-        self.is_short = sum((w.folded,) not in stop for i, w in enumerate(words) if i not in named) <= FEW_WORDS
+        self.others = sum((w.folded,) not in stop for i, w in enumerate(words) if i not in named)
 
     def _is_of_charts(self) -> bool:
         if places_of(self.words, phrases("context", "charts")):
@@ -99,11 +113,12 @@ class _Question:
         kept = self._meant(mention)
         if not kept:
             return None
-        sure = all(not e.plain or self._is_sure(e, mention) for e in kept)
         if kept[0].family == "aspect" and not self.of_charts:
             return None
+        certain = not self.others or all(not e.plain or self._is_clear(e, mention) for e in kept)
         names = tuple(e.subject for e in kept)
-        return Subject(names, sure, any(e.indian for e in kept), mention.start, mention.end)
+        indian = any(e.indian for e in kept)
+        return Subject(names, certain or self.others <= FEW_WORDS, certain, indian, mention.start)
 
     def _meant(self, mention: Mention) -> list[Meaning]:
         """The sun of a chart or that of the cards, where the question says so."""
@@ -112,12 +127,21 @@ class _Question:
             return [e for e in mention.meanings if e.family == ("card" if self.of_cards else "planet")]
         return list(mention.meanings)
 
-    def _is_sure(self, meaning: Meaning, mention: Mention) -> bool:
-        if self.is_short:
-            return True
+    def _is_clear(self, meaning: Meaning, mention: Mention) -> bool:
         if meaning.family != "card":
             return self.of_charts
-        return self.of_cards and (not self.cards or self._is_drawn(mention) or self._is_joined(mention))
+        if self._is_titled(mention):
+            return True
+        return self.of_cards and (not self.cards or mention in self.cards or self._is_drawn(mention) or self._is_joined(mention))
+
+    def _is_titled(self, mention: Mention) -> bool:
+        """Written as a card's name within a sentence: `I always get The Emperor`, but not `the Emperor Julian`."""
+        before, after = (self.words[i : i + 1] for i in (mention.start - 1, mention.end))
+        named = [word.written[0].isupper() for word in self.words[mention.start : mention.end]]
+        follows = bool(after) and after[0].written[0].isupper()
+        is_article = bool(before) and before[0].folded == "the"
+        said = mention.start > 1 if is_article else mention.start > 0
+        return said and all(named) and not follows and (not is_article or before[0].written == "The")
 
     def _is_drawn(self, mention: Mention) -> bool:
         """It stands beside a word of cards: `the tower, reversed`, `I pulled the star`."""
@@ -130,11 +154,13 @@ class _Question:
         return any(all(w.folded in JOINING for w in self.words[start:end]) for start, end in gaps)
 
 
-def orientation_in(question: str, subjects: Sequence[Subject] | None = None) -> str | None:
+def orientation_in(question: str) -> str | None:
     """Which way up the card was drawn, or which way the planet moves; None where it is not said, or both are."""
-    words = words_of(question)
-    if subjects is None:
-        subjects = subjects_of(words, list(mentions_in(question)))
+    words = corrected(words_of(question))
+    return _drawn(question, words, subjects_of(words, list(mentions_in(words))))
+
+
+def _drawn(question: str, words: Sequence[Word], subjects: Sequence[Subject]) -> str | None:
     last = question.rpartition(",")[2].strip().casefold()
     if "," in question and last in ORIENTATIONS:
         return last
@@ -148,6 +174,7 @@ def _focuses(subjects: Sequence[Subject], authors: Sequence[str]) -> Iterator[Fo
     """First what is about all that is named, then each of it; by whom it is asked for goes before others."""
     by = tuple(AnyOf(field="authors", values=(author,)) for author in dict.fromkeys(authors))[:1]
     sure = [subject for subject in subjects if subject.sure]
+    titles = {f"{family}:{name}" for family in OF_CHARTS for name in vocabulary()["context"]["titles"]}
     leads = len(sure) <= (2 if {subject.family for subject in sure} == {"sign"} else MOST_SUBJECTS)
     if len(sure) in (2, 3):
         yield Focus(conditions=tuple(AnyOf(field="subjects", values=s.names) for s in sure), leads=True)
@@ -158,7 +185,9 @@ def _focuses(subjects: Sequence[Subject], authors: Sequence[str]) -> Iterator[Fo
         named = AnyOf(field="mentions", values=subject.names)
         yield Focus(conditions=(entry, *own), leads=leads)
         whose = f" in {authors[0]}" if by else ""
-        yield Focus(conditions=(named, *by), weight=HINTS, missing=f"{subject.spelt}{whose}")
+        is_asked = subject.certain or (subject.family in ("planet", "sign") and subject.names[0] not in titles)
+        missing = f"{subject.spelt}{whose}" if is_asked else None
+        yield Focus(conditions=(named, *by), weight=HINTS, missing=missing)
     for subject in [s for s in subjects if not s.sure][:MOST_SUBJECTS]:
         yield Focus(conditions=(AnyOf(field="sole", values=subject.names),), weight=HINTS)
     if by:
@@ -168,7 +197,7 @@ def _focuses(subjects: Sequence[Subject], authors: Sequence[str]) -> Iterator[Fo
 def _with_names(question: str, subjects: Sequence[Subject]) -> str:
     """The question, and the names under which the books know the cards that it calls otherwise."""
     said = " ".join(word.folded for word in words_of(question))
-    names = [s.spelt for s in subjects if s.family == "card" and (s.sure or s.names[0] not in said)]
+    names = [s.spelt for s in subjects if s.family in ("card", "planet", "sign")]
     others = [name for name in names if " ".join(w.folded for w in words_of(name)).removeprefix("the ") not in said]
     return f"{question} ({', '.join(others)})" if others else question
 

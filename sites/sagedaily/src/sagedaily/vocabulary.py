@@ -44,10 +44,11 @@ class Mention(NamedTuple):
 
 
 class Word(NamedTuple):
-    """A word as it is compared, and as it is written but for its accents."""
+    """A word as it is compared, and as it is written but for its accents; `guessed` where that is misspelt."""
 
     folded: str
     written: str
+    guessed: bool = False
 
 
 NUMBER = Word("#", "#")  # stands for any, in a name
@@ -120,20 +121,18 @@ def _listed() -> Iterator[tuple[str, Meaning]]:
         yield from ((one, Meaning(f"author:{author}")) for one in called)
 
 
-def mentions_in(text: str, *, misspelt: bool = False) -> Iterator[Mention]:
-    """What is named, in its order, the longest name first; on demand also by names with one letter wrong.
+def mentions_in(words: Sequence[Word]) -> Iterator[Mention]:
+    """What is named, in its order, the longest name first. What is misspelt may mean something else.
 
-    >>> [m.meanings[0].subject for m in mentions_in("Knave of Coins, then Mars in the 7th house squares ☽")]
+    >>> named = mentions_in(words_of("Knave of Coins, then Mars in the 7th house squares ☽"))
+    >>> [mention.meanings[0].subject for mention in named]
     ['card:Page of Pentacles', 'planet:Mars', 'house:7', 'aspect:Square', 'planet:Moon']
-    >>> [m.meanings[0].subject for m in mentions_in("temperence", misspelt=True)]
-    ['card:Temperance']
     """
-    words = words_of(text)
     place = 0
     while place < len(words):
         end, meanings = max(_read(words, place), key=lambda found: found[0], default=(place + 1, ()))
-        if misspelt and end == place + 1 and not meanings:
-            meanings = _misspelt(words[place].folded)
+        if any(word.guessed for word in words[place:end]):
+            meanings = tuple(meaning._replace(plain=True) for meaning in meanings)
         if meanings:
             yield Mention(place, end, meanings)
         place = end
@@ -158,17 +157,30 @@ def _by_name(words: Sequence[Word], place: int) -> Iterator[tuple[int, tuple[Mea
             return
 
 
+def corrected(words: Sequence[Word]) -> list[Word]:
+    """Words near to just one that names are made of are taken for it.
+
+    >>> [word.folded for word in corrected(words_of("temperence and the knigth of cups"))]
+    ['temperance', 'and', 'the', 'knight', 'of', 'cups']
+    """
+    return [_corrected(word) for word in words]
+
+
+def _corrected(word: Word) -> Word:
+    """A word of at least six letters may have one wrong; from five on, two may have changed places."""
+    letters = word.folded
+    if len(letters) < SHORTEST_MISSPELT or not letters.isalpha() or letters in _parts_of_names():
+        return word
+    near = [name for name in _parts_of_names() if name[0] == letters[0] and _is_near(letters, name)]
+    return word._replace(folded=near[0], guessed=True) if len(near) == 1 else word
+
+
 @cache
-def _single() -> Names:
-    return {key: found for key, found in names().items() if len(key) == 1 and len(key[0]) >= SHORTEST_MISSPELT}
-
-
-def _misspelt(word: str) -> tuple[Meaning, ...]:
-    """What a word of at least six letters means that has one wrong; two that changed places, from five letters on."""
-    if len(word) < SHORTEST_MISSPELT or not word.isalpha() or (word,) in phrases("context", "spelt"):
-        return ()
-    near = (found for (name,), found in _single().items() if name[0] == word[0] and _is_near(word, name))
-    return tuple(m._replace(plain=True) for found in near for m in found)[:1]
+def _parts_of_names() -> frozenset[str]:
+    """And words that look like them."""
+    said = [*names(), *_numbers(), *phrases("context", "spelt"), *phrases("orientations", "reversed")]
+    every = {part for name in said for part in name} | _courts().keys() | _suits().keys()
+    return frozenset(part for part in every if len(part) >= SHORTEST_MISSPELT)
 
 
 def _is_near(word: str, name: str) -> bool:
@@ -188,30 +200,29 @@ def _shared(one: str, other: str) -> int:
 
 def _minor(words: Sequence[Word], place: int) -> tuple[int, Meaning] | None:
     """`ten of cups`, `X Cups`, `knave of coins`, `dix d'épée`; also what no deck has, such as `fifteen of cups`."""
-    rank, after, plain = _rank(words, place)
+    rank, after = _rank(words, place)
     if rank is None:
         return None
     for gap in range(3):
         between = tuple(word.folded for word in words[after : after + gap])
         suit = _suits().get(words[after + gap].folded) if after + gap < len(words) else None
         if suit and between in OF and (gap or words[place].written != "I"):
-            return after + gap + 1, Meaning(f"card:{rank} of {suit}", plain=plain or not gap)
+            return after + gap + 1, Meaning(f"card:{rank} of {suit}", plain=not gap)
     return None
 
 
-def _rank(words: Sequence[Word], place: int) -> tuple[str | None, int, bool]:
-    """The rank, where it ends, and whether it may be everyday words: `the Fool` of cups is a card that no deck has."""
+def _rank(words: Sequence[Word], place: int) -> tuple[str | None, int]:
+    """The rank, and where it ends; `Fool` of cups is one that no deck has."""
     if court := _courts().get(words[place].folded):
-        return court, place + 1, False
+        return court, place + 1
     number, after = number_at(words, place)
     if number is not None:
         ranks = vocabulary()["numbers"]["words"]
-        return "Ace" if number == 1 else ranks[number].title() if number < len(ranks) else str(number), after, False
-    for end in (place + 2, place + 1):
-        for meaning in names().get(tuple(word.folded for word in words[place:end]), ()):
-            if meaning.family == "card":
-                return meaning.name, end, meaning.plain
-    return None, place, False
+        return "Ace" if number == 1 else ranks[number].title() if number < len(ranks) else str(number), after
+    between, suit = ([word.folded for word in words[place + n : place + n + 1]] for n in (1, 2))
+    is_named = between == ["of"] and suit and suit[0].title() in vocabulary()["suits"]
+    trump = next((m.name for m in names().get((words[place].folded,), ()) if m.family == "card"), None)
+    return (trump if is_named else None), place + 1
 
 
 @cache
