@@ -89,15 +89,12 @@ class _Question:
     def __init__(self, words: Sequence[Word], mentions: Sequence[Mention]) -> None:
         self.words = words
         self.mentions = mentions
-        of_cards = {
-            *places_of(words, phrases("context", "cards")),
-            *places_of(words, phrases("orientations", "reversed")),
-        }
-        self.card_words = {*of_cards, *places_of(words, phrases("orientations", "upright"))}
-        self.cards = [m for m in mentions if any(e.family in ("card", "suit") and not e.plain for e in m.meanings)]
-        self.cards = self.cards or [m for m in mentions if self._is_drawn(m) or self._is_titled(m)]
-        self.of_cards = bool(self.card_words or self.cards)
+        of_cards = (("context", "cards"), ("orientations", "reversed"), ("orientations", "upright"))
+        self.card_words = {place for path in of_cards for place in places_of(words, phrases(*path))}
         self.of_charts = self._is_of_charts()
+        self.cards = [m for m in mentions if any(e.family in ("card", "suit") and not e.plain for e in m.meanings)]
+        self.cards = self.cards or [m for m in mentions if self._is_marked(m)]
+        self.of_cards = bool(self.card_words or self.cards)
         named = {place for m in mentions for place in range(m.start, m.end)}
         stop = phrases("context", "stop")
         self.others = sum((w.folded,) not in stop for i, w in enumerate(words) if i not in named)
@@ -130,9 +127,16 @@ class _Question:
     def _is_clear(self, meaning: Meaning, mention: Mention) -> bool:
         if meaning.family != "card":
             return self.of_charts
-        if self._is_titled(mention):
-            return True
-        return self.of_cards and (not self.cards or mention in self.cards or self._is_drawn(mention) or self._is_joined(mention))
+        if not self.cards or mention in self.cards or self._is_marked(mention):
+            return self.of_cards
+        return self._is_joined(mention)
+
+    def _is_marked(self, mention: Mention) -> bool:
+        """A card by how it is written, or by the words beside it; a sun of charts by neither."""
+        families = {e.family for e in mention.meanings}
+        if families == {"card", "planet"} and self.of_charts:
+            return False
+        return "card" in families and (self._is_drawn(mention) or self._is_titled(mention))
 
     def _is_titled(self, mention: Mention) -> bool:
         """Written as a card's name within a sentence: `I always get The Emperor`, but not `the Emperor Julian`."""
