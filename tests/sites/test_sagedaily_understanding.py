@@ -65,10 +65,10 @@ def test_a_card_is_known_by_all_its_names(question: str, card: str) -> None:
         ("Mars in the seventh house marriage", ["planet:Mars", "house:7"]),
         ("Mars in my 7th", ["planet:Mars", "house:7"]),
         ("VII house", ["house:7"]),
-        ("Saturn opposing my natal Sun", ["planet:Saturn", "aspect:Opposition", "planet:Sun"]),
+        ("Saturn opposing my natal Sun", ["aspect:Opposition", "planet:Saturn", "planet:Sun"]),
         ("hard aspect of the moon to Saturn", ["aspect:Opposition|aspect:Square", "planet:Moon", "planet:Saturn"]),
         ("emperor or king of wands", ["card:The Emperor", "card:King of Wands"]),
-        ("rahu", ["planet:North Node"]),
+        ("rahu", ["indian planet:North Node"]),
         ("suit of rods", ["suit:Wands"]),
     ],
 )

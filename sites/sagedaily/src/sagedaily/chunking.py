@@ -20,12 +20,13 @@ MEANINGS = {"meaning_up": "Divinatory meaning (upright)", "meaning_rev": "Revers
 def adapt_entry(record: Record) -> Record:
     """With what the entry is about, by whom, and whatever its text does not say of its two ways up."""
     subjects = subjects_of_entry(record)
+    names = [meaning.subject for meaning in subjects]
     return {
         **record,
         **_with_meanings(record),
         "orientation": record.get("orientation") or NO_ORIENTATION,
-        "subjects": subjects,
-        "sole": subjects[0] if len(subjects) == 1 else None,
+        "subjects": names,
+        "sole": subjects[0].sole if len(subjects) == 1 else None,
         "authors": sorted({meaning.name for meaning in _meant(str(record.get("work") or ""), ("author",))}),
     }
 
@@ -37,21 +38,20 @@ def _with_meanings(record: Record) -> Mapping[str, str]:
     return {"text": "\n".join([text, *added]).strip()} if added else {}
 
 
-def subjects_of_entry(record: Record) -> list[str]:
+def subjects_of_entry(record: Record) -> list[Meaning]:
     """What its subject and its title, up to a colon, name; nothing of the chapters of a book.
 
-    >>> subjects_of_entry({"kind": "aspect", "title": "Saturn square Moon: the child", "text": ""})
+    >>> entry = {"kind": "aspect", "title": "Saturn square Moon: the child", "text": ""}
+    >>> [meaning.subject for meaning in subjects_of_entry(entry)]
     ['planet:Saturn', 'aspect:Square', 'planet:Moon']
     """
     entries = vocabulary()["entries"]
     kinds = {str(record.get(field)) for field in ("category", "kind")}
-    families = (
-        *(("card", "suit") if kinds & {*entries["cards"]} else ()),
-        *(OF_CHARTS if kinds & {*entries["charts"]} else ()),
-    )
+    of_cards = ("card", "suit") if kinds & {*entries["cards"]} else ()
+    families = (*of_cards, *(OF_CHARTS if kinds & {*entries["charts"]} else ()))
     title = str(record.get("title") or "").partition(":")[0]
     named = (*_meant(str(record.get("subject") or ""), families), *_meant(title, families))
-    return list(dict.fromkeys(meaning.subject for meaning in named))
+    return list({meaning.subject: meaning for meaning in reversed(named)}.values())[::-1]
 
 
 def _meant(text: str, families: Collection[str]) -> list[Meaning]:

@@ -10,6 +10,7 @@ from sagedaily.vocabulary import (
     Mention,
     Word,
     corrected,
+    indian,
     mentions_in,
     phrases,
     places_of,
@@ -24,6 +25,7 @@ OF_CHARTS = ("planet", "sign", "house", "aspect", "nakshatra")
 MOST_SUBJECTS = 4  # a question that names more is about something else
 FEW_WORDS = 2  # beside names: then the question is about what it names
 RAISES, HINTS = 1.0, 0.7  # beside the question's own list, which has 1
+INDIAN = "Jyotish"
 JOINING = {"and", "or", "vs", "versus", "with", "the", "then", "a", "to", "than"}
 
 
@@ -56,7 +58,7 @@ def understand(question: str, _day: date) -> Understood:
     ('Knave of Coins, reversed (Page of Pentacles)', (AnyOf(field='orientation', values=('reversed', 'any')),))
     >>> opposed = understand("Saturn opposing my natal Sun", date(2026, 1, 1))
     >>> [focus.conditions[0].values[0] for focus in opposed.focuses if focus.leads][1:]
-    ['planet:Saturn', 'aspect:Opposition', 'planet:Sun']
+    ['aspect:Opposition', 'planet:Saturn', 'planet:Sun']
     >>> understand("what is lost at dawn", date(2026, 1, 1)).focuses
     ()
     """
@@ -176,26 +178,30 @@ def _drawn(question: str, words: Sequence[Word], subjects: Sequence[Subject]) ->
 
 def _focuses(subjects: Sequence[Subject], authors: Sequence[str]) -> Iterator[Focus]:
     """First what is about all that is named, then each of it; by whom it is asked for goes before others."""
-    by = tuple(AnyOf(field="authors", values=(author,)) for author in dict.fromkeys(authors))[:1]
-    sure = [subject for subject in subjects if subject.sure]
-    titles = {f"{family}:{name}" for family in OF_CHARTS for name in vocabulary()["context"]["titles"]}
+    by = tuple(AnyOf(field="authors", values=(author,)) for author in authors[:1])
+    sure = sorted((s for s in subjects if s.sure), key=lambda s: s.family != "aspect")  # what relates the others
     leads = len(sure) <= (2 if {subject.family for subject in sure} == {"sign"} else MOST_SUBJECTS)
     if len(sure) in (2, 3):
         yield Focus(conditions=tuple(AnyOf(field="subjects", values=s.names) for s in sure), leads=True)
         yield Focus(conditions=tuple(AnyOf(field="mentions", values=s.names) for s in sure), weight=RAISES)
     for subject in sure[:MOST_SUBJECTS]:
-        own = (AnyOf(field="authors", values=("Jyotish",)),) if subject.indian else by
-        entry = AnyOf(field="sole", values=subject.names)
+        is_indian = subject.indian or INDIAN in authors
+        sole = tuple(map(indian, subject.names)) if is_indian else subject.names
+        yield Focus(conditions=(AnyOf(field="sole", values=sole), *by), leads=leads)
         named = AnyOf(field="mentions", values=subject.names)
-        yield Focus(conditions=(entry, *own), leads=leads)
-        whose = f" in {authors[0]}" if by else ""
-        is_asked = subject.certain or (subject.family in ("planet", "sign") and subject.names[0] not in titles)
-        missing = f"{subject.spelt}{whose}" if is_asked else None
-        yield Focus(conditions=(named, *by), weight=HINTS, missing=missing)
+        yield Focus(conditions=(named, *by), weight=HINTS, missing=_missing(subject, authors))
     for subject in [s for s in subjects if not s.sure][:MOST_SUBJECTS]:
         yield Focus(conditions=(AnyOf(field="sole", values=subject.names),), weight=HINTS)
     if by:
         yield Focus(conditions=by, weight=RAISES)
+
+
+def _missing(subject: Subject, authors: Sequence[str]) -> str | None:
+    """What is said where nothing names it; of a word that is perhaps everyday, nothing is."""
+    in_texts = subject.family in ("planet", "sign") and subject.spelt not in vocabulary()["context"]["titles"]
+    if not (subject.certain or in_texts):
+        return None
+    return f"{subject.spelt} in {authors[0]}" if authors else subject.spelt
 
 
 def _with_names(question: str, subjects: Sequence[Subject]) -> str:

@@ -19,12 +19,21 @@ SHORTEST_MISSPELT = 5
 NO_HOUSE = {"century", "degree", "degrees", "decan", "day", "month", "year", "harmonic"}
 
 
+def indian(subject: str) -> str:
+    return f"indian {subject}"
+
+
 class Meaning(NamedTuple):
     """What a name stands for, as `family:name`; a `plain` word has another meaning in other texts."""
 
     subject: str
     plain: bool = False
     indian: bool = False
+
+    @property
+    def sole(self) -> str:
+        """How an entry that is about nothing else is found: one of the Indian tradition by itself."""
+        return indian(self.subject) if self.indian else self.subject
 
     @property
     def family(self) -> str:
