@@ -25,6 +25,7 @@ OF_CHARTS = ("planet", "sign", "house", "aspect", "nakshatra")
 MOST_SUBJECTS = 4  # a question that names more is about something else
 FEW_WORDS = 2  # beside names: then the question is about what it names
 RAISES, HINTS = 1.0, 0.7  # beside the question's own list, which has 1
+OWNED = {"my", "natal", "your", "his", "her", "their", "transiting", "transit"}
 INDIAN = "Jyotish"
 JOINING = {"and", "or", "vs", "versus", "with", "the", "then", "a", "to", "than"}
 
@@ -104,27 +105,31 @@ class _Question:
     def _is_of_charts(self) -> bool:
         if places_of(self.words, phrases("context", "charts")):
             return True
-        meant = [{e.family for e in m.meanings if e.family in OF_CHARTS} for m in self.mentions]
-        clear = any(e.family in ("house", "nakshatra") or e.indian for m in self.mentions for e in m.meanings)
-        return clear or sum(map(bool, meant)) > 1
+        meanings = [e for m in self.mentions for e in m.meanings]
+        if any(e.indian or (e.family in ("house", "nakshatra", "aspect") and not e.plain) for e in meanings):
+            return True
+        named = [m for m in self.mentions if any(e.family in OF_CHARTS for e in m.meanings)]
+        return len(named) > 1 and any(all(e.family in OF_CHARTS for e in m.meanings) for m in named)
 
     def subject(self, mention: Mention) -> Subject | None:
         kept = self._meant(mention)
         if not kept:
             return None
-        if kept[0].family == "aspect" and not self.of_charts:
+        if kept[0].family == "aspect" and kept[0].plain and not self.of_charts:
             return None
         certain = not self.others or all(not e.plain or self._is_clear(e, mention) for e in kept)
         names = tuple(e.subject for e in kept)
         indian = any(e.indian for e in kept)
-        return Subject(names, certain or self.others <= FEW_WORDS, certain, indian, mention.start)
+        few = FEW_WORDS if len({e.family for e in kept}) == 1 else FEW_WORDS - 1
+        return Subject(names, certain or self.others <= few, certain, indian, mention.start)
 
     def _meant(self, mention: Mention) -> list[Meaning]:
         """The sun of a chart or that of the cards, where the question says so."""
-        families = {e.family for e in mention.meanings}
-        if families == {"card", "planet"} and self.of_cards != self.of_charts:
-            return [e for e in mention.meanings if e.family == ("card" if self.of_cards else "planet")]
-        return list(mention.meanings)
+        if {e.family for e in mention.meanings} != {"card", "planet"}:
+            return list(mention.meanings)
+        owned = mention.start > 0 and self.words[mention.start - 1].folded in OWNED
+        family = "planet" if owned or self.of_charts else "card" if self.of_cards else ""
+        return [e for e in mention.meanings if e.family == family or not family]
 
     def _is_clear(self, meaning: Meaning, mention: Mention) -> bool:
         if meaning.family != "card":
@@ -151,7 +156,7 @@ class _Question:
 
     def _is_drawn(self, mention: Mention) -> bool:
         """It stands beside a word of cards: `the tower, reversed`, `I pulled the star`."""
-        beside = {*range(mention.start - 2, mention.start), *range(mention.end, mention.end + 2)}
+        beside = {*range(mention.start - 3, mention.start), *range(mention.end, mention.end + 3)}
         return bool(beside & self.card_words)
 
     def _is_joined(self, mention: Mention) -> bool:
@@ -170,8 +175,8 @@ def _drawn(question: str, words: Sequence[Word], subjects: Sequence[Subject]) ->
     last = question.rpartition(",")[2].strip().casefold()
     if "," in question and last in ORIENTATIONS:
         return last
-    families = {s.family for s in subjects if s.sure}
-    ways = ORIENTATIONS[:2] if "card" in families else ORIENTATIONS[2:] if "planet" in families else ()
+    families = [s.family for s in subjects if s.sure and s.family in ("card", "planet")]
+    ways = ORIENTATIONS[:2] if families == ["card"] else ORIENTATIONS[2:] if families == ["planet"] else ()
     said = [way for way in ways if places_of(words, phrases("orientations", way))]
     return said[0] if len(said) == 1 else None
 

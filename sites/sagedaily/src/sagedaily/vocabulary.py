@@ -16,6 +16,7 @@ ROMAN = (*ROMAN, "XIII", "XIV", "XV", "XVI", "XVII", "XVIII", "XIX", "XX", "XXI"
 OF = {("of",), ("of", "the"), ("de",), ("d",), ("des",), ("di",), ("der",), ("delle",), ()}
 NUMBERED = {"no", "nr", "number", "numbered"}
 SHORTEST_MISSPELT = 5
+HOUSES = 12
 NO_HOUSE = {"century", "degree", "degrees", "decan", "day", "month", "year", "harmonic"}
 
 
@@ -112,12 +113,13 @@ def _listed() -> Iterator[tuple[str, Meaning]]:
     for trump in known["trumps"]:
         yield from ((name, Meaning(f"card:{trump['name']}")) for name in trump["names"])
         yield from ((name, Meaning(f"card:{trump['name']}", plain=True)) for name in trump["plain"])
+    everyday = {*known["context"]["plain"]}
     for family, table in (("planet", "planets"), ("sign", "signs"), ("aspect", "aspects"), ("house", "houses")):
+        is_plain = everyday.__contains__ if family == "aspect" else _is_one_word
         for name, called in known[table].items():
-            yield from ((one, Meaning(f"{family}:{name}", plain=" " not in one)) for one in called)
-    for family, table in (("planet", "planets"), ("sign", "signs")):
-        for name, called in known["sanskrit"][table].items():
-            yield from ((one, Meaning(f"{family}:{name}", indian=True)) for one in called)
+            yield from ((one, Meaning(f"{family}:{name}", is_plain(one))) for one in called)
+        for name, called in known["sanskrit"].get(table, {}).items():
+            yield from ((one, Meaning(f"{family}:{name}", one in everyday, indian=True)) for one in called)
     for called in known["nakshatras"]["names"]:
         yield from ((one, Meaning(f"nakshatra:{called[0].title()}", plain=True, indian=True)) for one in called)
     for suit, called in known["suits"].items():
@@ -128,6 +130,10 @@ def _listed() -> Iterator[tuple[str, Meaning]]:
         yield from ((one, Meaning(f"oracle:{oracle['name']}", plain=True)) for one in oracle.get("plain", ()))
     for author, called in known["authors"].items():
         yield from ((one, Meaning(f"author:{author}")) for one in called)
+
+
+def _is_one_word(name: str) -> bool:
+    return " " not in name
 
 
 def mentions_in(words: Sequence[Word]) -> Iterator[Mention]:
@@ -180,8 +186,9 @@ def _corrected(word: Word) -> Word:
     letters = word.folded
     if len(letters) < SHORTEST_MISSPELT or not letters.isalpha() or letters in _parts_of_names():
         return word
-    near = [name for name in _parts_of_names() if name[0] == letters[0] and _is_near(letters, name)]
-    return word._replace(folded=near[0], guessed=True) if len(near) == 1 else word
+    near = sorted(name for name in _parts_of_names() if name[0] == letters[0] and _is_near(letters, name))
+    is_one = near and all(names().get((name,)) == names().get((near[0],)) for name in near)
+    return word._replace(folded=near[0], guessed=True) if is_one else word
 
 
 @cache
@@ -199,7 +206,7 @@ def _is_near(word: str, name: str) -> bool:
     end = _shared(word[start:][::-1], name[start:][::-1])
     left, right = word[start : len(word) - end], name[start : len(name) - end]
     swapped = len(left) == 2 and left == right[::-1]
-    return swapped or (len(word) > SHORTEST_MISSPELT and max(len(left), len(right)) == 1)
+    return swapped or (max(len(word), len(name)) > SHORTEST_MISSPELT and max(len(left), len(right)) == 1)
 
 
 def _shared(one: str, other: str) -> int:
@@ -270,9 +277,12 @@ def _trump(words: Sequence[Word], place: int) -> tuple[int, Meaning] | None:
         number, end = number_at(words, after + numbered)
         is_said = number is not None and words[end - 1].written != "I"
         return (end, _trump_of(number, marker == "card" and not numbered)) if number is not None and is_said else None
-    number, end = number_at(words, place)
+    number, end = number_at(words, place + (marker == "number"))
     if number is None:
         return None
+    if marker == "number":
+        follows = {word.folded for word in words[end : end + 4]} & {"tarot", "arcana", "trumps", "majors", "deck"}
+        return (end, _trump_of(number, plain=False)) if follows else None
     if end < len(words) and words[end].folded in ("trump", "arcanum", "card") and _is_ordinal(words[end - 1].folded):
         return end + 1, _trump_of(number, plain=words[end].folded == "card")
     is_roman = words[place].written in ROMAN and (len(words[place].written) > 1 or len(words) == 1)
@@ -289,18 +299,25 @@ def _trump_of(number: int, plain: bool) -> Meaning:
 
 
 def _house(words: Sequence[Word], place: int) -> tuple[int, Meaning] | None:
-    """`seventh house`, `7th house`, `house 7`, `VII house`; after `in the` also `7th` alone."""
+    """`seventh house`, `7th house`, `house 7`, `VII house`; after a planet `in the` also `7th` alone."""
     word = words[place].folded
     number, end = number_at(words, place + 1 if word == "house" else place)
-    if number is None or not 1 <= number <= 12:
-        return None
     following = words[end].folded if end < len(words) else ""
-    before = {w.folded for w in words[max(0, place - 2) : place]}
-    is_figure = word[0].isdecimal() and not word.isdecimal()
+    if number is None or number < 1 or (following != "house" and number > HOUSES):
+        return None
     if word == "house" or following in ("house", "houses"):
         return end + (word != "house"), Meaning(f"house:{number}")
-    alone = is_figure and "in" in before and following not in NO_HOUSE
+    alone = _is_ordinal(word) and following not in NO_HOUSE and _is_in_planets(words, place)
     return (end, Meaning(f"house:{number}", plain=True)) if alone else None
+
+
+def _is_in_planets(words: Sequence[Word], place: int) -> bool:
+    """After `Mars in the` or `Mars in`."""
+    before = [word.folded for word in words[max(0, place - 3) : place]]
+    if before and before[-1] != "in":
+        before.pop()
+    named = names().get(tuple(before[-2:-1]), ()) if before[-1:] == ["in"] else ()
+    return any(meaning.family == "planet" for meaning in named)
 
 
 def places_of(words: Sequence[Word], listed: Collection[tuple[str, ...]]) -> set[int]:
