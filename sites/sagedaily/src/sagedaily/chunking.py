@@ -5,8 +5,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
 from overfetch import Chunk, Document, Record, split_text, token_counter
+from sagedaily.mentions import mentions_in
 from sagedaily.understanding import NO_ORIENTATION, OF_CHARTS
-from sagedaily.vocabulary import Meaning, mentions_in, vocabulary, words_of
+from sagedaily.vocabulary import Meaning, vocabulary, words_of
 
 EMBEDDER = "all-minilm-l6-v2"
 MAX_TOKENS = 192  # of the 254 that the embedder reads: shorter passages are found better, and read sooner

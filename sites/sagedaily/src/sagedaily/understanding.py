@@ -5,13 +5,12 @@ from datetime import date
 from typing import NamedTuple
 
 from overfetch import AnyOf, Focus, Understood
+from sagedaily.mentions import Mention, mentions_in
 from sagedaily.vocabulary import (
     Meaning,
-    Mention,
     Word,
     corrected,
     indian,
-    mentions_in,
     phrases,
     places_of,
     vocabulary,
