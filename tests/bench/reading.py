@@ -14,6 +14,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,10 @@ def run(engine: Engine, options: argparse.Namespace) -> dict[str, Any]:
     first, kept = [], []
     for number in range(options.rounds):
         question, parts = QUESTIONS[number % len(QUESTIONS)], spread(draw, options.parts)
-        timed(spent["one card"], lambda q=question, p=parts: retrieve(within, q, p[:1]))
-        budgeted = timed(spent["spread"], lambda q=question, p=parts: retrieve(within, q, p))
-        whole = timed(spent["spread, no budget"], lambda q=question, p=parts: retrieve(freely, q, p))
-        timed(spent["spread, whole ask"], lambda q=question, p=parts: ask(within, q, p))
+        timed(spent["one card"], partial(retrieve, within, question, parts[:1]))
+        budgeted = timed(spent["spread"], partial(retrieve, within, question, parts))
+        whole = timed(spent["spread, no budget"], partial(retrieve, freely, question, parts))
+        timed(spent["spread, whole ask"], partial(ask, within, question, parts))
         first += [is_read(part, retrieval) for part, retrieval in zip(parts, budgeted, strict=True)]
         kept += [overlap(one, other) for one, other in zip(budgeted, whole, strict=True)]
     rows = {

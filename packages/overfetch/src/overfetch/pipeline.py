@@ -153,7 +153,11 @@ def _side_by_side(work: Sequence[Callable[[], Reranked]]) -> list[Reranked]:
     if len(work) == 1:
         return [work[0]()]
     with ThreadPoolExecutor(len(work), thread_name_prefix="overfetch-parts") as pool:
-        return list(pool.map(carried(lambda one: one()), work))
+        return list(pool.map(carried(_do), work))
+
+
+def _do(work: Callable[[], Reranked]) -> Reranked:
+    return work()
 
 
 def keep_apart(ordered: Sequence[Sequence[Hit]], top_n: int) -> list[tuple[Hit, ...]]:

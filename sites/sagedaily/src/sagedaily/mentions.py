@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from sagedaily.vocabulary import (
     NUMBER,
-    ROMAN,
     Meaning,
     Word,
     courts,
@@ -112,7 +111,9 @@ def _trump(words: Sequence[Word], place: int) -> tuple[int, Meaning] | None:
         return (end, _trump_of(number, plain=False)) if follows else None
     if end < len(words) and words[end].folded in ("trump", "arcanum", "card") and _is_ordinal(words[end - 1].folded):
         return end + 1, _trump_of(number, plain=words[end].folded == "card")
-    is_roman = words[place].written in ROMAN and (len(words[place].written) > 1 or len(words) == 1)
+    is_roman = words[place].written in vocabulary()["numbers"]["roman"] and (
+        len(words[place].written) > 1 or len(words) == 1
+    )
     alone = len(words) == 1 and number <= 21
     return (end, _trump_of(number, plain=False)) if place == 0 and (is_roman or alone) else None
 

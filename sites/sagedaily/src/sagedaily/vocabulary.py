@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 LONGEST = 2_000  # characters of a question or a passage that are looked at
 WORD = re.compile(r"[^\W_]+|[\u2200-\u27bf]")
 ORDINAL = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
-ROMAN = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
-ROMAN = (*ROMAN, "XIII", "XIV", "XV", "XVI", "XVII", "XVIII", "XIX", "XX", "XXI", "XXII")
 SHORTEST_MISSPELT = 5
 
 
@@ -179,7 +177,7 @@ def suits() -> Mapping[str, str]:
 @cache
 def numbers() -> Mapping[tuple[str, ...], int]:
     known = vocabulary()["numbers"]
-    lists = (known["words"], known["ordinals"], known["french"], [roman.casefold() for roman in ROMAN])
+    lists = (known[form] for form in ("words", "ordinals", "french", "roman"))
     spelt = {_folded(word): number for listed in lists for number, word in enumerate(listed) if word}
     return {**spelt, **{(ace,): 1 for ace in known["ace"]}}
 
