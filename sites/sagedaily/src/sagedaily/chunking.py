@@ -10,7 +10,7 @@ from sagedaily.understanding import NO_ORIENTATION, OF_CHARTS
 from sagedaily.vocabulary import Meaning, vocabulary, words_of
 
 EMBEDDER = "all-minilm-l6-v2"
-MAX_TOKENS = 192  # of the 254 that the embedder reads: shorter passages are found better, and read sooner
+MAX_TOKENS = 254  # what the embedder reads, but for the two tokens of its own
 CHUNKER = f"sagedaily-entry/3/tokens={MAX_TOKENS}"
 # How a line of an entry says which way up it speaks of: "Reversed: ...", "Interpretation: Upright, ...".
 WAY_UP = re.compile(r"(?:[^:\n]{0,40}:\s)?(?:[^:\n]{0,40}\()?(upright|reversed)\b", re.IGNORECASE)
