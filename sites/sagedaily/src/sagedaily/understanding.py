@@ -51,7 +51,9 @@ class Subject(NamedTuple):
 
 
 def understand(question: str, _day: date) -> Understood:
-    """Entries on what is surely named lead, each in its turn; a drawn card is bound to its orientation.
+    """Entries on what is surely named lead, each in its turn, those of the orientation that is said.
+
+    Written as a draw, with the orientation after a comma, the question is bound to it.
 
     >>> knave = understand("Knave of Coins, reversed", date(2026, 1, 1))
     >>> knave.text, knave.conditions
@@ -68,11 +70,11 @@ def understand(question: str, _day: date) -> Understood:
     subjects = subjects_of(words, mentions)
     authors = [m.name for mention in mentions for m in mention.meanings if m.family == "author"]
     drawn = _drawn(question, words, subjects)
-    accepted = AnyOf(field="orientation", values=(drawn, NO_ORIENTATION)) if drawn else None
+    way = (AnyOf(field="orientation", values=(drawn, NO_ORIENTATION)),) if drawn else ()
     return Understood(
         text=_with_names(question, subjects),
-        conditions=(accepted,) if accepted else (),
-        focuses=tuple(_focuses(subjects, authors)),
+        conditions=way if _is_draw(question) else (),
+        focuses=tuple(_focuses(subjects, authors, way)),
         notes=tuple(_notes(subjects, authors, drawn)),
     )
 
@@ -170,17 +172,20 @@ def orientation_in(question: str) -> str | None:
     return _drawn(question, words, subjects_of(words, list(mentions_in(words))))
 
 
+def _is_draw(question: str) -> bool:
+    return question.rpartition(",")[2].strip().casefold() in ORIENTATIONS and "," in question
+
+
 def _drawn(question: str, words: Sequence[Word], subjects: Sequence[Subject]) -> str | None:
-    last = question.rpartition(",")[2].strip().casefold()
-    if "," in question and last in ORIENTATIONS:
-        return last
+    if _is_draw(question):
+        return question.rpartition(",")[2].strip().casefold()
     families = [s.family for s in subjects if s.sure and s.family in ("card", "planet")]
     ways = ORIENTATIONS[:2] if families == ["card"] else ORIENTATIONS[2:] if families == ["planet"] else ()
     said = [way for way in ways if places_of(words, phrases("orientations", way))]
     return said[0] if len(said) == 1 else None
 
 
-def _focuses(subjects: Sequence[Subject], authors: Sequence[str]) -> Iterator[Focus]:
+def _focuses(subjects: Sequence[Subject], authors: Sequence[str], way: tuple[AnyOf, ...]) -> Iterator[Focus]:
     """First what is about all that is named, then each of it; by whom it is asked for goes before others."""
     by = tuple(AnyOf(field="authors", values=(author,)) for author in authors[:1])
     sure = sorted((s for s in subjects if s.sure), key=lambda s: s.family != "aspect")  # what relates the others
@@ -191,7 +196,7 @@ def _focuses(subjects: Sequence[Subject], authors: Sequence[str]) -> Iterator[Fo
     for subject in sure[:MOST_SUBJECTS]:
         is_indian = subject.indian or INDIAN in authors
         sole = tuple(map(indian, subject.names)) if is_indian else subject.names
-        yield Focus(conditions=(AnyOf(field="sole", values=sole), *by), leads=leads)
+        yield Focus(conditions=(AnyOf(field="sole", values=sole), *by, *way), leads=leads)
         named = AnyOf(field="mentions", values=subject.names)
         yield Focus(conditions=(named, *by), weight=HINTS, missing=_missing(subject, authors))
     for subject in [s for s in subjects if not s.sure][:MOST_SUBJECTS]:
@@ -222,7 +227,7 @@ def _notes(subjects: Sequence[Subject], authors: Sequence[str], drawn: str | Non
     if authors:
         yield f"by {authors[0]}"
     if drawn:
-        yield f"entries on {drawn}, and those on both"
+        yield f"entries on {drawn}, and those on both, go first"
 
 
 def _is_author(mention: Mention) -> bool:
