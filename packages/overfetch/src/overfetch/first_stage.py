@@ -9,7 +9,7 @@ from overfetch.protocols import EncodedQuery, Store, Vectors
 from overfetch.provenance import SPARSE_TOKENIZER, Provenance
 from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_query
-from overfetch.types import Candidate
+from overfetch.types import Candidate, Passage
 from overfetch.understanding import Understood
 
 GROUPING_DEPTH = 3
@@ -17,15 +17,20 @@ GROUPING_DEPTH = 3
 Search = Callable[[str, Sequence[Condition]], Sequence[Candidate]]
 """One list: what a text finds among the passages that meet the conditions, best first."""
 
+Leading = Mapping[str, Sequence[int]]
+"""By the id of each passage that leads, the numbers of the focuses that found it."""
+
+NOTHING_LEADS: Leading = {}
+
 
 class FirstStage(NamedTuple):
-    """The candidates to read, best first, and the ids of those that `lead`.
+    """The candidates to read, best first, and which of the focuses that lead found each of those that do.
 
     `given_up`: nothing met the question's own conditions. `missing` says what it asks for that is not there.
     """
 
     candidates: list[Candidate]
-    leading: frozenset[str] = frozenset()
+    leading: Leading = NOTHING_LEADS
     given_up: bool = False
     missing: tuple[str, ...] = ()
 
@@ -83,17 +88,18 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
     if given_up:
         conditions = ()
         found = search(understood.text, ())
-    lists, leading, missing = [Ranked(1.0, found)], set[str](), []
-    for focus in understood.focuses:
+    lists, leading, missing = [Ranked(1.0, found)], defaultdict[str, list[int]](list), []
+    for number, focus in enumerate(understood.focuses):
         met = search(focus.text or understood.text, (*conditions, *focus.conditions))
         lists.append(Ranked(focus.weight, met))
         if focus.leads:
-            leading.update(candidate.passage.id for candidate in met)
+            for candidate in met:
+                leading[candidate.passage.id].append(number)
         if focus.missing and not met:
             missing.append(focus.missing)
     merged = fuse_by_rank(lists, settings.rrf_k) if understood.focuses else found
     chosen = choose(merged, settings, leading)
-    return FirstStage(chosen, frozenset(leading), given_up, tuple(missing))
+    return FirstStage(chosen, dict(leading), given_up, tuple(missing))
 
 
 def fuse_by_rank(lists: Sequence[Ranked], rrf_k: int) -> list[Candidate]:
@@ -107,7 +113,7 @@ def fuse_by_rank(lists: Sequence[Ranked], rrf_k: int) -> list[Candidate]:
 
 
 def choose(
-    found: Sequence[Candidate], settings: RetrievalSettings, leading: set[str] | frozenset[str] = frozenset()
+    found: Sequence[Candidate], settings: RetrievalSettings, leading: Leading = NOTHING_LEADS
 ) -> list[Candidate]:
     """The `top_k` to read; where one a document is kept, few enough of each that `top_n` documents can be among them.
 
@@ -116,11 +122,39 @@ def choose(
     room = settings.top_k // settings.top_n if settings.one_per_document else settings.top_k
     taken: Counter[str] = Counter()
     chosen: list[Candidate] = []
-    for candidate in sorted(found, key=lambda c: (c.passage.id not in leading, *_best_first(c))):
+    best = sorted(found, key=_best_first)
+    for index in in_turns([c.passage for c in best], leading, settings.balance):
+        candidate = best[index]
         taken[candidate.passage.document_id] += 1
         if taken[candidate.passage.document_id] <= room:
             chosen.append(candidate)
     return chosen[: settings.top_k]
+
+
+def in_turns(ordered: Sequence[Passage], leading: Leading, balance: str | None = None) -> list[int]:
+    """The order of places in which what leads comes before all else, each focus in its turn.
+
+    First the best passage of each focus, then the second ones. Of one focus, the best of each value of the field
+    `balance` comes before the second one of any.
+    """
+    due: dict[int, tuple[int, int]] = {}
+    for focus in sorted({number for found in leading.values() for number in found}):
+        own = [place for place, passage in enumerate(ordered) if focus in leading.get(passage.id, ())]
+        for turn, place in enumerate(_balanced(own, ordered, balance)):
+            due[place] = min(due.get(place, (turn, focus)), (turn, focus))
+    return [*sorted(due, key=lambda place: due[place]), *(place for place in range(len(ordered)) if place not in due)]
+
+
+def _balanced(places: Sequence[int], ordered: Sequence[Passage], balance: str | None) -> Sequence[int]:
+    if balance is None:
+        return places
+    seen: Counter[object] = Counter()
+    rounds: dict[int, int] = {}
+    for place in places:
+        value = str(ordered[place].metadata.get(balance))
+        rounds[place] = seen[value]
+        seen[value] += 1
+    return sorted(places, key=lambda place: rounds[place])
 
 
 def deepened(settings: RetrievalSettings) -> RetrievalSettings:

@@ -16,8 +16,9 @@ class Focus(Frozen):
     """Passages that are also looked for by themselves, as a list of their own beside the question's.
 
     They meet the `conditions` and match `text`, by default the question's. In the fusion by rank this list has
-    `weight`, the question's own has 1. What `leads` stays before all else, whatever the second stage reads. Where
-    nothing is found, the question asks for what is not there, if `missing` says what that is.
+    `weight`, the question's own has 1. What `leads` stays before all else, whatever the second stage reads; of several
+    focuses that lead, each has its turn: first the best of each, then the second ones. Where nothing is found, the
+    question asks for what is not there, if `missing` says what that is.
     """
 
     conditions: tuple[Condition, ...] = ()

@@ -17,6 +17,9 @@ CANON = Collection(
             "orientation": ("orientation",),
             "work": ("work",),
             "suit": ("suit",),
+            "subjects": ("subjects",),
+            "sole": ("sole",),
+            "authors": ("authors",),
             "license": ("license",),
             "sample": ("sample",),
         },
@@ -30,12 +33,18 @@ CANON = Collection(
         "orientation": "keyword",
         "work": "keyword",
         "suit": "keyword",
+        # What an entry is about: all of it, and the one subject of an entry that has no other; what a passage names.
+        "subjects": "keyword",
+        "sole": "keyword",
+        "mentions": "keyword",
+        "authors": "keyword",
     },
     # A reading is asked with its parts, one for each card or transit: `--part "The Tower, reversed"`.
     understand=understand,
     answering="sagedaily.answering:answer_canon",
     # Low volume, high stakes: 3 to 5 passages ground each part of a reading.
-    retrieval=RetrievalSettings(top_k=20, top_n=4),
+    # A spread shares 60 pairs among its parts; of the entries on a card, authors take turns.
+    retrieval=RetrievalSettings(top_k=20, top_n=4, pairs=60, balance="work"),
 )
 
 SITE = Site(name="sagedaily", title="Sage Daily", collections=(CANON,), ask="canon")

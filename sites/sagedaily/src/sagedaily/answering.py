@@ -1,6 +1,5 @@
 """One reading of several parts (cards, transits), each grounded in its own passages of the canon."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,8 +21,7 @@ from overfetch_answers import (
     number_parts,
     show,
 )
-from sagedaily.chunking import NO_ORIENTATION
-from sagedaily.understanding import ORIENTATIONS
+from sagedaily.understanding import NO_ORIENTATION, orientation_in
 
 FACTS = ("kind", "subject", "orientation", "work")
 
@@ -81,16 +79,10 @@ class ReadingAnswer(GroundedModule):
         parts = dict(enumerate(zip(retrievals, number_parts(retrievals), strict=True), start=1))
         for meaning in reply.meanings:
             retrieval, passages = parts.get(meaning.part, (None, {}))
-            own = {n: p for n, p in passages.items() if retrieval and _fits(p, _drawn(retrieval.query))}
+            own = {n: p for n, p in passages.items() if retrieval and _fits(p, orientation_in(retrieval.query))}
             for passage, numbers in cited.keep(meaning.quotes, own).items():
                 places.setdefault(passage, []).extend(numbers)
         return Draft(answer=mark(reply.reading, places), citations=tuple(cited.citations))
-
-
-def _drawn(query: str) -> str | None:
-    """The orientation that a part's query names: `The Tower, reversed: Shall I move?`."""
-    named = re.match(rf"[^:]*, ({'|'.join(ORIENTATIONS)})(?::|$)", query)
-    return named[1] if named else None
 
 
 def _fits(passage: Passage, drawn: str | None) -> bool:

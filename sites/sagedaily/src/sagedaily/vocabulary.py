@@ -1,0 +1,202 @@
+"""Which subjects a text names: cards, planets, signs, houses, aspects, by the names that vocabulary.toml gives them."""
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+LONGEST = 2_000  # characters of a question or a passage that are looked at
+WORD = re.compile(r"[^\W_]+|[\u2200-\u27bf]")
+ORDINAL = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
+SHORTEST_MISSPELT = 5
+
+
+def indian(subject: str) -> str:
+    return f"indian {subject}"
+
+
+class Meaning(NamedTuple):
+    """What a name stands for, as `family:name`; a `plain` word has another meaning in other texts."""
+
+    subject: str
+    plain: bool = False
+    indian: bool = False
+
+    @property
+    def sole(self) -> str:
+        """How an entry that is about nothing else is found: one of the Indian tradition by itself."""
+        return indian(self.subject) if self.indian else self.subject
+
+    @property
+    def family(self) -> str:
+        return self.subject.partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        return self.subject.partition(":")[2]
+
+
+class Word(NamedTuple):
+    """A word as it is compared, and as it is written but for its accents; `guessed` where that is misspelt."""
+
+    folded: str
+    written: str
+    guessed: bool = False
+
+
+NUMBER = Word("#", "#")  # stands for any, in a name
+
+Names = Mapping[tuple[str, ...], tuple[Meaning, ...]]
+
+
+def words_of(text: str) -> list[Word]:
+    """
+    >>> [word.folded for word in words_of("Valet de Bâton, l'Étoile ☉")]
+    ['valet', 'de', 'baton', 'l', 'etoile', '☉']
+    """
+    letters = unicodedata.normalize("NFKD", text[:LONGEST])
+    bare = "".join(c for c in letters if not unicodedata.combining(c))
+    return [Word(found.casefold(), found) for found in WORD.findall(bare)]
+
+
+@cache
+def vocabulary() -> Mapping[str, Any]:
+    import tomllib
+
+    with (Path(__file__).parent / "vocabulary.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
+@cache
+def phrases(*path: str) -> frozenset[tuple[str, ...]]:
+    """A list of the vocabulary, in words as they are compared."""
+    listed: Any = vocabulary()
+    for step in path:
+        listed = listed[step]
+    return frozenset(_folded(name) for name in listed)
+
+
+@cache
+def trumps() -> tuple[str, ...]:
+    return tuple(trump["name"] for trump in vocabulary()["trumps"])
+
+
+@cache
+def names() -> Names:
+    """Every name of one or more words; what is composed (minor cards, numbers, houses) is read by rule."""
+    table: dict[tuple[str, ...], tuple[Meaning, ...]] = {}
+    for name, meaning in _listed():
+        key = _folded(name)
+        table[key] = (*table.get(key, ()), meaning)
+    return table
+
+
+def _listed() -> Iterator[tuple[str, Meaning]]:
+    known = vocabulary()
+    for trump in known["trumps"]:
+        yield from ((name, Meaning(f"card:{trump['name']}")) for name in trump["names"])
+        yield from ((name, Meaning(f"card:{trump['name']}", plain=True)) for name in trump["plain"])
+    everyday = {*known["context"]["plain"]}
+    for family, table in (("planet", "planets"), ("sign", "signs"), ("aspect", "aspects"), ("house", "houses")):
+        is_plain = everyday.__contains__ if family == "aspect" else _is_one_word
+        for name, called in known[table].items():
+            yield from ((one, Meaning(f"{family}:{name}", is_plain(one))) for one in called)
+        for name, called in known["sanskrit"].get(table, {}).items():
+            yield from ((one, Meaning(f"{family}:{name}", one in everyday, indian=True)) for one in called)
+    for called in known["nakshatras"]["names"]:
+        yield from ((one, Meaning(f"nakshatra:{called[0].title()}", plain=True, indian=True)) for one in called)
+    for suit, called in known["suits"].items():
+        yield from ((f"suit of {one}", Meaning(f"suit:{suit}")) for one in called)
+    for oracle in known["oracles"]:
+        joined = (f"{b} {s}" for b in oracle.get("before", ()) for s in oracle.get("symbols", ()))
+        yield from ((one, Meaning(f"oracle:{oracle['name']}")) for one in (*oracle["names"], *joined))
+        yield from ((one, Meaning(f"oracle:{oracle['name']}", plain=True)) for one in oracle.get("plain", ()))
+    for author, called in known["authors"].items():
+        yield from ((one, Meaning(f"author:{author}")) for one in called)
+
+
+def _is_one_word(name: str) -> bool:
+    return " " not in name
+
+
+def corrected(words: Sequence[Word]) -> list[Word]:
+    """Words near to just one that names are made of are taken for it.
+
+    >>> [word.folded for word in corrected(words_of("temperence and the knigth of cups"))]
+    ['temperance', 'and', 'the', 'knight', 'of', 'cups']
+    """
+    return [_corrected(word) for word in words]
+
+
+def _corrected(word: Word) -> Word:
+    """A word of at least six letters may have one wrong; from five on, two may have changed places."""
+    letters = word.folded
+    if len(letters) < SHORTEST_MISSPELT or not letters.isalpha() or letters in _parts_of_names():
+        return word
+    near = sorted(name for name in _parts_of_names() if name[0] == letters[0] and _is_near(letters, name))
+    is_one = near and all(names().get((name,)) == names().get((near[0],)) for name in near)
+    return word._replace(folded=near[0], guessed=True) if is_one else word
+
+
+@cache
+def _parts_of_names() -> frozenset[str]:
+    """And words that look like them."""
+    said = [*names(), *numbers(), *phrases("context", "spelt"), *phrases("orientations", "reversed")]
+    every = {part for name in said for part in name} | courts().keys() | suits().keys()
+    return frozenset(part for part in every if len(part) >= SHORTEST_MISSPELT)
+
+
+def _is_near(word: str, name: str) -> bool:
+    if abs(len(word) - len(name)) > 1:
+        return False
+    start = _shared(word, name)
+    end = _shared(word[start:][::-1], name[start:][::-1])
+    left, right = word[start : len(word) - end], name[start : len(name) - end]
+    swapped = len(left) == 2 and left == right[::-1]
+    return swapped or (max(len(word), len(name)) > SHORTEST_MISSPELT and max(len(left), len(right)) == 1)
+
+
+def _shared(one: str, other: str) -> int:
+    """How many letters both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+@cache
+def courts() -> Mapping[str, str]:
+    return {one: court for court, called in vocabulary()["courts"].items() for one in called}
+
+
+@cache
+def suits() -> Mapping[str, str]:
+    return {one: suit for suit, called in vocabulary()["suits"].items() for one in called}
+
+
+@cache
+def numbers() -> Mapping[tuple[str, ...], int]:
+    known = vocabulary()["numbers"]
+    lists = (known[form] for form in ("words", "ordinals", "french", "roman"))
+    spelt = {_folded(word): number for listed in lists for number, word in enumerate(listed) if word}
+    return {**spelt, **{(ace,): 1 for ace in known["ace"]}}
+
+
+def number_at(words: Sequence[Word], place: int) -> tuple[int | None, int]:
+    """A number in figures, words or Roman numerals, and where the words go on."""
+    for end in (place + 2, place + 1):
+        if (number := numbers().get(tuple(word.folded for word in words[place:end]))) is not None:
+            return number, min(end, len(words))
+    figures = ORDINAL.fullmatch(words[place].folded) if place < len(words) else None
+    return (int(figures[1]), place + 1) if figures else (None, place)
+
+
+def places_of(words: Sequence[Word], listed: Collection[tuple[str, ...]]) -> set[int]:
+    """Where one of the phrases begins."""
+    folded = [word.folded for word in words]
+    lengths = {len(phrase) for phrase in listed}
+    return {place for place in range(len(words)) for n in lengths if tuple(folded[place : place + n]) in listed}
+
+
+def _folded(name: str) -> tuple[str, ...]:
+    return tuple(word.folded for part in name.split() for word in words_of(part) or [NUMBER])

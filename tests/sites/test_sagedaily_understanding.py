@@ -1,0 +1,260 @@
+"""How questions about cards and charts are read, and what that finds in the sample and in the real canon."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from overfetch import AnyOf, Engine, Environment, Understood, load_site, open_site
+from overfetch.indexing import to_passages
+from overfetch.stores.edge import EdgeStore
+from overfetch.testing import FakeEmbedder, FakeReranker
+from sagedaily.chunking import MAX_TOKENS, adapt_entry
+from sagedaily.understanding import orientation_in, understand
+
+CORPUS = Path(__file__).parents[3] / "shared/data/corpora/tarot-astrology/corpus.jsonl"
+TODAY = date(2026, 1, 1)
+
+
+def read(question: str) -> Understood:
+    return understand(question, TODAY)
+
+
+def leading(question: str) -> list[str]:
+    """What leads by itself, in its order."""
+    focuses = [focus for focus in read(question).focuses if focus.leads]
+    own = [c for focus in focuses for c in focus.conditions if isinstance(c, AnyOf) and c.field == "sole"]
+    return ["|".join(condition.values) for condition in own]
+
+
+@pytest.mark.parametrize(
+    ("question", "card"),
+    [
+        ("XIII Death in a love reading", "Death"),
+        ("what does Popess mean", "The High Priestess"),
+        ("arcanum 0", "The Fool"),
+        ("the thirteenth trump", "Death"),
+        ("Knave of Disks", "Page of Pentacles"),
+        ("page of coins", "Page of Pentacles"),
+        ("10 of cups", "Ten of Cups"),
+        ("X of goblets", "Ten of Cups"),
+        ("ten Cups", "Ten of Cups"),
+        ("as de bâton", "Ace of Wands"),
+        ("Königin der Schwerter", "Queen of Swords"),
+        ("cavallo... no, cavaliere di coppe", "Knight of Cups"),
+        ("The Last Judgment", "Judgement"),
+        ("Fortitude", "Strength"),
+        ("la maison dieu", "The Tower"),
+        ("I pulled the tower for my new job, and I wonder about the strength I need", "The Tower"),
+        ("Card: The Sun. Position: outcome.", "The Sun"),
+        ("I always get The Emperor when I ask about my father", "The Emperor"),
+        ("hangd... the hanged man asks me to wait", "The Hanged Man"),
+        ("herimt card", "The Hermit"),
+        ("judgemnt", "Judgement"),
+        ("number 15 in tarot", "The Devil"),
+    ],
+)
+def test_a_card_is_known_by_all_its_names(question: str, card: str) -> None:
+    assert leading(question) == [f"card:{card}"]
+
+
+@pytest.mark.parametrize(
+    ("question", "subjects"),
+    [
+        ("moon in Scorpio personality", ["planet:Moon", "sign:Scorpio"]),
+        ("☽ in ♏", ["planet:Moon", "sign:Scorpio"]),
+        ("Mars in the seventh house marriage", ["planet:Mars", "house:7"]),
+        ("Mars in my 7th", ["planet:Mars", "house:7"]),
+        ("VII house", ["house:7"]),
+        ("Saturn opposing my natal Sun", ["aspect:Opposition", "planet:Saturn", "planet:Sun"]),
+        ("hard aspect of the moon to Saturn", ["aspect:Opposition|aspect:Square", "planet:Moon", "planet:Saturn"]),
+        ("emperor or king of wands", ["card:The Emperor", "card:King of Wands"]),
+        ("the sun and the moon in a yes no reading", ["card:The Sun", "card:The Moon"]),
+        ("my moon", ["planet:Moon"]),
+        ("saturn in the twelfth", ["planet:Saturn", "house:12"]),
+        ("venus sq pluto", ["aspect:Square", "planet:Venus", "planet:Pluto"]),
+        ("trine vs sextile", ["aspect:Trine", "aspect:Sextile"]),
+        ("13th house", ["house:13"]),
+        ("rahu", ["indian planet:North Node"]),
+        ("suit of rods", ["suit:Wands"]),
+    ],
+)
+def test_what_is_composed_has_each_of_its_parts(question: str, subjects: list[str]) -> None:
+    assert leading(question) == subjects
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "should I go back to my ex",
+        "people living on the moon, and what the newspapers of the day said of it",
+        "the death of the king and the justice of his successor in the eyes of the church",
+        "all the world was at war",
+        "did the Emperor Julian persecute the sorcerers of his time",
+        "what do we read in Levi of the Devil and of his pacts",
+        "what does Levi say about the tower of Babel and its builders",
+        "a star sign that keeps its secrets for years",
+        "falling to pieces because of a long and unhappy marriage",
+        "the mercury and the sulphur of which all the metals consist",
+        "in the 7th century the church",
+        "three swords were hung above his head by those barbarians",
+    ],
+)
+def test_everyday_words_lead_nowhere(question: str) -> None:
+    assert leading(question) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "orientation"),
+    [
+        ("The Tower, reversed", "reversed"),
+        ("is a reversed knight of cups lying to me", "reversed"),
+        ("chariot upside down", "reversed"),
+        ("five of coins - ill-dignified", "reversed"),
+        ("star rx losing faith", "reversed"),
+        ("mercury rx", "retrograde"),
+        ("Mercury, direct", "direct"),
+        ("the fool upright in love", "upright"),
+        ("the fool upright or reversed", None),
+        ("the star reversed and the world as the outcome", None),
+        ("I took the direct train and met the fool", None),
+        ("how do I read reversed cards", None),
+        ("the queen of cups", None),
+    ],
+)
+def test_the_orientation_is_that_of_what_is_named(query: str, orientation: str | None) -> None:
+    assert orientation_in(query) == orientation
+    way = AnyOf(field="orientation", values=(str(orientation), "any"))
+    understood = read(query)
+    leads = [focus.conditions for focus in understood.focuses if focus.leads]
+    assert all((way in conditions) == (orientation is not None) for conditions in leads)
+    assert understood.conditions == ((way,) if ", " in query and orientation else ())
+
+
+def test_the_names_of_the_books_are_said_beside_those_of_the_question() -> None:
+    assert read("la papesse").text == "la papesse (The High Priestess)"
+    assert read("the high priestess").text == "the high priestess"
+    assert read("what is lost at dawn") == Understood(text="what is lost at dawn")
+
+
+def test_a_book_is_asked_first() -> None:
+    focuses = read("what does Ptolemy say about Pluto").focuses
+    assert AnyOf(field="authors", values=("Ptolemy",)) in focuses[0].conditions
+    assert [focus.missing for focus in focuses if focus.missing] == ["Pluto in Ptolemy"]
+
+
+def test_a_long_text_is_read_at_once_and_only_at_its_beginning() -> None:
+    assert read("the tower " * 3_000).focuses == read("the tower").focuses
+
+
+@pytest.mark.parametrize("subject", ["ten of pentacles", "XXI"])
+def test_reading_is_deterministic(subject: str) -> None:
+    assert read(subject) == read(subject)
+
+
+def test_meanings_that_the_text_does_not_have_are_added() -> None:
+    record = adapt_entry({"title": "Death", "text": "A horseman.", "meaning_up": "End.", "meaning_rev": "Sleep."})
+    assert record["text"] == "A horseman.\nDivinatory meaning (upright): End.\nReversed: Sleep."
+    assert adapt_entry({**record, "meaning_up": "End."})["text"] == record["text"]
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Iterator[Engine]:
+    environment = Environment(qdrant=f"file:{tmp_path_factory.mktemp('sage')}", cache=session_cache, lm=None)
+    with open_site("sagedaily", environment=environment) as engine:
+        engine.index("canon")
+        yield engine
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("query", "subjects"),
+    [
+        ("XIII in a love reading", ["The Tower"]),
+        ("Popess", ["The High Priestess"]),
+        ("Saturn square Moon", ["Saturn square Moon"]),
+        ("moon in scorpio", ["Moon", "Scorpio"]),
+        ("Jupiter moving through my seventh house", ["Jupiter through the Seventh House", "Jupiter", "Seventh House"]),
+    ],
+)
+def test_the_sample_has_what_is_named_first(sample: Engine, query: str, subjects: list[str]) -> None:
+    if query.startswith("XIII"):
+        subjects = ["Death"]
+    hits = sample.search("canon", query, top_n=5).hits
+    found = [hit.passage.metadata["subject"] for hit in hits]
+    assert found[0] == subjects[0]
+    assert {*subjects} <= {*found}
+
+
+@pytest.mark.slow
+def test_what_the_canon_does_not_have_is_said(sample: Engine) -> None:
+    """Names of the field that no entry has: the store finds out."""
+    for query, missing in (("the Fool of Cups", "The Fool of Cups"), ("Ophiuchus", "Ophiuchus")):
+        answer = sample.ask(query)
+        assert not answer.found
+        assert missing in answer.answer
+    assert sample.ask("The Fool").found
+
+
+@pytest.mark.slow
+def test_a_reading_keeps_no_passage_twice_and_respects_each_orientation(sample: Engine) -> None:
+    drawn = ["The Tower, reversed", "The Star, upright", "Three of Swords, reversed", "Saturn square Moon"]
+    answer = sample.ask("Should I change my job?", parts=drawn)
+    passages = [hit.passage for retrieval in answer.retrievals for hit in retrieval.hits]
+    assert len({passage.id for passage in passages}) == len(passages)
+    for part, retrieval in zip(drawn, answer.retrievals, strict=True):
+        wanted = {part.rpartition(", ")[2], "any"} if "," in part else {"any"}
+        assert {str(hit.passage.metadata["orientation"]) for hit in retrieval.hits[:2]} <= wanted
+        assert retrieval.hits[0].passage.title.startswith(part.partition(",")[0])
+
+
+needs_corpus = pytest.mark.skipif(not CORPUS.exists(), reason=f"needs {CORPUS}, which users do not have")
+
+
+@needs_corpus
+@pytest.mark.real_data
+@pytest.mark.slow
+class TestTheRealCanon:
+    @pytest.fixture(scope="class")
+    def engine(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+        """Real BM25, no model: what leads needs none."""
+        store = EdgeStore(tmp_path_factory.mktemp("real"))
+        engine = Engine(load_site("sagedaily"), embedder=FakeEmbedder(), reranker=FakeReranker(), store=store)
+        engine.index("canon", CORPUS)
+        yield engine
+        engine.close()
+
+    def test_no_passage_is_longer_than_what_the_embedder_reads(self) -> None:
+        from overfetch import token_counter
+
+        canon, size = load_site("sagedaily").collection("canon"), token_counter("all-minilm-l6-v2")
+        passages = [passage for document in canon.read(CORPUS) for passage in to_passages(canon, document)]
+        assert max(size(passage.reading) for passage in passages) <= MAX_TOKENS
+
+    def test_every_card_leads_with_all_three_authors(self, engine: Engine) -> None:
+        for document in load_site("sagedaily").collection("canon").read(CORPUS):
+            if document.metadata["kind"] == "tarot-card":
+                hits = engine.search("canon", f"{document.title}, reversed", top_n=5).hits
+                assert all(hit.passage.metadata["sole"] == document.metadata["sole"] for hit in hits[:4]), document.id
+                assert len({hit.passage.metadata["work"] for hit in hits[:3]}) == 3
+                assert {hit.passage.metadata["orientation"] for hit in hits} <= {"reversed", "any"}
+                assert "reversed" in {hit.passage.metadata["orientation"] for hit in hits}
+
+    def test_a_spread_of_twelve_reads_each_of_its_parts(self, engine: Engine) -> None:
+        cards = ["XIII", "la papesse", "Knave of Coins", "10 of rods", "The Sun, reversed", "the fool", "II of swords"]
+        transits = ["Saturn square Moon", "Mars in the 7th house", "Venus in Leo", "Pluto", "north node"]
+        answer = engine.ask("Should I move?", parts=[*cards, *transits])
+        passages = [hit.passage.id for retrieval in answer.retrievals for hit in retrieval.hits]
+        assert len(passages) == len(set(passages)) == 12 * 4
+        names = [
+            "Death",
+            "The High Priestess",
+            "Page of Pentacles",
+            "Ten of Wands",
+            "The Sun",
+            "The Fool",
+            "Two of Swords",
+        ]
+        for name, retrieval in zip(names, answer.retrievals, strict=False):
+            assert {hit.passage.metadata.get("sole") for hit in retrieval.hits} == {f"card:{name}"}
