@@ -9,7 +9,7 @@ from overfetch.protocols import EncodedQuery, Store, Vectors
 from overfetch.provenance import SPARSE_TOKENIZER, Provenance
 from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_query
-from overfetch.types import Candidate
+from overfetch.types import Candidate, Passage
 from overfetch.understanding import Understood
 
 GROUPING_DEPTH = 3
@@ -117,10 +117,17 @@ def choose(
     taken: Counter[str] = Counter()
     chosen: list[Candidate] = []
     for candidate in sorted(found, key=lambda c: (c.passage.id not in leading, *_best_first(c))):
-        taken[candidate.passage.document_id] += 1
-        if taken[candidate.passage.document_id] <= room:
+        kept = kept_once(candidate.passage, settings)
+        taken[kept] += 1
+        if taken[kept] <= room:
             chosen.append(candidate)
     return chosen[: settings.top_k]
+
+
+def kept_once(passage: Passage, settings: RetrievalSettings) -> str:
+    """Of what only the best is kept, where one a document is: what the passage has in `one_per`, else the document."""
+    value = passage.metadata.get(settings.one_per) if settings.one_per else None
+    return passage.document_id if value is None else str(value)
 
 
 def deepened(settings: RetrievalSettings) -> RetrievalSettings:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from overfetch.errors import DeadlineExceeded, ModelError, SettingsError
 from overfetch.filters import Condition, KnownBy, spell_condition
-from overfetch.first_stage import FirstStage, StoreSearch, search_understood
+from overfetch.first_stage import FirstStage, StoreSearch, kept_once, search_understood
 from overfetch.protocols import Embedder, Reranker, Store
 from overfetch.provenance import Provenance
 from overfetch.redacting import redacted
@@ -164,9 +164,9 @@ def order(
     rank = count(1)
     for index in [*by_merit, *range(len(logits), len(candidates))]:
         candidate = candidates[index]
-        if settings.one_per_document and candidate.passage.document_id in seen:
+        if settings.one_per_document and kept_once(candidate.passage, settings) in seen:
             continue
-        seen.add(candidate.passage.document_id)
+        seen.add(kept_once(candidate.passage, settings))
         hits.append(
             Hit(
                 rank=next(rank),
