@@ -72,6 +72,16 @@ def test_what_leads_comes_first_whatever_the_second_stage_reads(tmp_path: Path) 
     assert len(reranked) > 1  # the rest is still there
 
 
+def test_what_leads_by_more_comes_first(tmp_path: Path) -> None:
+    def led(first: int, second: int) -> Understood:
+        focuses = (Focus(conditions=(named("death"),), leads=first), Focus(conditions=(named("tower"),), leads=second))
+        return Understood(text="a dream of love", focuses=focuses)
+
+    for rerank in (True, False):
+        assert found(indexed(tmp_path, led(2, 1)), rerank=rerank)[:2] == ["death", "tower"]
+        assert found(indexed(tmp_path, led(1, 2)), rerank=rerank)[:2] == ["tower", "death"]
+
+
 def test_a_focus_of_weight_raises_without_leading(tmp_path: Path) -> None:
     light = Understood(text="love reading", focuses=(Focus(conditions=(named("death"),), weight=0.001),))
     heavy = Understood(text="love reading", focuses=(Focus(conditions=(named("death"),), weight=5),))

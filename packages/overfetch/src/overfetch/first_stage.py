@@ -13,19 +13,20 @@ from overfetch.types import Candidate, Passage
 from overfetch.understanding import Understood
 
 GROUPING_DEPTH = 3
+NO_LEADS: Mapping[str, int] = {}
 
 Search = Callable[[str, Sequence[Condition]], Sequence[Candidate]]
 """One list: what a text finds among the passages that meet the conditions, best first."""
 
 
 class FirstStage(NamedTuple):
-    """The candidates to read, best first, and the ids of those that `lead`.
+    """The candidates to read, best first, and by how much each id of those that `lead` does.
 
     `given_up`: nothing met the question's own conditions. `missing` says what it asks for that is not there.
     """
 
     candidates: list[Candidate]
-    leading: frozenset[str] = frozenset()
+    leading: Mapping[str, int] = NO_LEADS
     given_up: bool = False
     missing: tuple[str, ...] = ()
 
@@ -83,17 +84,17 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
     if given_up:
         conditions = ()
         found = search(understood.text, ())
-    lists, leading, missing = [Ranked(1.0, found)], set[str](), []
+    lists, leading, missing = [Ranked(1.0, found)], dict[str, int](), []
     for focus in understood.focuses:
         met = search(focus.text or understood.text, (*conditions, *focus.conditions))
         lists.append(Ranked(focus.weight, met))
-        if focus.leads:
-            leading.update(candidate.passage.id for candidate in met)
+        for candidate in met if focus.leads else ():
+            leading[candidate.passage.id] = max(focus.leads, leading.get(candidate.passage.id, 0))
         if focus.missing and not met:
             missing.append(focus.missing)
     merged = fuse_by_rank(lists, settings.rrf_k) if understood.focuses else found
     chosen = choose(merged, settings, leading)
-    return FirstStage(chosen, frozenset(leading), given_up, tuple(missing))
+    return FirstStage(chosen, leading, given_up, tuple(missing))
 
 
 def fuse_by_rank(lists: Sequence[Ranked], rrf_k: int) -> list[Candidate]:
@@ -107,7 +108,7 @@ def fuse_by_rank(lists: Sequence[Ranked], rrf_k: int) -> list[Candidate]:
 
 
 def choose(
-    found: Sequence[Candidate], settings: RetrievalSettings, leading: set[str] | frozenset[str] = frozenset()
+    found: Sequence[Candidate], settings: RetrievalSettings, leading: Mapping[str, int] = NO_LEADS
 ) -> list[Candidate]:
     """The `top_k` to read; where one a document is kept, few enough of each that `top_n` documents can be among them.
 
@@ -116,7 +117,7 @@ def choose(
     room = settings.top_k // settings.top_n if settings.one_per_document else settings.top_k
     taken: Counter[str] = Counter()
     chosen: list[Candidate] = []
-    for candidate in sorted(found, key=lambda c: (c.passage.id not in leading, *_best_first(c))):
+    for candidate in sorted(found, key=lambda c: (-leading.get(c.passage.id, 0), *_best_first(c))):
         kept = kept_once(candidate.passage, settings)
         taken[kept] += 1
         if taken[kept] <= room:

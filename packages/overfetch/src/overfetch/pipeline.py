@@ -3,14 +3,14 @@
 import logging
 import math
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from statistics import fmean, pstdev
 from typing import NamedTuple
 
 from overfetch.errors import DeadlineExceeded, ModelError, SettingsError
 from overfetch.filters import Condition, KnownBy, spell_condition
-from overfetch.first_stage import FirstStage, StoreSearch, kept_once, search_understood
+from overfetch.first_stage import NO_LEADS, FirstStage, StoreSearch, kept_once, search_understood
 from overfetch.protocols import Embedder, Reranker, Store
 from overfetch.provenance import Provenance
 from overfetch.redacting import redacted
@@ -150,15 +150,15 @@ def order(
     logits: Sequence[float],
     settings: RetrievalSettings,
     fitted_weight: float,
-    leading: Container[str] = (),
+    leading: Mapping[str, int] = NO_LEADS,
 ) -> tuple[Hit, ...]:
     """Scored candidates best first, then the rest in first-stage order; one a document if asked.
 
-    The `leading` ones among the scored come before all others.
+    The `leading` ones among the scored come before all others, those first that lead by most.
     """
     weight = settings.order_weight if settings.order_weight is not None else fitted_weight
     merit = combine([c.score for c in candidates[: len(logits)]], logits, weight)
-    by_merit = sorted(range(len(logits)), key=lambda i: (candidates[i].passage.id not in leading, -merit[i]))
+    by_merit = sorted(range(len(logits)), key=lambda i: (-leading.get(candidates[i].passage.id, 0), -merit[i]))
     hits: list[Hit] = []
     seen: set[str] = set()
     rank = count(1)

@@ -10,20 +10,21 @@ from overfetch.filters import Condition
 from overfetch.types import Frozen
 
 Weight = Annotated[float, Field(gt=0, le=10)]
+Place = Annotated[int, Field(ge=0, le=100)]
 
 
 class Focus(Frozen):
     """Passages that are also looked for by themselves, as a list of their own beside the question's.
 
     They meet the `conditions` and match `text`, by default the question's. In the fusion by rank this list has
-    `weight`, the question's own has 1. What `leads` stays before all else, whatever the second stage reads. Where
-    nothing is found, the question asks for what is not there, if `missing` says what that is.
+    `weight`, the question's own has 1. What `leads` stays before all else, whatever the second stage reads, and what
+    leads by a larger number before what leads by a smaller one. Where nothing is found, the question asks for what is not there, if `missing` says what that is.
     """
 
     conditions: tuple[Condition, ...] = ()
     text: str | None = None
     weight: Weight = 1.0
-    leads: bool = False
+    leads: Place = 0
     missing: str | None = None
 
 
