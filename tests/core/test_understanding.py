@@ -145,6 +145,24 @@ def test_what_is_not_there_is_named_and_not_answered(tmp_path: Path) -> None:
     assert answer.answer == "Not in the sources: no card 'Fool'."
 
 
+def test_what_is_found_one_way_is_not_missing(tmp_path: Path) -> None:
+    by_name = Focus(conditions=(named("joker"),), missing="no 'joker'")
+    for word, missing in (("feared", ()), ("joker", ("no 'joker'",))):
+        by_word = Focus(text=word, worded=True, missing="no 'joker'")
+        understood = (
+            indexed(tmp_path, Understood(text="joker", focuses=(by_name, by_word))).search("cards", "joker").understood
+        )
+        assert understood is not None
+        assert understood.missing == missing
+
+
+def test_a_worded_focus_finds_only_what_has_its_words(tmp_path: Path) -> None:
+    understood = Understood(
+        text="qqq", focuses=(Focus(text="feared", worded=True, leads=1), Focus(text="zzz", worded=True))
+    )
+    assert found(indexed(tmp_path, understood), "qqq")[0] == "levi"
+
+
 def test_what_was_indexed_before_a_field_was_declared_is_searched_without_it(tmp_path: Path) -> None:
     store = FakeStore()
     opened(tmp_path, store=store, filters=False).index("cards")

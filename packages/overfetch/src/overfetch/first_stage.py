@@ -1,8 +1,8 @@
 """The first stage of an understood question: its own list, one for each focus, and both fused by rank."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from overfetch.filters import Condition
 from overfetch.protocols import EncodedQuery, Store, Vectors
@@ -15,8 +15,11 @@ from overfetch.understanding import Understood
 GROUPING_DEPTH = 3
 NO_LEADS: Mapping[str, int] = {}
 
-Search = Callable[[str, Sequence[Condition]], Sequence[Candidate]]
-"""One list: what a text finds among the passages that meet the conditions, best first."""
+
+class Search(Protocol):
+    """One list: what a text finds among the passages that meet the conditions, best first; all with its words if so."""
+
+    def __call__(self, text: str, conditions: Sequence[Condition], *, worded: bool = False) -> Sequence[Candidate]: ...
 
 
 class FirstStage(NamedTuple):
@@ -59,14 +62,17 @@ class StoreSearch:
         self.provenance = expected
         self._tokenizer = SPARSE_TOKENIZER
 
-    def __call__(self, text: str, conditions: Sequence[Condition]) -> Sequence[Candidate]:
+    def __call__(self, text: str, conditions: Sequence[Condition], *, worded: bool = False) -> Sequence[Candidate]:
         query = EncodedQuery(self.vectors[text], embed_sparse_query(text, self._tokenizer))
+        if worded and not query.sparse.indices:
+            return ()
         bounds = [*self.bounds, *conditions]
-        found = self.store.search(self.collection, query, bounds, self.settings, expected=self.expected)
+        settings = by_words(self.settings) if worded else self.settings
+        found = self.store.search(self.collection, query, bounds, settings, expected=self.expected)
         self.provenance = found.provenance
         if found.provenance.sparse_tokenizer != self._tokenizer:  # made before: asked again in its own terms
             self._tokenizer = found.provenance.sparse_tokenizer
-            return self(text, conditions)
+            return self(text, conditions, worded=worded)
         return found.candidates
 
     def known(self, understood: Understood) -> Understood:
@@ -84,17 +90,17 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
     if given_up:
         conditions = ()
         found = search(understood.text, ())
-    lists, leading, missing = [Ranked(1.0, found)], dict[str, int](), []
+    lists, leading, there = [Ranked(1.0, found)], dict[str, int](), dict[str, bool]()
     for focus in understood.focuses:
-        met = search(focus.text or understood.text, (*conditions, *focus.conditions))
+        met = search(focus.text or understood.text, (*conditions, *focus.conditions), worded=focus.worded)
         lists.append(Ranked(focus.weight, met))
         for candidate in met if focus.leads else ():
             leading[candidate.passage.id] = max(focus.leads, leading.get(candidate.passage.id, 0))
-        if focus.missing and not met:
-            missing.append(focus.missing)
+        if focus.missing:
+            there[focus.missing] = there.get(focus.missing, False) or bool(met)
     merged = fuse_by_rank(lists, settings.rrf_k) if understood.focuses else found
     chosen = choose(merged, settings, leading)
-    return FirstStage(chosen, leading, given_up, tuple(missing))
+    return FirstStage(chosen, leading, given_up, tuple(told for told, met in there.items() if not met))
 
 
 def fuse_by_rank(lists: Sequence[Ranked], rrf_k: int) -> list[Candidate]:
@@ -129,6 +135,11 @@ def kept_once(passage: Passage, settings: RetrievalSettings) -> str:
     """Of what only the best is kept, where one a document is: what the passage has in `one_per`, else the document."""
     value = passage.metadata.get(settings.one_per) if settings.one_per else None
     return passage.document_id if value is None else str(value)
+
+
+def by_words(settings: RetrievalSettings) -> RetrievalSettings:
+    """Only what shares a word with the text."""
+    return settings.model_copy(update={"first_stage": "bm25"})
 
 
 def deepened(settings: RetrievalSettings) -> RetrievalSettings:
