@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from overfetch import Collection, FieldMap, RetrievalSettings, Site
+from paiddaily.catalysts import understand_catalysts
 from paiddaily.chunking import (
     CATALYST_CHUNKER,
     TICKER_CHUNKER,
@@ -11,6 +12,7 @@ from paiddaily.chunking import (
     chunk_catalyst,
     chunk_ticker,
 )
+from paiddaily.tickers import understand_tickers
 
 SAMPLES = Path(__file__).parent / "samples"
 JUDGED = Path(__file__).parent / "judged"
@@ -28,6 +30,12 @@ TICKERS = Collection(
             "industry": ("industry",),
             "asset_class": ("asset_class",),
             "country": ("country",),
+            "size": ("size",),
+            "share": ("share",),
+            "markets": ("markets",),
+            "kinds": ("kinds",),
+            "company": ("company",),
+            "keys": ("keys",),
             "next_earnings": ("next_earnings",),
             "updated": ("updated",),
             "sample": ("sample",),
@@ -42,13 +50,20 @@ TICKERS = Collection(
         "industry": "keyword",
         "asset_class": "keyword",
         "country": "keyword",
+        "size": "keyword",
+        "share": "keyword",
+        "markets": "keyword",
+        "kinds": "keyword",
+        "company": "keyword",
+        "keys": "keyword",
         "next_earnings": "date",
         "updated": "date",
     },
     known_at="updated",
     answering="paiddaily.answering:answer_tickers",
-    # One row a ticker: its best section speaks for it.
-    retrieval=RetrievalSettings(top_k=20, top_n=5, one_per_document=True),
+    understand=understand_tickers,
+    # One row a company: its best section speaks for it, and one of its listings for the others.
+    retrieval=RetrievalSettings(top_k=20, top_n=5, one_per_document=True, one_per="company"),
 )
 CATALYSTS = Collection(
     name="catalysts",
@@ -62,6 +77,14 @@ CATALYSTS = Collection(
             "type": ("type",),
             "asset_class": ("asset_class",),
             "sector": ("sector",),
+            "status": ("status",),
+            "keys": ("keys",),
+            "loss_amount": ("loss_amount",),
+            "loss_unit": ("loss_unit",),
+            "techniques": ("techniques",),
+            "chains": ("chains",),
+            "shape": ("shape",),
+            "date_source": ("date_source",),
             "outcome": ("outcome",),
             "outcome_date": ("outcome_date",),
             "sample": ("sample",),
@@ -79,10 +102,18 @@ CATALYSTS = Collection(
         "type": "keyword",
         "asset_class": "keyword",
         "sector": "keyword",
+        "status": "keyword",
+        "keys": "keyword",
+        "loss_amount": "number",
+        "loss_unit": "keyword",
+        "techniques": "keyword",
+        "chains": "keyword",
+        "shape": "keyword",
     },
     date="date",
     # `as_of` bounds what was known, not when the event was: outcomes became known later.
     known_at="known_at",
+    understand=understand_catalysts,
     answering="paiddaily.answering:answer_catalysts",
     retrieval=RetrievalSettings(top_k=20, top_n=5, one_per_document=True),
 )
