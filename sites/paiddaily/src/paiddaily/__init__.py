@@ -84,6 +84,7 @@ CATALYSTS = Collection(
             "techniques": ("techniques",),
             "chains": ("chains",),
             "shape": ("shape",),
+            "active": ("active",),
             "date_source": ("date_source",),
             "outcome": ("outcome",),
             "outcome_date": ("outcome_date",),
@@ -109,6 +110,7 @@ CATALYSTS = Collection(
         "techniques": "keyword",
         "chains": "keyword",
         "shape": "keyword",
+        "active": "date",
     },
     date="date",
     # `as_of` bounds what was known, not when the event was: outcomes became known later.

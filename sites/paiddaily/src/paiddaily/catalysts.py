@@ -22,13 +22,16 @@ PROPOSAL = re.compile(r"(?<!\w)(eip|erc)s?[\s#-]{0,2}(\d{1,6})(?!\d)", re.IGNORE
 DOLLAR_SYMBOL = re.compile(r"(?<!\w)\$([A-Za-z]{2,6})(?!\w)")
 QUOTED = re.compile(r"[\"“]([^\"“”]{2,60})[\"”]")
 # Whoever a report or an attack is said to be of.
-OF_WHOM = re.compile(r"^([\w&'. ]{2,40}?)(?:'s)? (?:8-?ks?|earnings|filings?|quarterly|hack|exploit|collapse)(?!\w)")
+OF_WHOM = re.compile(r"^([\w&'. ]{2,40}?)(?:'s)? (8-?ks?|earnings|filings?|quarterly|hack|exploit|collapse)(?!\w)")
+FILED = ("8", "e", "f", "q")  # what a company files begins so
+ACTIVE = re.compile(r"(?<!\w)(?:went live|go(?:es)? live|activat\w+|shipped|on mainnet)(?!\w)")
 NUMBER_WORD = r"(?:(half an?|an?|one|two|three|five|ten)|(\d[\d,]*(?:\.\d+)?))"
 FACTOR = r"(hundred thousand|thousand|million|billion|mln|mn|bn|mil|[kmb])(?![a-z])"
 AMOUNT = rf"[$~]?\s?{NUMBER_WORD}\s?(?:{FACTOR})?\s?(w?[a-z]{{2,7}})?(?!\w)"
 OVER = r"over|above|more than|at least|bigger than|larger than|greater than|exceeding|upwards of|>"
 UNDER = r"under|below|less than|at most|smaller than|up to|<"
 LIMIT = re.compile(rf"(?<!\w)({OVER}|{UNDER})\s{{0,2}}{AMOUNT}")
+CHAIN = re.compile(r"(?<!\w)(?:chains?|mainnet|on|blockchain|protocols?)(?!\w)")
 FIGURES = re.compile(r"(?<!\w)(four|five|six|seven|eight|nine)[ -]figures?(?:,? or (?:more|less))?")
 COUNTS = {"half a": 0.5, "half an": 0.5, "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "five": 5, "ten": 10}
 UNITS = ("eth", "weth", "bnb", "wbnb", "busd", "usdt", "usdc", "dai", "matic", "avax", "btc", "wbtc", "ftm")
@@ -55,16 +58,18 @@ def understand_catalysts(question: str, day: date) -> Understood:
     looked_at = text[:LOOKED_AT]
     lower = looked_at.lower()
     when = dated(looked_at, day)
-    bounds = [*_when(when), *_kinds(lower), *_losses(lower), *_features(lower, ("statuses", "chains"))]
+    kinds, chains = list(_kinds(lower)), list(_chains(lower))
+    bounds = [*_when(when, lower), *kinds, *_losses(lower, kinds), *_features(lower, ("statuses",))]
     means = [*_features(lower, ("techniques",))]
     focuses = [
         *_proposals(looked_at),
         *_who(looked_at, when),
-        *_scoped(when, bounds, means),
+        *_scoped(when, bounds, means, lower),
+        *(Focus(conditions=(chain, *bounds), weight=2, missing=f"no event on {_told(chain)}") for chain in chains),
         *_shape(lower),
         *_formal(lower, bounds),
     ]
-    return Understood(text=text, focuses=tuple(focuses[:32]), notes=tuple(_told(b) for b in [*bounds, *means]))
+    return Understood(text=text, focuses=tuple(focuses[:32]), notes=tuple(_told(b) for b in [*bounds, *means, *chains]))
 
 
 def _proposals(text: str) -> Iterator[Focus]:
@@ -84,34 +89,48 @@ def _who(text: str, when: Dated | None) -> Iterator[Focus]:
         yield Focus(conditions=(among_keys(f"name:{name}"),), leads=WHO)
         yield Focus(conditions=(among_keys(f"part:{name}"),), leads=WHO - 1)
         if near := near_keys(words):
-            yield Focus(conditions=(among_keys(near),), weight=2)
+            yield Focus(conditions=(among_keys(near),), leads=1)
     runs = words_of(text)
     yield Focus(conditions=(among_keys(run_keys(runs), run_keys(runs[:6], "part", 4)),), weight=2)
     yield from _missing(text, when)
 
 
 def _missing(text: str, when: Dated | None) -> Iterator[Focus]:
-    """Whoever is named outright and is in no event, or in none of that time."""
-    for name in [*QUOTED.findall(text), *OF_WHOM.findall(text.lower())][:2]:
+    """Whoever is named outright and is in no event, or files nothing at that time."""
+    lower = text.lower()
+    for name, noun in [*((name, "") for name in QUOTED.findall(text)), *OF_WHOM.findall(lower), *_alone(lower, when)]:
         words = bare_name(name)
-        if not words or any(said("techniques", name.lower())) or any(said("chains", name.lower())):
+        if not 0 < len(words) <= 3 or any(
+            any(said(table, name.lower())) for table in ("techniques", "chains", "types")
+        ):
             continue
-        keys = among_keys(run_keys(words, shortest=2), run_keys(words, "part", 2), near_keys(words) or ())
-        missing = f"nothing about '{name}'"
+        keys = among_keys(run_keys(words, shortest=2), run_keys(words, "part", 2), near_keys(words))
+        missing = f"nothing about '{' '.join(words)}'"
         yield Focus(conditions=(keys,), weight=0.01, missing=missing)
         yield Focus(text=" ".join(words), worded=True, weight=0.01, missing=missing)
-        if when and not when.near:
-            told = f"nothing about '{name}' from {_span(when.period)}"
-            yield Focus(conditions=(keys, _range(when.period)), weight=1, missing=told)
+        if when and not when.near and noun.startswith(FILED):
+            told = f"nothing filed by '{name}' from {_span(when.period)}"
+            yield Focus(conditions=(keys, _range(when.period)), missing=told)
 
 
-def _scoped(when: Dated | None, bounds: Sequence[Bound], means: Sequence[Bound]) -> Iterator[Focus]:
+def _alone(text: str, when: Dated | None) -> Iterator[tuple[str, str]]:
+    """One word beside a date and a kind of attack."""
+    words = [
+        w for w in bare_name(text) if not w.isdigit() and not any(any(said(t, w)) for t in ("techniques", "types"))
+    ]
+    if len(words) == 1 and len(words[0]) > 3 and (when is None or when.period) and len(text.split()) < 5:
+        yield words[0], ""
+
+
+def _scoped(when: Dated | None, bounds: Sequence[Bound], means: Sequence[Bound], text: str) -> Iterator[Focus]:
     """What meets all that is said leads, then what is of that time; around a day, the closer the better."""
     sure = [b for b in bounds if not (isinstance(b, AnyOf) and b.field == "type")]
     if means:
-        together = (*bounds, *means)
-        yield Focus(conditions=together, leads=ALL if sure or any(b.field == "type" for b in bounds) else 0, weight=2)
-        yield Focus(conditions=tuple(means), weight=1)
+        leads = ALL if bounds else 0
+        yield Focus(conditions=(*bounds, *means), leads=leads, weight=2)
+        if len(means) > 1:
+            either = AnyOf(field="techniques", values=tuple(v for m in means if isinstance(m, AnyOf) for v in m.values))
+            yield Focus(conditions=(*bounds, either), leads=max(0, leads - 1))
     if sure:
         told = ", ".join(map(_told, bounds))
         yield Focus(conditions=tuple(bounds), leads=MEANS, missing=f"no event of {told}")
@@ -122,17 +141,18 @@ def _scoped(when: Dated | None, bounds: Sequence[Bound], means: Sequence[Bound])
         for days, leads in CLOSENESS:
             yield Focus(conditions=(_range(when.period.within(days)), *others), leads=leads)
     elif when:
-        yield Focus(conditions=(_range(when.period),), leads=SCOPE)
+        yield Focus(conditions=tuple(_when(when, text)), leads=SCOPE)
 
 
-def _when(when: Dated | None) -> Iterator[DateRange]:
+def _when(when: Dated | None, text: str) -> Iterator[DateRange]:
     if when:
-        yield _range(when.period.within(30) if when.near else when.period)
+        field = "active" if ACTIVE.search(text) else "date"
+        yield _range(when.period.within(CLOSENESS[-1][0]) if when.near else when.period, field)
 
 
-def _range(period: Period) -> DateRange:
+def _range(period: Period, field: str = "date") -> DateRange:
     first, last = (datetime.combine(d, t, UTC) for d, t in zip(period, (time.min, time.max), strict=True))
-    return DateRange(field="date", start=first, end=last)
+    return DateRange(field=field, start=first, end=last)
 
 
 def _kinds(text: str) -> Iterator[AnyOf]:
@@ -147,12 +167,22 @@ def _features(text: str, tables: Sequence[str]) -> Iterator[AnyOf]:
             yield AnyOf(field=fields.get(table, table), values=(name,))
 
 
-def _losses(text: str) -> Iterator[Bound]:
-    """Bounds of a loss, in dollars unless a coin is named: a number alone is no loss."""
-    limits = list(_limits(text))
-    if not limits:
+def _chains(text: str) -> Iterator[AnyOf]:
+    """A chain's name is also a token's: it is one where it is said to be, or where something happened on it."""
+    if CHAIN.search(text):
+        yield from _features(text, ("chains",))
+
+
+def _losses(text: str, kinds: Sequence[AnyOf]) -> Iterator[Bound]:
+    """Bounds of a loss, in dollars unless a coin is named: a number alone is no loss, nor are coins of no incident."""
+    if any(said("unknown", text)):
+        yield AnyOf(field="loss_unit", values=("unknown",))
         return
+    limits = _limits(text)
     unit = next((limit.unit for limit in limits if limit.unit), "usd")
+    incident = any("security-incident" in kind.values for kind in kinds)
+    if not limits or not (incident or unit in ("usd", "busd") or re.search(r"(?<!\w)(?:loss|damage)", text)):
+        return
     yield AnyOf(field="loss_unit", values=(unit,))
     for limit in limits[:2]:
         amount = {"above" if limit.over else "below": limit.amount}
@@ -192,7 +222,7 @@ def _shape(text: str) -> Iterator[Focus]:
         yield Focus(conditions=tuple(shape), weight=2)
     if shape:
         every = tuple(value for condition in shape for value in condition.values)
-        yield Focus(conditions=(AnyOf(field="shape", values=every),), weight=1)
+        yield Focus(conditions=(AnyOf(field="shape", values=every),), weight=0.5)
 
 
 def _formal(text: str, bounds: Sequence[Bound]) -> Iterator[Focus]:

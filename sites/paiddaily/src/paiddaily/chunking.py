@@ -75,6 +75,7 @@ def adapt_catalyst(record: Record) -> Record:
         "loss_unit": loss[1] if loss else ["unknown"] if incident else None,
         "techniques": features_of("techniques", *attack),
         "chains": features_of("chains", text, *map(str, record.get("links") or ())) if incident else None,
+        "active": (record.get("activation") or {}).get("Mainnet"),
         "shape": features_of("shape", str(shape)) if shape else None,
     }
 
@@ -103,7 +104,7 @@ def chunk_catalyst(event: Document) -> Iterator[Chunk]:
     that_day = {**hidden, "known_at": _end_of_day(happened)}
     name = f"{event.title} ({happened})"
     if event.metadata.get("type") in LATER_TEXTS:
-        yield Chunk(breadcrumb="", text=name, metadata=that_day)
+        yield Chunk(breadcrumb="", text=name, metadata={**that_day, "status": None, "active": None})
         that_day = hidden
     if event.metadata.get("date_source") == UNSURE_DATE:
         that_day = hidden
@@ -111,7 +112,7 @@ def chunk_catalyst(event: Document) -> Iterator[Chunk]:
         yield Chunk(breadcrumb=breadcrumb, text=text, metadata=that_day)
     if outcome := event.metadata.get("outcome"):
         known_at = event.metadata.get("outcome_date")
-        later = {**hidden, **({"known_at": _end_of_day(str(known_at))} if known_at else {})}
+        later = {**hidden, "shape": None, **({"known_at": _end_of_day(str(known_at))} if known_at else {})}
         for breadcrumb, text in _pieces([name, "Outcome"], str(outcome)):
             yield Chunk(breadcrumb=breadcrumb, text=text, metadata=later)
 

@@ -91,7 +91,7 @@ def dated(question: str, day: date) -> Dated | None:
     >>> dated("around 10 March 2023", date(2024, 2, 10)).near, dated("eip 2015 and 2000 eth", date(2024, 2, 10))
     (True, None)
     """
-    text = _with_years(" ".join(question[:LOOKED_AT].lower().split()))
+    text = _with_years(" ".join(question[:LOOKED_AT].lower().replace("mid-", "mid ").split()))
     try:
         if relative := _relative(text, day):
             return relative

@@ -26,6 +26,12 @@ ASKED_NAME = re.compile(r"(?<!\w)(?:stock|share price|ticker|stock price|coin|cr
 BY_BRAND = re.compile(r"(?<!\w)(?:parent|owns?|owners?|owned|makers?|makes?)(?!\w)", re.IGNORECASE)
 LISTED = re.compile(r"(?<!\w)(?:listed|quoted|traded|trading|trades?|listings?)(?!\w)")
 NOUN = re.compile(r"(?:ers|ors|ies|ing|ments?|tions?|ics|ures|ity|ware|tech|ists?|ants)$")
+# Coins are what is asked for where a question begins or ends with them.
+COINS = re.compile(
+    r"^\W*(?:\w+\W+){0,2}(?:coins?|cryptos?|cryptocurrenc\w+|stablecoins?|altcoins?|memecoins?|tokens)(?!\w)"
+    r"|(?<!\w)(?:coins?|cryptos?|cryptocurrenc\w+|stablecoins?|altcoins?)\W*$"
+)
+
 VOWELS = frozenset("aeiouy")
 
 
@@ -62,14 +68,16 @@ def understand_tickers(question: str, _day: date) -> Understood:
     text = question.strip()
     looked_at = text[:LOOKED_AT]
     scope = _scope(looked_at)
-    focuses = [*_symbols(looked_at), *_names(looked_at), *_scoped(looked_at, scope), *_subjects(looked_at)]
+    symbols = list(_found_symbols(looked_at))[:3]
+    outright = any(symbol.outright for symbol in symbols)
+    focuses = [*_symbols(symbols), *_names(looked_at, outright), *_scoped(looked_at, scope), *_subjects(looked_at)]
     focuses.append(Focus(conditions=(COMMON,), weight=0.5))
     return Understood(text=scope.text or text, focuses=tuple(focuses[:32]), notes=scope.told)
 
 
-def _symbols(text: str) -> Iterator[Focus]:
+def _symbols(symbols: Sequence[Symbol]) -> Iterator[Focus]:
     """Each symbol's bearers, in the stated order."""
-    for symbol in list(_found_symbols(text))[:3]:
+    for symbol in symbols:
         missing = f"no symbol {symbol.listing}" if symbol.outright else None
         if symbol.suffix:
             yield Focus(conditions=(among_keys(f"listing:{symbol.listing}"),), leads=LISTING, missing=missing)
@@ -92,7 +100,7 @@ def _found_symbols(text: str) -> Iterator[Symbol]:
         upper = base.upper()
         if suffix and suffix.upper() in suffixes and (alone or base.isupper() or base.isdigit() or len(bare) < 4):
             yield Symbol(upper, suffix.upper(), outright=True)
-        elif dollar or upper in asked:
+        elif dollar or upper in asked or (len(bare) == 2 and _has_no_vowel(base)):
             yield Symbol(upper, "", outright=not upper.isdigit())
         elif (alone and base.lower() == bare[0] and len(base) <= 6) or (not shouted and _looks_like_one(base)):
             yield Symbol(upper, "", outright=False)
@@ -102,16 +110,20 @@ def _looks_like_one(word: str) -> bool:
     return word.isupper() and 1 < len(word) <= 5 and word not in acronyms()
 
 
-def _names(text: str) -> Iterator[Focus]:
+def _has_no_vowel(word: str) -> bool:
+    return 3 <= len(word) <= 5 and word.isalpha() and not VOWELS & {*word.lower()} and word.upper() not in acronyms()
+
+
+def _names(text: str, outright: bool) -> Iterator[Focus]:
     """Companies and coins of this name, in part, or with a letter wrong; and those that are named among other words."""
     words = bare_name(text)
     if 0 < len(words) <= 6:
-        yield from _whole_name(text, words)
+        yield from _whole_name(text, words, None if outright else _missing_name(text, words))
     runs = run_keys(words_of(text))
     yield from [Focus(conditions=(among_keys(runs),), weight=0.7)] if runs else []
 
 
-def _whole_name(text: str, words: Sequence[str]) -> Iterator[Focus]:
+def _whole_name(text: str, words: Sequence[str], missing: str | None) -> Iterator[Focus]:
     name = "".join(words)
     named, part = among_keys(f"name:{name}"), among_keys(f"part:{name}")
     yield Focus(conditions=(named, COMMON, LARGE), leads=LARGE_NAME if text.isupper() else US + 1)
@@ -121,7 +133,7 @@ def _whole_name(text: str, words: Sequence[str]) -> Iterator[Focus]:
     yield Focus(conditions=(part, COMMON), leads=PART)
     if near := near_keys(words):
         yield Focus(conditions=(among_keys(near), COMMON), leads=NEAR)
-    if missing := _missing_name(text, words):
+    if missing:
         keys = among_keys(f"name:{name}", f"part:{name}", f"us:{name.upper()}", f"symbol:{name.upper()}", near)
         yield Focus(conditions=(keys,), weight=0.01, missing=missing)
         yield Focus(text=" ".join(words), worded=True, weight=0.01, missing=missing)
@@ -144,7 +156,7 @@ def _scope(question: str) -> Scope:
         conditions.append(AnyOf(field="country", values=tuple(countries)))
         told.append(" or ".join(countries) if len(countries) < 4 else f"{len(countries)} countries")
     for field, table in (("size", "sizes"), ("markets", "suffixes"), ("asset_class", "classes")):
-        if field == "markets" and not LISTED.search(text):
+        if (field == "markets" and not LISTED.search(text)) or (field == "asset_class" and not COINS.search(text)):
             continue
         if values := [name for name, _ in said(table, text)]:
             conditions.append(AnyOf(field=field, values=tuple(values)))
