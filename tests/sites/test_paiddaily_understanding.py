@@ -330,25 +330,39 @@ def test_what_no_ticker_is_called_is_refused(tickers: Engine) -> None:
         assert tickers.ask(question, collection="tickers").answer.startswith("Not in the sources") is False
 
 
+HACK = {"type": "security-incident", "text": "It was exploited."}
 EVENTS = [
-    {"_id": "h1", "date": "2023-03-01", "type": "security-incident", "entity": "EulerFinance", "technique": "Flashloan",
-     "loss": "~$200M", "title": "2023-03-01 EulerFinance", "text": "On 2023-03-01, EulerFinance was exploited."},
-    {"_id": "h2", "date": "2023-03-10", "type": "security-incident", "entity": "Market", "technique": "Reentrancy",
-     "loss": "12 BNB", "title": "2023-03-10 Market", "text": "On 2023-03-10, Market was exploited. bscscan"},
-    {"_id": "h3", "date": "2023-12-09", "type": "security-incident", "entity": "Rugged", "technique": "Rug Pull",
-     "loss": "$3k", "title": "2023-12-09 Rugged", "text": "On 2023-12-09, Rugged was exploited."},
-    {"_id": "eip-7569", "date": "2023-12-01", "type": "protocol-upgrade", "entity": "Ethereum (ETH)", "status": "Final",
-     "title": "EIP-7569: Hardfork Meta Dencun", "text": "The changes of Dencun.", "activation": {"Mainnet": "2024-03-13"},
-     "sections": {"Motivation": "To tell what is in it."}},
-    {"_id": "q1", "date": "2023-03-31", "date_source": "first date in text", "type": "Earnings", "entity": "McDonalds",
-     "title": "McDonalds Earnings", "text": "For the quarter ended March 31, 2023. (NYSE: MCD)"},
-]  # fmt: skip
+    {**HACK, "_id": "h1", "date": "2023-03-01", "entity": "EulerFinance", "technique": "Flashloan", "loss": "~$200M"},
+    {**HACK, "_id": "h2", "date": "2023-03-10", "entity": "Market", "technique": "Reentrancy", "loss": "12 BNB"},
+    {**HACK, "_id": "h3", "date": "2023-12-09", "entity": "Rugged", "technique": "Rug Pull", "loss": "$3k"},
+    {
+        "_id": "eip-7569",
+        "date": "2023-12-01",
+        "type": "protocol-upgrade",
+        "entity": "Ethereum (ETH)",
+        "status": "Final",
+        "title": "EIP-7569: Hardfork Meta Dencun",
+        "text": "The changes of Dencun.",
+        "activation": {"Mainnet": "2024-03-13"},
+        "sections": {"Motivation": "To tell what is in it."},
+    },
+    {
+        "_id": "q1",
+        "date": "2023-03-31",
+        "date_source": "first date in text",
+        "type": "Earnings",
+        "entity": "McDonalds",
+        "title": "McDonalds Earnings",
+        "text": "For the quarter ended March 31, 2023. (NYSE: MCD)",
+    },
+]
 
 
 @pytest.fixture(scope="module")
 def catalysts(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     source = tmp_path_factory.mktemp("catalysts") / "events.jsonl"
-    source.write_text("".join(json.dumps(row) + "\n" for row in EVENTS), encoding="utf-8")
+    rows = [{"title": f"{row['date']} {row['entity']}", **row} for row in EVENTS]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     engine = Engine(load_site("paiddaily"), embedder=FakeEmbedder(), reranker=FakeReranker(), store=FakeStore())
     engine.index("catalysts", source)
     return engine

@@ -17,6 +17,16 @@ from paiddaily.tickers import understand_tickers
 SAMPLES = Path(__file__).parent / "samples"
 JUDGED = Path(__file__).parent / "judged"
 
+TICKER_KEYWORDS = (
+    *("symbol", "sector", "industry", "asset_class", "country"),
+    *("size", "share", "markets", "kinds", "company", "keys"),  # made for questions: see chunking.py
+)
+TICKER_DATES = ("next_earnings", "updated")
+EVENT_KEYWORDS = (
+    *("entity", "symbol", "type", "asset_class", "sector", "status"),
+    *("keys", "loss_unit", "techniques", "chains", "shape"),
+)
+
 TICKERS = Collection(
     name="tickers",
     sample=SAMPLES / "tickers.jsonl",
@@ -24,44 +34,16 @@ TICKERS = Collection(
     fields=FieldMap(
         id=("_id", "symbol"),
         title=("title", "name"),
-        metadata={
-            "symbol": ("us_symbol", "symbol"),
-            "sector": ("sector",),
-            "industry": ("industry",),
-            "asset_class": ("asset_class",),
-            "country": ("country",),
-            "size": ("size",),
-            "share": ("share",),
-            "markets": ("markets",),
-            "kinds": ("kinds",),
-            "company": ("company",),
-            "keys": ("keys",),
-            "next_earnings": ("next_earnings",),
-            "updated": ("updated",),
-            "sample": ("sample",),
-        },
+        metadata={name: (name,) for name in (*TICKER_KEYWORDS, *TICKER_DATES, "sample")}
+        | {"symbol": ("us_symbol", "symbol")},
     ),
     adapt=adapt_ticker,
     chunk=chunk_ticker,
     chunker=TICKER_CHUNKER,
-    filters={
-        "symbol": "keyword",
-        "sector": "keyword",
-        "industry": "keyword",
-        "asset_class": "keyword",
-        "country": "keyword",
-        "size": "keyword",
-        "share": "keyword",
-        "markets": "keyword",
-        "kinds": "keyword",
-        "company": "keyword",
-        "keys": "keyword",
-        "next_earnings": "date",
-        "updated": "date",
-    },
+    filters={**dict.fromkeys(TICKER_KEYWORDS, "keyword"), **dict.fromkeys(TICKER_DATES, "date")},
     known_at="updated",
-    answering="paiddaily.answering:answer_tickers",
     understand=understand_tickers,
+    answering="paiddaily.answering:answer_tickers",
     # One row a company: its best section speaks for it, and one of its listings for the others.
     retrieval=RetrievalSettings(top_k=20, top_n=5, one_per_document=True, one_per="company"),
 )
@@ -71,24 +53,17 @@ CATALYSTS = Collection(
     judged=JUDGED / "catalysts",
     fields=FieldMap(
         metadata={
-            "date": ("date",),
-            "entity": ("entity",),
-            "symbol": ("symbol",),
-            "type": ("type",),
-            "asset_class": ("asset_class",),
-            "sector": ("sector",),
-            "status": ("status",),
-            "keys": ("keys",),
-            "loss_amount": ("loss_amount",),
-            "loss_unit": ("loss_unit",),
-            "techniques": ("techniques",),
-            "chains": ("chains",),
-            "shape": ("shape",),
-            "active": ("active",),
-            "date_source": ("date_source",),
-            "outcome": ("outcome",),
-            "outcome_date": ("outcome_date",),
-            "sample": ("sample",),
+            name: (name,)
+            for name in (
+                *EVENT_KEYWORDS,
+                "date",
+                "active",
+                "loss_amount",
+                "date_source",
+                "outcome",
+                "outcome_date",
+                "sample",
+            )
         },
         required=("date",),
     ),
@@ -96,21 +71,9 @@ CATALYSTS = Collection(
     chunk=chunk_catalyst,
     chunker=CATALYST_CHUNKER,
     filters={
-        "date": "date",
-        "known_at": "date",
-        "entity": "keyword",
-        "symbol": "keyword",
-        "type": "keyword",
-        "asset_class": "keyword",
-        "sector": "keyword",
-        "status": "keyword",
-        "keys": "keyword",
+        **dict.fromkeys(EVENT_KEYWORDS, "keyword"),
+        **dict.fromkeys(("date", "known_at", "active"), "date"),
         "loss_amount": "number",
-        "loss_unit": "keyword",
-        "techniques": "keyword",
-        "chains": "keyword",
-        "shape": "keyword",
-        "active": "date",
     },
     date="date",
     # `as_of` bounds what was known, not when the event was: outcomes became known later.
