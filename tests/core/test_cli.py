@@ -569,7 +569,7 @@ class TestGenerations:
         assert (previous["name"], previous["state"]) == ("000001", "previous")
         assert 0 < live["bytes"] < 20_000_000
         assert live["age_s"] >= 0
-        assert live["provenance"]["chunker"] == "sagedaily-entry/2/words=140"
+        assert live["provenance"]["chunker"] == load_site("sagedaily").collection("canon").chunker
         assert live["provenance"]["corpus_hash"] == previous["provenance"]["corpus_hash"]
         printed = succeed("status", "sagedaily/canon")
         assert "  000002  live        3 passages · " in printed

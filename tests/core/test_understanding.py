@@ -10,7 +10,7 @@ from overfetch import AnyOf, Focus, Understood, literally
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
 from overfetch.filters import Condition, DateRange, FieldKind, FullText, NumberRange, parse_condition, spell_condition
-from overfetch.first_stage import Ranked, fuse_by_rank
+from overfetch.first_stage import Ranked, fuse_by_rank, in_turns
 from overfetch.sites import Collection, Site
 from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore, open_fake
 from overfetch.types import Candidate, Chunk, Document, Passage
@@ -80,6 +80,34 @@ def test_what_leads_by_more_comes_first(tmp_path: Path) -> None:
     for rerank in (True, False):
         assert found(indexed(tmp_path, led(2, 1)), rerank=rerank)[:2] == ["death", "tower"]
         assert found(indexed(tmp_path, led(1, 2)), rerank=rerank)[:2] == ["tower", "death"]
+
+
+def test_of_several_that_lead_each_has_its_turn() -> None:
+    """The focuses found ABC and CD; E and F are the question's own."""
+    leading = dict(zip("ABCD", ([0], [0], [0, 1], [1]), strict=True))
+    passages = [passage(name) for name in "EABFCD"]
+    leads = {one.id: leading[one.document_id] for one in passages if one.document_id in leading}
+    ordered = [passages[place].document_id for place in in_turns(passages, leads)]
+    assert ordered == [*"ACBD", *"EF"]
+
+
+def test_of_what_one_focus_found_authors_take_turns() -> None:
+    passages = [passage(name, author) for name, author in zip("ABCDE", "xxyxz", strict=True)]
+    leads = {one.id: [0] for one in passages}
+    assert in_turns(passages, leads) == [0, 1, 2, 3, 4]
+    assert in_turns(passages, leads, "author") == [0, 2, 4, 1, 3]
+    assert in_turns(passages, {}, "author") == [0, 1, 2, 3, 4]
+
+
+def test_both_stages_keep_the_turns(tmp_path: Path) -> None:
+    focuses = tuple(Focus(conditions=(named(name),), leads=True) for name in ("moon", "death"))
+    engine = indexed(tmp_path, Understood(text="love reading", focuses=focuses))
+    for rerank in (False, True):
+        assert found(engine, rerank=rerank)[:2] == ["moon", "death"]
+    assert [hit.passage.document_id for hit in engine.search("cards", "love", top_k=2, top_n=2).hits] == [
+        "moon",
+        "death",
+    ]
 
 
 def test_a_focus_of_weight_raises_without_leading(tmp_path: Path) -> None:
@@ -207,8 +235,9 @@ def test_lists_are_fused_by_rank_and_weight() -> None:
     assert scores == pytest.approx({"a": 1 / 60, "b": 1 / 61 + 3 / 60, "c": 3 / 61})
 
 
-def passage(name: str) -> Passage:
-    return Passage.of(Document(id=name, title=name, text=name), 0, Chunk(breadcrumb="", text=name))
+def passage(name: str, author: str = "") -> Passage:
+    document = Document(id=name, title=name, text=name, metadata={"author": author})
+    return Passage.of(document, 0, Chunk(breadcrumb="", text=name))
 
 
 @pytest.mark.parametrize(

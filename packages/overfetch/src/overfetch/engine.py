@@ -14,7 +14,7 @@ from overfetch.gate import Gate
 from overfetch.indexing import IndexReport, Progress
 from overfetch.leaving import at_work, in_thread
 from overfetch.partitions import Partition
-from overfetch.pipeline import retrieve
+from overfetch.pipeline import Asked, retrieve_parts
 from overfetch.protocols import Embedder, Reranker, Store
 from overfetch.provenance import SAMPLE, Provenance, join_sources, require_searchable
 from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
@@ -83,22 +83,23 @@ class Engine:
 
     def retrieve(self, collection: str, request: SearchRequest) -> Retrieval:
         """`search`, as a request."""
-        chosen = self.site.collection(collection)
+        return self._retrieve(collection, [request])[0]
+
+    def _retrieve(self, collection: str, requests: Sequence[SearchRequest]) -> list[Retrieval]:
+        """One or more that differ in nothing but their query."""
+        chosen, shared = self.site.collection(collection), requests[0]
         with at_work():
-            understood = request.understood(chosen)
-            return retrieve(
-                request.query,
+            return retrieve_parts(
+                [_asked(request, chosen) for request in requests],
                 self.name_of(collection),
                 store=self.store,
                 embedder=self.embedder,
                 reranker=self.reranker_of(collection),
                 expected=self._provenance(chosen, SAMPLE),
-                settings=chosen.retrieval.override(**request.overrides),
-                conditions=list(request.conditions(chosen)),
-                as_of=request.known_by(chosen),
-                understood=understood,
-                reading=request.reading(understood),
-                include_candidates=request.include_candidates,
+                settings=chosen.retrieval.override(**shared.overrides),
+                conditions=list(shared.conditions(chosen)),
+                as_of=shared.known_by(chosen),
+                include_candidates=shared.include_candidates,
             )
 
     def ask(self, question: str, **options: Unpack[AskOptions]) -> Answer:
@@ -203,7 +204,12 @@ class Engine:
             wanted = [request.searching(part, question) for part in request.parts]
         else:
             wanted = [request.searching(standalone(question, history, chosen.answering, self.lm))]
-        return [self.retrieve(chosen.name, one) for one in wanted]
+        return self._retrieve(chosen.name, wanted)
 
     def _provenance(self, collection: Collection, source: str) -> Provenance:
         return Provenance.of(self.embedder.spec, collection.chunker, source, collection.filters)
+
+
+def _asked(request: SearchRequest, collection: Collection) -> Asked:
+    understood = request.understood(collection)
+    return Asked(request.query, understood, request.reading(understood))

@@ -13,7 +13,7 @@ from overfetch.types import Candidate, Passage
 from overfetch.understanding import Understood
 
 GROUPING_DEPTH = 3
-NO_LEADS: Mapping[str, int] = {}
+LEVEL = 100  # more than focuses: what their numbers are less by for each step that they lead by
 
 
 class Search(Protocol):
@@ -22,14 +22,20 @@ class Search(Protocol):
     def __call__(self, text: str, conditions: Sequence[Condition], *, worded: bool = False) -> Sequence[Candidate]: ...
 
 
+Leading = Mapping[str, Sequence[int]]
+"""By the id of each passage that leads, the numbers of the focuses that found it, less for those that lead by more."""
+
+NOTHING_LEADS: Leading = {}
+
+
 class FirstStage(NamedTuple):
-    """The candidates to read, best first, and by how much each id of those that `lead` does.
+    """The candidates to read, best first, and which of the focuses that lead found each of those that do.
 
     `given_up`: nothing met the question's own conditions. `missing` says what it asks for that is not there.
     """
 
     candidates: list[Candidate]
-    leading: Mapping[str, int] = NO_LEADS
+    leading: Leading = NOTHING_LEADS
     given_up: bool = False
     missing: tuple[str, ...] = ()
 
@@ -90,17 +96,17 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
     if given_up:
         conditions = ()
         found = search(understood.text, ())
-    lists, leading, there = [Ranked(1.0, found)], dict[str, int](), dict[str, bool]()
-    for focus in understood.focuses:
+    lists, leading, there = [Ranked(1.0, found)], defaultdict[str, list[int]](list), dict[str, bool]()
+    for number, focus in enumerate(understood.focuses):
         met = search(focus.text or understood.text, (*conditions, *focus.conditions), worded=focus.worded)
         lists.append(Ranked(focus.weight, met))
         for candidate in met if focus.leads else ():
-            leading[candidate.passage.id] = max(focus.leads, leading.get(candidate.passage.id, 0))
+            leading[candidate.passage.id].append(number - LEVEL * focus.leads)
         if focus.missing:
             there[focus.missing] = there.get(focus.missing, False) or bool(met)
     merged = fuse_by_rank(lists, settings.rrf_k) if understood.focuses else found
     chosen = choose(merged, settings, leading)
-    return FirstStage(chosen, leading, given_up, tuple(told for told, met in there.items() if not met))
+    return FirstStage(chosen, dict(leading), given_up, tuple(told for told, met in there.items() if not met))
 
 
 def fuse_by_rank(lists: Sequence[Ranked], rrf_k: int) -> list[Candidate]:
@@ -114,7 +120,7 @@ def fuse_by_rank(lists: Sequence[Ranked], rrf_k: int) -> list[Candidate]:
 
 
 def choose(
-    found: Sequence[Candidate], settings: RetrievalSettings, leading: Mapping[str, int] = NO_LEADS
+    found: Sequence[Candidate], settings: RetrievalSettings, leading: Leading = NOTHING_LEADS
 ) -> list[Candidate]:
     """The `top_k` to read; where one a document is kept, few enough of each that `top_n` documents can be among them.
 
@@ -123,7 +129,9 @@ def choose(
     room = settings.top_k // settings.top_n if settings.one_per_document else settings.top_k
     taken: Counter[str] = Counter()
     chosen: list[Candidate] = []
-    for candidate in sorted(found, key=lambda c: (-leading.get(c.passage.id, 0), *_best_first(c))):
+    best = sorted(found, key=_best_first)
+    for index in in_turns([c.passage for c in best], leading, settings.balance):
+        candidate = best[index]
         kept = kept_once(candidate.passage, settings)
         taken[kept] += 1
         if taken[kept] <= room:
@@ -140,6 +148,33 @@ def kept_once(passage: Passage, settings: RetrievalSettings) -> str:
 def by_words(settings: RetrievalSettings) -> RetrievalSettings:
     """Only what shares a word with the text."""
     return settings.model_copy(update={"first_stage": "bm25"})
+
+
+def in_turns(ordered: Sequence[Passage], leading: Leading, balance: str | None = None) -> list[int]:
+    """The order of places in which what leads comes before all else: what leads by most, then each focus in its turn.
+
+    First the best passage of each focus, then the second ones. Of one focus, the best of each value of the field
+    `balance` comes before the second one of any.
+    """
+    due: dict[int, tuple[int, int, int]] = {}
+    for focus in sorted({number for found in leading.values() for number in found}):
+        own = [place for place, passage in enumerate(ordered) if focus in leading.get(passage.id, ())]
+        for turn, place in enumerate(_balanced(own, ordered, balance)):
+            turns = (focus // LEVEL, turn, focus)
+            due[place] = min(due.get(place, turns), turns)
+    return [*sorted(due, key=lambda place: due[place]), *(place for place in range(len(ordered)) if place not in due)]
+
+
+def _balanced(places: Sequence[int], ordered: Sequence[Passage], balance: str | None) -> Sequence[int]:
+    if balance is None:
+        return places
+    seen: Counter[object] = Counter()
+    rounds: dict[int, int] = {}
+    for place in places:
+        value = str(ordered[place].metadata.get(balance))
+        rounds[place] = seen[value]
+        seen[value] += 1
+    return sorted(places, key=lambda place: rounds[place])
 
 
 def deepened(settings: RetrievalSettings) -> RetrievalSettings:

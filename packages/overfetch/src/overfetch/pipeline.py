@@ -3,14 +3,25 @@
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
 from statistics import fmean, pstdev
 from typing import NamedTuple
 
 from overfetch.errors import DeadlineExceeded, ModelError, SettingsError
 from overfetch.filters import Condition, KnownBy, spell_condition
-from overfetch.first_stage import NO_LEADS, FirstStage, StoreSearch, kept_once, search_understood
+from overfetch.first_stage import (
+    NOTHING_LEADS,
+    FirstStage,
+    Leading,
+    StoreSearch,
+    in_turns,
+    kept_once,
+    search_understood,
+)
+from overfetch.leaving import carried
 from overfetch.protocols import Embedder, Reranker, Store
 from overfetch.provenance import Provenance
 from overfetch.redacting import redacted
@@ -28,6 +39,18 @@ class Reranked(NamedTuple):
     status: RerankStatus
     reason: str | None = None
     truncated_tokens: int | None = 0
+
+
+class Asked(NamedTuple):
+    """One query, what it means, and what the second stage reads beside each passage, by default that meaning's text."""
+
+    query: str
+    understood: Understood
+    reading: str | None = None
+
+    @property
+    def read(self) -> str:
+        return self.reading or self.understood.text
 
 
 def retrieve(
@@ -54,38 +77,108 @@ def retrieve(
     where `deadline_ms` passed and the first stage has nothing to show. A failing reranker raises nothing:
     the hits come in first-stage order and `rerank_status` says so.
     """
-    if not query.strip():
-        raise SettingsError(f"the query is empty (given {query!r}); write what to search for")
+    return retrieve_parts(
+        [Asked(query, understood or Understood(text=query), reading)],
+        collection,
+        store=store,
+        embedder=embedder,
+        reranker=reranker,
+        expected=expected,
+        settings=settings,
+        conditions=conditions,
+        as_of=as_of,
+        include_candidates=include_candidates,
+    )[0]
+
+
+def retrieve_parts(
+    asked: Sequence[Asked],
+    collection: str,
+    *,
+    store: Store,
+    embedder: Embedder,
+    reranker: Reranker,
+    expected: Provenance,
+    settings: RetrievalSettings,
+    conditions: Sequence[Condition] = (),
+    as_of: AsOf | None = None,
+    include_candidates: bool = False,
+) -> list[Retrieval]:
+    """`retrieve` for the parts of one question in one batch: one run of the embedder, and shared runs of the reranker.
+
+    All parts together read no more than `settings.pairs`, and keep no passage twice unless nothing else is found.
+    Each reports the milliseconds of the whole.
+    """
+    for one in asked:
+        if not one.query.strip():
+            raise SettingsError(f"the query is empty (given {one.query!r}); write what to search for")
     began = time.monotonic()
     deadline = began + settings.deadline_ms / 1000 if settings.deadline_ms is not None else None
-    understood = understood or Understood(text=query)
-    vectors = dict(zip(understood.texts, embedder.embed_queries(understood.texts), strict=True))
+    settings = settings.shared_by(len(asked))
+    texts = list(dict.fromkeys(text for one in asked for text in one.understood.texts))
+    vectors = dict(zip(texts, embedder.embed_queries(texts), strict=True))
     embedded = time.monotonic()
     bounds = [*conditions, *([KnownBy(field=as_of.field, end=as_of.moment)] if as_of else [])]
     lists = StoreSearch(store, collection, vectors, bounds, settings, expected)
-    understood = lists.known(understood)
-    read = reading or understood.text
-    found = search_understood(understood, lists, settings)
-    candidates = found.candidates
+    asked = [one._replace(understood=lists.known(one.understood), reading=one.read) for one in asked]
+    found = [search_understood(one.understood, lists, settings) for one in asked]
     searched = time.monotonic()
-    if deadline is not None and searched > deadline and not candidates:
+    if deadline is not None and searched > deadline and not any(part.candidates for part in found):
         raise DeadlineExceeded(f"{settings.deadline_ms} ms passed before {collection!r} returned a candidate")
-    reranked = rerank(read, candidates, reranker, settings, deadline)
-    ordered = order(candidates, reranked.logits, settings, reranker.spec.order_weight, found.leading)
-    return Retrieval(
-        query=query,
-        collection=collection,
-        as_of=as_of,
-        understood=_told(query, understood, found),
-        read=read,
-        hits=ordered[: settings.top_n],
-        candidates=ordered if include_candidates else (),
-        rerank_status=reranked.status,
-        rerank_reason=reranked.reason,
-        truncated_tokens=reranked.truncated_tokens,
-        timings_ms=_timings(began, embedded, searched, time.monotonic()),
-        provenance=_served_by(lists.provenance, reranker),
+    reranked = _side_by_side(
+        [
+            partial(rerank, one.read, part.candidates, reranker, settings, deadline)
+            for one, part in zip(asked, found, strict=True)
+        ]
     )
+    ordered = [
+        order(part.candidates, read.logits, settings, reranker.spec.order_weight, part.leading)
+        for part, read in zip(found, reranked, strict=True)
+    ]
+    kept = keep_apart(ordered, settings.top_n)
+    timings = _timings(began, embedded, searched, time.monotonic())
+    return [
+        Retrieval(
+            query=one.query,
+            collection=collection,
+            as_of=as_of,
+            understood=_told(one.query, one.understood, part),
+            read=one.read,
+            hits=hits,
+            candidates=candidates if include_candidates else (),
+            rerank_status=read.status,
+            rerank_reason=read.reason,
+            truncated_tokens=read.truncated_tokens,
+            timings_ms=timings,
+            provenance=_served_by(lists.provenance, reranker),
+        )
+        for one, part, read, candidates, hits in zip(asked, found, reranked, ordered, kept, strict=True)
+    ]
+
+
+def _side_by_side(work: Sequence[Callable[[], Reranked]]) -> list[Reranked]:
+    """At the same time: what several threads read shares the runs of the model."""
+    if len(work) == 1:
+        return [work[0]()]
+    with ThreadPoolExecutor(len(work), thread_name_prefix="overfetch-parts") as pool:
+        return list(pool.map(carried(lambda one: one()), work))
+
+
+def keep_apart(ordered: Sequence[Sequence[Hit]], top_n: int) -> list[tuple[Hit, ...]]:
+    """The best `top_n` of each part; parts choose in turns, and a passage again only where nothing else is left."""
+    if len(ordered) == 1:
+        return [tuple(ordered[0][:top_n])]
+    taken: set[str] = set()
+    kept: list[list[Hit]] = [[] for _ in ordered]
+    for _ in range(top_n):
+        for hits, own in zip(ordered, kept, strict=True):
+            if chosen := next((hit for hit in hits if hit.passage.id not in taken), None):
+                taken.add(chosen.passage.id)
+                own.append(chosen)
+    for hits, own in zip(ordered, kept, strict=True):
+        own += [hit for hit in hits if hit not in own][: top_n - len(own)]
+    best_first = (sorted(own, key=lambda hit: hit.rank) for own in kept)
+    return [tuple(hit.model_copy(update={"rank": n}) for n, hit in enumerate(own, start=1)) for own in best_first]
 
 
 def _told(query: str, understood: Understood, found: FirstStage) -> Reading | None:
@@ -150,15 +243,16 @@ def order(
     logits: Sequence[float],
     settings: RetrievalSettings,
     fitted_weight: float,
-    leading: Mapping[str, int] = NO_LEADS,
+    leading: Leading = NOTHING_LEADS,
 ) -> tuple[Hit, ...]:
     """Scored candidates best first, then the rest in first-stage order; one a document if asked.
 
-    The `leading` ones among the scored come before all others, those first that lead by most.
+    The `leading` ones among the scored come before all others, those first that lead by most, each focus in its turn.
     """
     weight = settings.order_weight if settings.order_weight is not None else fitted_weight
     merit = combine([c.score for c in candidates[: len(logits)]], logits, weight)
-    by_merit = sorted(range(len(logits)), key=lambda i: (-leading.get(candidates[i].passage.id, 0), -merit[i]))
+    best = sorted(range(len(logits)), key=lambda i: -merit[i])
+    by_merit = [best[place] for place in in_turns([candidates[i].passage for i in best], leading, settings.balance)]
     hits: list[Hit] = []
     seen: set[str] = set()
     rank = count(1)

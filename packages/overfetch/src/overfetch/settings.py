@@ -57,7 +57,8 @@ class RetrievalSettings(Frozen):
     within three deviations of its list's mean); `rrf_k` is the constant of RRF (Cormack et al. 2009 use 60);
     `one_per` is a metadata field: where one a document is kept, documents with the same value of it count as one;
     `order_weight` is the reranker's share in the final order (1: its logits alone), by default the one fitted for
-    the model.
+    the model. Of what leads (`Focus.leads`), values of the metadata field `balance`, such as an author, take turns.
+    `pairs` bounds how many passages the parts of one question read together.
     """
 
     top_k: PassageCount = 20
@@ -71,12 +72,20 @@ class RetrievalSettings(Frozen):
     fusion: Fusion = "dbsf"
     rrf_k: RankConstant = 60
     order_weight: Share | None = None
+    balance: str | None = None
+    pairs: PassageCount | None = None
 
     @model_validator(mode="after")
     def _keep_at_most_what_is_read(self) -> Self:
         if self.top_n > self.top_k:
             raise ValueError(f"top_n ({self.top_n}) cannot exceed top_k ({self.top_k})")
         return self
+
+    def shared_by(self, parts: int) -> "RetrievalSettings":
+        """Those of each of so many parts of one question; never fewer than are kept."""
+        if self.pairs is None or parts == 1:
+            return self
+        return self.model_copy(update={"top_k": min(self.top_k, max(self.top_n, self.pairs // parts))})
 
     def override(self, **changes: Unpack[SettingsOptions]) -> "RetrievalSettings":
         """A copy with every change that is not None, checked again. Raises SettingsError."""

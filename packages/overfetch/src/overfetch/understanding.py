@@ -18,8 +18,9 @@ class Focus(Frozen):
 
     They meet the `conditions` and match `text`, by default the question's; with `worded`, they have one of its words.
     In the fusion by rank this list has `weight`, the question's own has 1. What `leads` stays before all else,
-    whatever the second stage reads, and what leads by a larger number before what leads by a smaller one. `missing`
-    says what the question asks for and is not there, where nothing is found, nor by any other that says the same.
+    whatever the second stage reads, and what leads by a larger number before what leads by a smaller one; of several
+    focuses that lead alike, each has its turn: first the best of each, then the second ones. `missing` says what the
+    question asks for and is not there, where nothing is found, nor by any other that says the same.
     """
 
     conditions: tuple[Condition, ...] = ()
