@@ -126,7 +126,7 @@ def _scoped(when: Dated | None, bounds: Sequence[Bound], means: Sequence[Bound],
     """What meets all that is said leads, then what is of that time; around a day, the closer the better."""
     sure = [b for b in bounds if not (isinstance(b, AnyOf) and b.field == "type")]
     if means:
-        leads = ALL if bounds else 0
+        leads = ALL if bounds else 1
         yield Focus(conditions=(*bounds, *means), leads=leads, weight=2)
         if len(means) > 1:
             either = AnyOf(field="techniques", values=tuple(v for m in means if isinstance(m, AnyOf) for v in m.values))

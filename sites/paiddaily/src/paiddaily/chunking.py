@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from typing import Any
 
 from overfetch import Chunk, Document, Record, split_at_headings, split_text, token_counter
 from paiddaily.records import company_of, event_keys, features_of, is_common, loss_of, markets_of, ticker_keys
@@ -14,6 +15,8 @@ CATALYST_CHUNKER = f"paiddaily-catalyst/4/tokens={MAX_TOKENS}"
 
 LATER_TEXTS = ("protocol-proposal", "protocol-upgrade")
 LEFT_OUT = ("Abstract", "Test Cases", "Test Vectors", "Implementation", "Implementations", "References", "Copyright")
+TICKER_LOOKUPS = ("share", "markets", "kinds", "keys")
+EVENT_LOOKUPS = ("keys", "loss_amount", "loss_unit", "techniques", "chains", "shape", "active")
 UNSURE_DATE = "first date in text"
 
 
@@ -53,7 +56,9 @@ def chunk_ticker(ticker: Document) -> Iterator[Chunk]:
     industry = "industry" if ticker.metadata.get("industry") else "sector"
     told = [ticker.metadata.get(name) for name in ("country", industry, "size")]
     names = [ticker.title, *(str(value) for value in told if value)]
-    return (Chunk(breadcrumb=breadcrumb, text=text) for breadcrumb, text in _pieces(names, ticker.text))
+    shown, lookups = _apart(ticker, TICKER_LOOKUPS)
+    for breadcrumb, text in _pieces(names, ticker.text):
+        yield Chunk(breadcrumb=breadcrumb, text=text, metadata=shown, lookups=lookups)
 
 
 def adapt_catalyst(record: Record) -> Record:
@@ -100,21 +105,29 @@ def chunk_catalyst(event: Document) -> Iterator[Chunk]:
     [('Pair opens.', '2025-01-01T23:59:59+00:00'), ('Sold.', None)]
     """
     happened = str(event.metadata["date"])
-    hidden = {"outcome": None, "outcome_date": None, "date_source": None}
+    apart, lookups = _apart(event, EVENT_LOOKUPS)
+    hidden = {**apart, "outcome": None, "outcome_date": None, "date_source": None}
     that_day = {**hidden, "known_at": _end_of_day(happened)}
     name = f"{event.title} ({happened})"
     if event.metadata.get("type") in LATER_TEXTS:
-        yield Chunk(breadcrumb="", text=name, metadata={**that_day, "status": None, "active": None})
+        title = {**that_day, "status": None}
+        yield Chunk(breadcrumb="", text=name, metadata=title, lookups={"keys": lookups.get("keys")})
         that_day = hidden
     if event.metadata.get("date_source") == UNSURE_DATE:
         that_day = hidden
     for breadcrumb, text in _pieces([name], event.text):
-        yield Chunk(breadcrumb=breadcrumb, text=text, metadata=that_day)
+        yield Chunk(breadcrumb=breadcrumb, text=text, metadata=that_day, lookups=lookups)
     if outcome := event.metadata.get("outcome"):
         known_at = event.metadata.get("outcome_date")
-        later = {**hidden, "shape": None, **({"known_at": _end_of_day(str(known_at))} if known_at else {})}
+        later = {**hidden, **({"known_at": _end_of_day(str(known_at))} if known_at else {})}
+        lookups = {**lookups, "shape": None}
         for breadcrumb, text in _pieces([name, "Outcome"], str(outcome)):
-            yield Chunk(breadcrumb=breadcrumb, text=text, metadata=later)
+            yield Chunk(breadcrumb=breadcrumb, text=text, metadata=later, lookups=lookups)
+
+
+def _apart(document: Document, names: Sequence[str]) -> tuple[dict[str, str | None], dict[str, Any]]:
+    """What questions are matched with is not shown."""
+    return {**dict.fromkeys(names)}, {name: document.metadata.get(name) for name in names}
 
 
 def _pieces(names: Sequence[str], text: str) -> Iterator[tuple[str, str]]:

@@ -167,7 +167,8 @@ def _scope(question: str) -> Scope:
 def _countries(text: str, question: str) -> tuple[list[str], str]:
     """Those that are named, by themselves or by region, without those that are named after a `not`; and the rest."""
     found = list(said("countries", text))
-    named, left_out, rest = [], [], question.strip()
+    named, left_out = list[str](), list[str]()
+    rest = question.strip()
     for name, match in found:
         negation = negated(text, match.start())
         (left_out if negation else named).append(name)
