@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time
+from itertools import product
 from typing import NamedTuple
 
 from overfetch import AnyOf, DateRange, Focus, NumberRange, Understood
@@ -10,7 +11,7 @@ from paiddaily.asking import LOOKED_AT, among_keys, bare_name, near_keys, run_ke
 from paiddaily.dates import Dated, Period, dated
 from paiddaily.names import words_of
 from paiddaily.records import FACTORS
-from paiddaily.vocabulary import said
+from paiddaily.vocabulary import said, vocabulary
 
 Bound = AnyOf | DateRange | NumberRange
 # How far each leads.
@@ -22,8 +23,7 @@ PROPOSAL = re.compile(r"(?<!\w)(eip|erc)s?[\s#-]{0,2}(\d{1,6})(?!\d)", re.IGNORE
 DOLLAR_SYMBOL = re.compile(r"(?<!\w)\$([A-Za-z]{2,6})(?!\w)")
 QUOTED = re.compile(r"[\"“]([^\"“”]{2,60})[\"”]")
 # Whoever a report or an attack is said to be of.
-OF_WHOM = re.compile(r"^([\w&'. ]{2,40}?)(?:'s)? (8-?ks?|earnings|filings?|quarterly|hack|exploit|collapse)(?!\w)")
-FILED = ("8", "e", "f", "q")  # what a company files begins so
+OF_WHOM = re.compile(r"^([\w&'. ]{2,40}?)(?:'s)? (?:8-?ks?|earnings|filings?|quarterly|hack|exploit|collapse)(?!\w)")
 ACTIVE = re.compile(r"(?<!\w)(?:went live|go(?:es)? live|activat\w+|shipped|on mainnet)(?!\w)")
 NUMBER_WORD = r"(?:(half an?|an?|one|two|three|five|ten)|(\d[\d,]*(?:\.\d+)?))"
 FACTOR = r"(hundred thousand|thousand|million|billion|mln|mn|bn|mil|[kmb])(?![a-z])"
@@ -92,45 +92,48 @@ def _who(text: str, when: Dated | None) -> Iterator[Focus]:
             yield Focus(conditions=(among_keys(near),), leads=1)
     runs = words_of(text)
     yield Focus(conditions=(among_keys(run_keys(runs), run_keys(runs[:6], "part", 4)),), weight=2)
+    if near := [key for word in runs[:6] if len(word) > 6 for key in near_keys([word])]:
+        yield Focus(conditions=(among_keys(near),))
     yield from _missing(text, when)
 
 
 def _missing(text: str, when: Dated | None) -> Iterator[Focus]:
-    """Whoever is named outright and is in no event, or files nothing at that time."""
-    lower = text.lower()
-    for name, noun in [*((name, "") for name in QUOTED.findall(text)), *OF_WHOM.findall(lower), *_alone(lower, when)]:
+    """Whoever is named outright, of whom no event speaks, or none of that time."""
+    times: list[tuple[DateRange, ...]] = [(_range(when.period),)] if when and not when.near else []
+    for name in [*QUOTED.findall(text), *OF_WHOM.findall(text.lower()), *_alone(text.lower())][:2]:
         words = bare_name(name)
-        if not 0 < len(words) <= 3 or any(
-            any(said(table, name.lower())) for table in ("techniques", "chains", "types")
-        ):
+        if not 0 < len(words) <= 3 or _says_how(name.lower()):
             continue
-        keys = among_keys(run_keys(words, shortest=2), run_keys(words, "part", 2), near_keys(words))
-        missing = f"nothing about '{' '.join(words)}'"
-        yield Focus(conditions=(keys,), weight=0.01, missing=missing)
-        yield Focus(text=" ".join(words), worded=True, weight=0.01, missing=missing)
-        if when and not when.near and noun.startswith(FILED):
-            told = f"nothing filed by '{name}' from {_span(when.period)}"
-            yield Focus(conditions=(keys, _range(when.period)), missing=told)
+        whole = [f"{kind}:{''.join(words)}" for kind in ("name", "part")]
+        for span, word in product([(), *times], words):
+            keys = among_keys(whole, near_keys(words), f"name:{word}", f"part:{word}")
+            missing = f"nothing about '{name}': no '{word}'" + "".join(f" from {_told(t)}" for t in span)
+            yield Focus(conditions=(keys, *span), weight=0.01, missing=missing)
+            yield Focus(conditions=span, text=word, worded=True, weight=0.01, missing=missing)
 
 
-def _alone(text: str, when: Dated | None) -> Iterator[tuple[str, str]]:
+def _says_how(words: str) -> bool:
+    """Whether they are of an attack or a chain, or of any protocol: no name that may be missing."""
+    kinds = vocabulary("names")["kinds"]
+    return any(any(said(t, words)) for t in ("techniques", "chains", "types")) or any(w in kinds for w in words.split())
+
+
+def _alone(text: str) -> Iterator[str]:
     """One word beside a date and a kind of attack."""
-    words = [
-        w for w in bare_name(text) if not w.isdigit() and not any(any(said(t, w)) for t in ("techniques", "types"))
-    ]
-    if len(words) == 1 and len(words[0]) > 3 and (when is None or when.period) and len(text.split()) < 5:
-        yield words[0], ""
+    words = [word for word in bare_name(text) if not word.isdigit() and not _says_how(word)]
+    if len(words) == 1 and len(words[0]) > 3 and len(text.split()) < 5:
+        yield words[0]
 
 
-def _scoped(when: Dated | None, bounds: Sequence[Bound], means: Sequence[Bound], text: str) -> Iterator[Focus]:
+def _scoped(when: Dated | None, bounds: Sequence[Bound], means: Sequence[AnyOf], text: str) -> Iterator[Focus]:
     """What meets all that is said leads, then what is of that time; around a day, the closer the better."""
     sure = [b for b in bounds if not (isinstance(b, AnyOf) and b.field == "type")]
     if means:
-        leads = ALL if bounds else 1
-        yield Focus(conditions=(*bounds, *means), leads=leads, weight=2)
-        if len(means) > 1:
-            either = AnyOf(field="techniques", values=tuple(v for m in means if isinstance(m, AnyOf) for v in m.values))
-            yield Focus(conditions=(*bounds, either), leads=max(0, leads - 1))
+        leads = 1 if _leading(means) else 0
+        yield Focus(conditions=(*bounds, *means), leads=ALL if bounds else leads, weight=2)
+        either = AnyOf(field="techniques", values=tuple(value for one in means for value in one.values))
+        yield Focus(conditions=(*bounds, either), leads=ALL - 1 if bounds else leads)
+        yield Focus(conditions=tuple(means), leads=leads)
     if sure:
         told = ", ".join(map(_told, bounds))
         yield Focus(conditions=tuple(bounds), leads=MEANS, missing=f"no event of {told}")
@@ -142,6 +145,10 @@ def _scoped(when: Dated | None, bounds: Sequence[Bound], means: Sequence[Bound],
             yield Focus(conditions=(_range(when.period.within(days)), *others), leads=leads)
     elif when:
         yield Focus(conditions=tuple(_when(when, text)), leads=SCOPE)
+
+
+def _leading(means: Sequence[AnyOf]) -> bool:
+    return any(value not in vocabulary("names")["broad"] for one in means for value in one.values)
 
 
 def _when(when: Dated | None, text: str) -> Iterator[DateRange]:
