@@ -10,10 +10,6 @@ from paiddaily.vocabulary import vocabulary
 
 LOOKED_AT = 1_000  # characters of a question
 MOST_WORDS = 40
-NEGATION = re.compile(
-    r"(?:not|no|non|without|outside(?: of)?|except(?: for)?|excluding|exclude|ex|other than|but not|besides)"
-    r"[\s-]+(?:any |in |from |the |based in |of |listed in )*$"
-)
 
 
 @cache
@@ -49,10 +45,5 @@ def near_keys(words: Sequence[str]) -> list[str]:
 
 def run_keys(words: Sequence[str], kind: str = "name", shortest: int = 3) -> list[str]:
     """Keys of all neighbours among the words, each as one word."""
-    joined = ("".join(run) for run in runs(words[:MOST_WORDS]))
+    joined = ("".join(run) for run in runs(words[:MOST_WORDS]) if len(run) > 1 or run[0] not in beside())
     return [f"{kind}:{key}" for key in dict.fromkeys(joined) if len(key) >= shortest]
-
-
-def negated(text: str, start: int) -> re.Match[str] | None:
-    """The negation right before a place in the text."""
-    return NEGATION.search(text[max(0, start - 30) : start])

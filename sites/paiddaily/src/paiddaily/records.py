@@ -34,7 +34,8 @@ def names_of(record: Record) -> list[str]:
     """
     text = str(record.get("summary") or "")[:LOOKED_AT]
     others = [found[1] for found in OTHER_NAMES.finditer(text)]
-    return [str(record.get("name", "")), *filter(None, [subject_of(text)]), *others]
+    name = str(record.get("name", ""))
+    return [name, *([] if " " in name else [humps(name)]), *filter(None, [subject_of(text)]), *others]
 
 
 def subject_of(text: str) -> str:

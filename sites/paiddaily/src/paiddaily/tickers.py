@@ -10,7 +10,7 @@ from datetime import date
 from typing import NamedTuple
 
 from overfetch import AnyOf, Focus, Understood
-from paiddaily.asking import LOOKED_AT, acronyms, among_keys, bare_name, near_keys, negated, run_keys
+from paiddaily.asking import LOOKED_AT, acronyms, among_keys, bare_name, near_keys, run_keys
 from paiddaily.names import words_of
 from paiddaily.vocabulary import said, vocabulary
 
@@ -24,6 +24,12 @@ TOKEN = re.compile(r"(?<![\w.])(\$?)([A-Za-z0-9]{1,12}(?:[-^/][A-Za-z]{1,3})?)(?
 ASKED = re.compile(r"\b(?:[Tt]icker|[Ss]ymbol) \$?([A-Z0-9]{1,6}|[a-z]{1,6}$)(?!\w)")
 ASKED_NAME = re.compile(r"(?<!\w)(?:stock|share price|ticker|stock price|coin|crypto)\W*$", re.IGNORECASE)
 BY_BRAND = re.compile(r"(?<!\w)(?:parent|owns?|owners?|owned|makers?|makes?)(?!\w)", re.IGNORECASE)
+US_WRITTEN = re.compile(r"(?<!\w)(?:US|U\.S\.)(?!\w)")
+NEGATED = re.compile(
+    r"(?P<comma>[,;] ?)?(?<!\w)(?:(?P<strong>without|except(?: for)?|excluding|other than)|but no|not?|non|outside|ex)"
+    r"[\s-](?P<what>[^,;:.?!]{2,60})",
+    re.IGNORECASE,
+)
 LISTED = re.compile(r"(?<!\w)(?:listed|quoted|traded|trading|trades?|listings?)(?!\w)")
 NOUN = re.compile(r"(?:ers|ors|ies|ing|ments?|tions?|ics|ures|ity|ware|tech|ists?|ants)$")
 # Coins are what is asked for where a question begins or ends with them.
@@ -52,7 +58,6 @@ class Scope(NamedTuple):
 
     conditions: tuple[AnyOf, ...] = ()
     told: tuple[str, ...] = ()
-    text: str = ""
 
 
 def understand_tickers(question: str, _day: date) -> Understood:
@@ -63,16 +68,28 @@ def understand_tickers(question: str, _day: date) -> Understood:
     >>> understand_tickers("$TSLA", date(2026, 1, 1)).focuses[0].missing
     'no symbol TSLA'
     >>> understand_tickers("gold miners, not in Canada", date(2026, 1, 1)).text
-    'gold miners,'
+    'gold miners'
     """
-    text = question.strip()
-    looked_at = text[:LOOKED_AT]
-    scope = _scope(looked_at)
+    wanted, unwanted = _apart(question.strip())
+    looked_at = wanted[:LOOKED_AT]
+    lower = US_WRITTEN.sub("usa", looked_at).lower()
+    countries = _countries(lower, US_WRITTEN.sub("usa", unwanted).lower())
+    scope = _scope(lower, countries)
     symbols = list(_found_symbols(looked_at))[:3]
     outright = any(symbol.outright for symbol in symbols)
-    focuses = [*_symbols(symbols), *_names(looked_at, outright), *_scoped(looked_at, scope), *_subjects(looked_at)]
+    focuses = [*_symbols(symbols), *_names(looked_at, outright), *_scoped(lower, scope), *_subjects(lower, countries)]
     focuses.append(Focus(conditions=(COMMON,), weight=0.5))
-    return Understood(text=scope.text or text, focuses=tuple(focuses[:32]), notes=scope.told)
+    return Understood(text=wanted, focuses=tuple(focuses[:32]), notes=scope.told)
+
+
+def _apart(question: str) -> tuple[str, str]:
+    """What is asked for, and what is left out of it: a place, or what follows a comma or `without`."""
+    wanted, unwanted = question, list[str]()
+    for found in NEGATED.finditer(question[:LOOKED_AT]):
+        if found["comma"] or found["strong"] or any(said("countries", found["what"].lower())):
+            wanted = wanted.replace(found[0], "")
+            unwanted.append(found["what"])
+    return (wanted.strip(), " ".join(unwanted)) if len(wanted.split()) > 1 else (question, "")
 
 
 def _symbols(symbols: Sequence[Symbol]) -> Iterator[Focus]:
@@ -147,76 +164,51 @@ def _missing_name(text: str, words: Sequence[str]) -> str | None:
     return f"nothing that is called '{' '.join(words)}'"
 
 
-def _scope(question: str) -> Scope:
-    """Countries, sizes and exchanges by their words; what the question leaves out is not searched for."""
-    text = question.lower()
-    conditions, told = [], []
-    countries, rest = _countries(text, question)
-    if countries:
-        conditions.append(AnyOf(field="country", values=tuple(countries)))
-        told.append(" or ".join(countries) if len(countries) < 4 else f"{len(countries)} countries")
-    for field, table in (("size", "sizes"), ("markets", "suffixes"), ("asset_class", "classes")):
-        if (field == "markets" and not LISTED.search(text)) or (field == "asset_class" and not COINS.search(text)):
-            continue
+def _scope(text: str, countries: list[str]) -> Scope:
+    """Countries, sizes, exchanges and coins by their words."""
+    conditions = [AnyOf(field="country", values=tuple(countries))] if countries else []
+    told = [" or ".join(countries) if len(countries) < 4 else f"{len(countries)} countries"] if countries else []
+    tables = {"size": "sizes"}
+    tables |= {"markets": "suffixes"} if LISTED.search(text) else {}
+    tables |= {"asset_class": "classes"} if COINS.search(text) else {}
+    for field, table in tables.items():
         if values := [name for name, _ in said(table, text)]:
             conditions.append(AnyOf(field=field, values=tuple(values)))
             told.append(" or ".join(values))
-    return Scope(tuple(conditions), tuple(told), rest)
+    return Scope(tuple(conditions), tuple(told))
 
 
-def _countries(text: str, question: str) -> tuple[list[str], str]:
-    """Those that are named, by themselves or by region, without those that are named after a `not`; and the rest."""
-    found = list(said("countries", text))
-    named, left_out = list[str](), list[str]()
-    rest = question.strip()
-    for name, match in found:
-        negation = negated(text, match.start())
-        (left_out if negation else named).append(name)
-        if negation:
-            start = match.start() - len(negation[0])
-            rest = " ".join(f"{rest[:start]} {rest[match.end() :]}".split()) if len(left_out) == 1 else rest
-    if re.search(r"(?<!\w)(?:US|U\.S\.)(?!\w)", question):
-        named.append("United States")
+def _countries(wanted: str, unwanted: str) -> list[str]:
+    """Those that are named, by themselves or by region; all others where some are left out."""
+    left_out = _named_countries(unwanted)
+    named = _named_countries(wanted) or (list(vocabulary("countries")) if left_out else [])
+    return [country for country in named if country not in left_out]
+
+
+def _named_countries(text: str) -> list[str]:
     members = vocabulary("members")
-    regional = [country for region, match in said("regions", text) if not negated(text, match.start())
-                for country in members[region]]  # fmt: skip
-    wanted = [*named, *regional] if named or regional else list(vocabulary("countries")) if left_out else []
-    return [country for country in dict.fromkeys(wanted) if country not in left_out], rest
+    regional = [country for region, _ in said("regions", text) for country in members[region]]
+    return list(dict.fromkeys([*(name for name, _ in said("countries", text)), *regional]))
 
 
 def _scoped(text: str, scope: Scope) -> Iterator[Focus]:
     """What meets the conditions leads; what says the same in its industry or size is raised among it."""
-    lower = text.lower()
-    raised = []
-    if kinds := [name for name, _ in said("industries", lower)]:
-        raised.append(AnyOf(field="kinds", values=tuple(kinds)))
-    if not scope.conditions and not raised:
-        yield from _everyday(lower, ())
-        return
     if scope.conditions:
-        told = f"nothing in {', '.join(scope.told)}"
-        yield Focus(conditions=scope.conditions, leads=SCOPE, missing=told)
-    if sizes := [name for name, _ in said("about", lower)]:
-        raised.append(AnyOf(field="size", values=tuple(sizes)))
-    for condition in raised:
-        yield Focus(conditions=(*scope.conditions, condition), weight=1.0 if scope.conditions else 0.5)
-    yield from _everyday(lower, scope.conditions)
+        yield Focus(conditions=scope.conditions, leads=SCOPE, missing=f"nothing in {', '.join(scope.told)}")
+    for field, table in (("kinds", "industries"), ("size", "about")):
+        if values := [name for name, _ in said(table, text)]:
+            raised = AnyOf(field=field, values=tuple(values))
+            yield Focus(conditions=(*scope.conditions, raised), weight=1.0 if scope.conditions else 0.5)
+    for words, match in said("everyday", text):  # the same in the words of business
+        yield Focus(conditions=scope.conditions, text=f"{text[: match.start()]}{words}{text[match.end() :]}")
+        yield Focus(conditions=scope.conditions, text=words)
 
 
-def _everyday(text: str, conditions: tuple[AnyOf, ...]) -> Iterator[Focus]:
-    """The same in the words of business."""
-    for words, match in said("everyday", text):
-        rest = f"{text[: match.start()]}{words}{text[match.end() :]}"
-        yield Focus(conditions=conditions, text=rest)
-        yield Focus(conditions=conditions, text=words)
-
-
-def _subjects(text: str) -> Iterator[Focus]:
+def _subjects(text: str, countries: list[str]) -> Iterator[Focus]:
     """Of what a profile never fails to name, a country may have nothing."""
-    countries, _ = _countries(text.lower(), text)
     if not 0 < len(countries) < 4:
         return
-    for word, _match in said("subjects", text.lower()):
+    for word, _ in said("subjects", text):
         bound = AnyOf(field="country", values=tuple(countries))
         missing = f"nothing about {word} in {' or '.join(countries)}"
         yield Focus(conditions=(bound,), text=word, worded=True, missing=missing)
