@@ -165,6 +165,19 @@ def test_grouping_happens_before_the_cut() -> None:
     assert documents(retrieval) == "AB"
 
 
+def test_documents_with_the_same_value_count_as_one_where_the_settings_name_a_field() -> None:
+    store = FixedStore("ABCD")
+    owners = {"A": "x", "B": "y", "C": "x"}
+    owned = [
+        c.passage.model_copy(update={"metadata": {"owner": owners.get(c.passage.title)}}) for c in store.candidates
+    ]
+    store.candidates = [Candidate(passage=p, score=c.score) for p, c in zip(owned, store.candidates, strict=True)]
+    reranker = FixedReranker(1.0, 2.0, 3.0, 4.0)
+    assert documents(search(store, reranker, one_per_document=True, one_per="owner")) == "DCB"
+    assert documents(search(store, reranker, one_per_document=True)) == "DCBA"
+    assert documents(search(store, reranker, one_per="owner")) == "DCBA"
+
+
 def test_grouping_without_scores_keeps_first_stage_order() -> None:
     retrieval = search(FixedStore("ABABC"), FixedReranker(), one_per_document=True, rerank=False)
     assert documents(retrieval) == "ABC"

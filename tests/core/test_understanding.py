@@ -72,6 +72,16 @@ def test_what_leads_comes_first_whatever_the_second_stage_reads(tmp_path: Path) 
     assert len(reranked) > 1  # the rest is still there
 
 
+def test_what_leads_by_more_comes_first(tmp_path: Path) -> None:
+    def led(first: int, second: int) -> Understood:
+        focuses = (Focus(conditions=(named("death"),), leads=first), Focus(conditions=(named("tower"),), leads=second))
+        return Understood(text="a dream of love", focuses=focuses)
+
+    for rerank in (True, False):
+        assert found(indexed(tmp_path, led(2, 1)), rerank=rerank)[:2] == ["death", "tower"]
+        assert found(indexed(tmp_path, led(1, 2)), rerank=rerank)[:2] == ["tower", "death"]
+
+
 def test_of_several_that_lead_each_has_its_turn() -> None:
     """The focuses found ABC and CD; E and F are the question's own."""
     leading = dict(zip("ABCD", ([0], [0], [0, 1], [1]), strict=True))
@@ -163,6 +173,24 @@ def test_what_is_not_there_is_named_and_not_answered(tmp_path: Path) -> None:
     assert answer.answer == "Not in the sources: no card 'Fool'."
 
 
+def test_what_is_found_one_way_is_not_missing(tmp_path: Path) -> None:
+    by_name = Focus(conditions=(named("joker"),), missing="no 'joker'")
+    for word, missing in (("feared", ()), ("joker", ("no 'joker'",))):
+        by_word = Focus(text=word, worded=True, missing="no 'joker'")
+        understood = (
+            indexed(tmp_path, Understood(text="joker", focuses=(by_name, by_word))).search("cards", "joker").understood
+        )
+        assert understood is not None
+        assert understood.missing == missing
+
+
+def test_a_worded_focus_finds_only_what_has_its_words(tmp_path: Path) -> None:
+    understood = Understood(
+        text="qqq", focuses=(Focus(text="feared", worded=True, leads=1), Focus(text="zzz", worded=True))
+    )
+    assert found(indexed(tmp_path, understood), "qqq")[0] == "levi"
+
+
 def test_what_was_indexed_before_a_field_was_declared_is_searched_without_it(tmp_path: Path) -> None:
     store = FakeStore()
     opened(tmp_path, store=store, filters=False).index("cards")
@@ -225,3 +253,21 @@ def passage(name: str, author: str = "") -> Passage:
 def test_a_condition_is_spelt_as_it_is_read(condition: Condition) -> None:
     schema: dict[str, FieldKind] = {"name": "keyword", "size": "number", "day": "date", "body": "text"}
     assert parse_condition(spell_condition(condition), schema) == condition
+
+
+def test_lookups_are_compared_and_not_shown(tmp_path: Path) -> None:
+    """What a passage is found by need not be what people see of it."""
+
+    def called(document: Document) -> list[Chunk]:
+        return [Chunk(breadcrumb="", text=document.text, lookups={"name": [document.id, "card"]})]
+
+    def named(question: str, _: object) -> Understood:
+        return Understood(text=question, conditions=(AnyOf(field="name", values=("tower",)),))
+
+    engine = opened(tmp_path, named)
+    cards = engine.site.collections[0].model_copy(update={"chunk": called, "fields": FieldMap(metadata={})})
+    engine.site = Site(name="deck", title="Deck", collections=(cards,), ask="cards")
+    engine.index("cards")
+    (hit,) = engine.search("cards", "an end").hits
+    assert hit.passage.document_id == "tower"
+    assert hit.passage.metadata == {}

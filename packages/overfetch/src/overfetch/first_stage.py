@@ -1,8 +1,8 @@
 """The first stage of an understood question: its own list, one for each focus, and both fused by rank."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from overfetch.filters import Condition
 from overfetch.protocols import EncodedQuery, Store, Vectors
@@ -13,12 +13,17 @@ from overfetch.types import Candidate, Passage
 from overfetch.understanding import Understood
 
 GROUPING_DEPTH = 3
+LEVEL = 100  # more than focuses: what their numbers are less by for each step that they lead by
 
-Search = Callable[[str, Sequence[Condition]], Sequence[Candidate]]
-"""One list: what a text finds among the passages that meet the conditions, best first."""
+
+class Search(Protocol):
+    """One list: what a text finds among the passages that meet the conditions, best first; all with its words if so."""
+
+    def __call__(self, text: str, conditions: Sequence[Condition], *, worded: bool = False) -> Sequence[Candidate]: ...
+
 
 Leading = Mapping[str, Sequence[int]]
-"""By the id of each passage that leads, the numbers of the focuses that found it."""
+"""By the id of each passage that leads, the numbers of the focuses that found it, less for those that lead by more."""
 
 NOTHING_LEADS: Leading = {}
 
@@ -63,14 +68,17 @@ class StoreSearch:
         self.provenance = expected
         self._tokenizer = SPARSE_TOKENIZER
 
-    def __call__(self, text: str, conditions: Sequence[Condition]) -> Sequence[Candidate]:
+    def __call__(self, text: str, conditions: Sequence[Condition], *, worded: bool = False) -> Sequence[Candidate]:
         query = EncodedQuery(self.vectors[text], embed_sparse_query(text, self._tokenizer))
+        if worded and not query.sparse.indices:
+            return ()
         bounds = [*self.bounds, *conditions]
-        found = self.store.search(self.collection, query, bounds, self.settings, expected=self.expected)
+        settings = by_words(self.settings) if worded else self.settings
+        found = self.store.search(self.collection, query, bounds, settings, expected=self.expected)
         self.provenance = found.provenance
         if found.provenance.sparse_tokenizer != self._tokenizer:  # made before: asked again in its own terms
             self._tokenizer = found.provenance.sparse_tokenizer
-            return self(text, conditions)
+            return self(text, conditions, worded=worded)
         return found.candidates
 
     def known(self, understood: Understood) -> Understood:
@@ -88,18 +96,17 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
     if given_up:
         conditions = ()
         found = search(understood.text, ())
-    lists, leading, missing = [Ranked(1.0, found)], defaultdict[str, list[int]](list), []
+    lists, leading, there = [Ranked(1.0, found)], defaultdict[str, list[int]](list), dict[str, bool]()
     for number, focus in enumerate(understood.focuses):
-        met = search(focus.text or understood.text, (*conditions, *focus.conditions))
+        met = search(focus.text or understood.text, (*conditions, *focus.conditions), worded=focus.worded)
         lists.append(Ranked(focus.weight, met))
-        if focus.leads:
-            for candidate in met:
-                leading[candidate.passage.id].append(number)
-        if focus.missing and not met:
-            missing.append(focus.missing)
+        for candidate in met if focus.leads else ():
+            leading[candidate.passage.id].append(number - LEVEL * focus.leads)
+        if focus.missing:
+            there[focus.missing] = there.get(focus.missing, False) or bool(met)
     merged = fuse_by_rank(lists, settings.rrf_k) if understood.focuses else found
     chosen = choose(merged, settings, leading)
-    return FirstStage(chosen, dict(leading), given_up, tuple(missing))
+    return FirstStage(chosen, dict(leading), given_up, tuple(told for told, met in there.items() if not met))
 
 
 def fuse_by_rank(lists: Sequence[Ranked], rrf_k: int) -> list[Candidate]:
@@ -125,23 +132,36 @@ def choose(
     best = sorted(found, key=_best_first)
     for index in in_turns([c.passage for c in best], leading, settings.balance):
         candidate = best[index]
-        taken[candidate.passage.document_id] += 1
-        if taken[candidate.passage.document_id] <= room:
+        kept = kept_once(candidate.passage, settings)
+        taken[kept] += 1
+        if taken[kept] <= room:
             chosen.append(candidate)
     return chosen[: settings.top_k]
 
 
+def kept_once(passage: Passage, settings: RetrievalSettings) -> str:
+    """Of what only the best is kept, where one a document is: what the passage has in `one_per`, else the document."""
+    value = passage.metadata.get(settings.one_per) if settings.one_per else None
+    return passage.document_id if value is None else str(value)
+
+
+def by_words(settings: RetrievalSettings) -> RetrievalSettings:
+    """Only what shares a word with the text."""
+    return settings.model_copy(update={"first_stage": "bm25"})
+
+
 def in_turns(ordered: Sequence[Passage], leading: Leading, balance: str | None = None) -> list[int]:
-    """The order of places in which what leads comes before all else, each focus in its turn.
+    """The order of places in which what leads comes before all else: what leads by most, then each focus in its turn.
 
     First the best passage of each focus, then the second ones. Of one focus, the best of each value of the field
     `balance` comes before the second one of any.
     """
-    due: dict[int, tuple[int, int]] = {}
+    due: dict[int, tuple[int, int, int]] = {}
     for focus in sorted({number for found in leading.values() for number in found}):
         own = [place for place, passage in enumerate(ordered) if focus in leading.get(passage.id, ())]
         for turn, place in enumerate(_balanced(own, ordered, balance)):
-            due[place] = min(due.get(place, (turn, focus)), (turn, focus))
+            turns = (focus // LEVEL, turn, focus)
+            due[place] = min(due.get(place, turns), turns)
     return [*sorted(due, key=lambda place: due[place]), *(place for place in range(len(ordered)) if place not in due)]
 
 

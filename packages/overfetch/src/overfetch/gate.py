@@ -7,7 +7,7 @@ from statistics import fmean
 
 from overfetch.errors import RecallLoss, StoreError
 from overfetch.filters import Condition, KnownBy, parse_date
-from overfetch.first_stage import deepened, search_understood
+from overfetch.first_stage import by_words, deepened, search_understood
 from overfetch.judged import JudgedQueries, JudgedQuery, date_bounds, read_judged_queries
 from overfetch.protocols import Embedder, EncodedQuery, Store, Writer
 from overfetch.provenance import FIRST_STAGE_FIELDS, SAMPLE, Provenance, Recall, RecallChange
@@ -93,9 +93,10 @@ class Gate:
         def find(query: JudgedQuery, one: Understood) -> list[Candidate]:
             bounds = list(_conditions(self.collection, query))
 
-            def listed(text: str, conditions: Sequence[Condition]) -> list[Candidate]:
+            def listed(text: str, conditions: Sequence[Condition], *, worded: bool = False) -> list[Candidate]:
                 encoded = EncodedQuery(vectors[text], embed_sparse_query(text))
-                return search(encoded, [*bounds, *conditions], deepened(settings))
+                deep = deepened(settings)
+                return search(encoded, [*bounds, *conditions], by_words(deep) if worded else deep)
 
             return search_understood(one, listed, settings).candidates
 

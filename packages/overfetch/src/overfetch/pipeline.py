@@ -12,7 +12,15 @@ from typing import NamedTuple
 
 from overfetch.errors import DeadlineExceeded, ModelError, SettingsError
 from overfetch.filters import Condition, KnownBy, spell_condition
-from overfetch.first_stage import NOTHING_LEADS, FirstStage, Leading, StoreSearch, in_turns, search_understood
+from overfetch.first_stage import (
+    NOTHING_LEADS,
+    FirstStage,
+    Leading,
+    StoreSearch,
+    in_turns,
+    kept_once,
+    search_understood,
+)
 from overfetch.leaving import carried
 from overfetch.protocols import Embedder, Reranker, Store
 from overfetch.provenance import Provenance
@@ -243,7 +251,7 @@ def order(
 ) -> tuple[Hit, ...]:
     """Scored candidates best first, then the rest in first-stage order; one a document if asked.
 
-    The `leading` ones among the scored come before all others, each focus in its turn.
+    The `leading` ones among the scored come before all others, those first that lead by most, each focus in its turn.
     """
     weight = settings.order_weight if settings.order_weight is not None else fitted_weight
     merit = combine([c.score for c in candidates[: len(logits)]], logits, weight)
@@ -254,9 +262,9 @@ def order(
     rank = count(1)
     for index in [*by_merit, *range(len(logits), len(candidates))]:
         candidate = candidates[index]
-        if settings.one_per_document and candidate.passage.document_id in seen:
+        if settings.one_per_document and kept_once(candidate.passage, settings) in seen:
             continue
-        seen.add(candidate.passage.document_id)
+        seen.add(kept_once(candidate.passage, settings))
         hits.append(
             Hit(
                 rank=next(rank),

@@ -55,6 +55,7 @@ class RetrievalSettings(Frozen):
     `prefetch` is the depth of the dense and of the BM25 list before fusion, as a multiple of `top_k`;
     `fusion` merges both by rank (RRF) or by score (DBSF, Qdrant's distribution-based fusion: where each score lies
     within three deviations of its list's mean); `rrf_k` is the constant of RRF (Cormack et al. 2009 use 60);
+    `one_per` is a metadata field: where one a document is kept, documents with the same value of it count as one;
     `order_weight` is the reranker's share in the final order (1: its logits alone), by default the one fitted for
     the model. Of what leads (`Focus.leads`), values of the metadata field `balance`, such as an author, take turns.
     `pairs` bounds how many passages the parts of one question read together.
@@ -65,6 +66,7 @@ class RetrievalSettings(Frozen):
     first_stage: FirstStage = "hybrid"
     rerank: bool = True
     one_per_document: bool = False
+    one_per: str | None = None
     deadline_ms: Milliseconds | None = None
     prefetch: Depth = 5
     fusion: Fusion = "dbsf"

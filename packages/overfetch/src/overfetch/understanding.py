@@ -10,21 +10,24 @@ from overfetch.filters import Condition
 from overfetch.types import Frozen
 
 Weight = Annotated[float, Field(gt=0, le=10)]
+Place = Annotated[int, Field(ge=0, le=100)]
 
 
 class Focus(Frozen):
     """Passages that are also looked for by themselves, as a list of their own beside the question's.
 
-    They meet the `conditions` and match `text`, by default the question's. In the fusion by rank this list has
-    `weight`, the question's own has 1. What `leads` stays before all else, whatever the second stage reads; of several
-    focuses that lead, each has its turn: first the best of each, then the second ones. Where nothing is found, the
-    question asks for what is not there, if `missing` says what that is.
+    They meet the `conditions` and match `text`, by default the question's; with `worded`, they have one of its words.
+    In the fusion by rank this list has `weight`, the question's own has 1. What `leads` stays before all else,
+    whatever the second stage reads, and what leads by a larger number before what leads by a smaller one; of several
+    focuses that lead alike, each has its turn: first the best of each, then the second ones. `missing` says what the
+    question asks for and is not there, where nothing is found, nor by any other that says the same.
     """
 
     conditions: tuple[Condition, ...] = ()
     text: str | None = None
     weight: Weight = 1.0
-    leads: bool = False
+    worded: bool = False
+    leads: Place = 0
     missing: str | None = None
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from overfetch import Collection, FieldMap, RetrievalSettings, Site
+from paiddaily.catalysts import understand_catalysts
 from paiddaily.chunking import (
     CATALYST_CHUNKER,
     TICKER_CHUNKER,
@@ -11,9 +12,20 @@ from paiddaily.chunking import (
     chunk_catalyst,
     chunk_ticker,
 )
+from paiddaily.tickers import understand_tickers
 
 SAMPLES = Path(__file__).parent / "samples"
 JUDGED = Path(__file__).parent / "judged"
+
+TICKER_KEYWORDS = (
+    *("symbol", "sector", "industry", "asset_class", "country"),
+    *("size", "share", "markets", "kinds", "company", "keys"),  # made for questions: see chunking.py
+)
+TICKER_DATES = ("next_earnings", "updated")
+EVENT_KEYWORDS = (
+    *("entity", "symbol", "type", "asset_class", "sector", "status"),
+    *("keys", "loss_unit", "techniques", "chains", "shape"),
+)
 
 TICKERS = Collection(
     name="tickers",
@@ -22,33 +34,18 @@ TICKERS = Collection(
     fields=FieldMap(
         id=("_id", "symbol"),
         title=("title", "name"),
-        metadata={
-            "symbol": ("us_symbol", "symbol"),
-            "sector": ("sector",),
-            "industry": ("industry",),
-            "asset_class": ("asset_class",),
-            "country": ("country",),
-            "next_earnings": ("next_earnings",),
-            "updated": ("updated",),
-            "sample": ("sample",),
-        },
+        metadata={name: (name,) for name in (*TICKER_KEYWORDS, *TICKER_DATES, "sample")}
+        | {"symbol": ("us_symbol", "symbol")},
     ),
     adapt=adapt_ticker,
     chunk=chunk_ticker,
     chunker=TICKER_CHUNKER,
-    filters={
-        "symbol": "keyword",
-        "sector": "keyword",
-        "industry": "keyword",
-        "asset_class": "keyword",
-        "country": "keyword",
-        "next_earnings": "date",
-        "updated": "date",
-    },
+    filters={**dict.fromkeys(TICKER_KEYWORDS, "keyword"), **dict.fromkeys(TICKER_DATES, "date")},
     known_at="updated",
+    understand=understand_tickers,
     answering="paiddaily.answering:answer_tickers",
-    # One row a ticker: its best section speaks for it.
-    retrieval=RetrievalSettings(top_k=20, top_n=5, one_per_document=True),
+    # One row a company: its best section speaks for it, and one of its listings for the others.
+    retrieval=RetrievalSettings(top_k=20, top_n=5, one_per_document=True, one_per="company"),
 )
 CATALYSTS = Collection(
     name="catalysts",
@@ -56,15 +53,17 @@ CATALYSTS = Collection(
     judged=JUDGED / "catalysts",
     fields=FieldMap(
         metadata={
-            "date": ("date",),
-            "entity": ("entity",),
-            "symbol": ("symbol",),
-            "type": ("type",),
-            "asset_class": ("asset_class",),
-            "sector": ("sector",),
-            "outcome": ("outcome",),
-            "outcome_date": ("outcome_date",),
-            "sample": ("sample",),
+            name: (name,)
+            for name in (
+                *EVENT_KEYWORDS,
+                "date",
+                "active",
+                "loss_amount",
+                "date_source",
+                "outcome",
+                "outcome_date",
+                "sample",
+            )
         },
         required=("date",),
     ),
@@ -72,17 +71,14 @@ CATALYSTS = Collection(
     chunk=chunk_catalyst,
     chunker=CATALYST_CHUNKER,
     filters={
-        "date": "date",
-        "known_at": "date",
-        "entity": "keyword",
-        "symbol": "keyword",
-        "type": "keyword",
-        "asset_class": "keyword",
-        "sector": "keyword",
+        **dict.fromkeys(EVENT_KEYWORDS, "keyword"),
+        **dict.fromkeys(("date", "known_at", "active"), "date"),
+        "loss_amount": "number",
     },
     date="date",
     # `as_of` bounds what was known, not when the event was: outcomes became known later.
     known_at="known_at",
+    understand=understand_catalysts,
     answering="paiddaily.answering:answer_catalysts",
     retrieval=RetrievalSettings(top_k=20, top_n=5, one_per_document=True),
 )

@@ -1,0 +1,460 @@
+"""How paiddaily reads its users' questions: dates in words, symbols, names, places, sizes, losses, means of attack."""
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from overfetch import AnyOf, Engine, Environment, NumberRange, Understood, load_site, open_site, token_counter
+from overfetch.indexing import to_passages
+from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore
+from paiddaily.catalysts import understand_catalysts
+from paiddaily.chunking import MAX_TOKENS
+from paiddaily.dates import dated
+from paiddaily.records import loss_of
+from paiddaily.tickers import understand_tickers
+
+DAY = date(2024, 2, 10)
+CORPORA = Path(__file__).parents[3] / "shared/data/corpora"
+needs_corpora = pytest.mark.skipif(not CORPORA.exists(), reason=f"needs {CORPORA}, which users do not have")
+
+
+@pytest.mark.parametrize(
+    ("question", "first", "last"),
+    [
+        ("reentrancy, spring 2022", "2022-03-01", "2022-05-31"),
+        ("winter 2022", "2021-12-01", "2022-02-28"),
+        ("q3 2021 hacks", "2021-07-01", "2021-09-30"),
+        ("2021 q3", "2021-07-01", "2021-09-30"),
+        ("the third quarter of 2021", "2021-07-01", "2021-09-30"),
+        ("h1 2023", "2023-01-01", "2023-06-30"),
+        ("first half of 2023", "2023-01-01", "2023-06-30"),
+        ("second half of june 2023", "2023-06-16", "2023-06-30"),
+        ("early 2023", "2023-01-01", "2023-04-30"),
+        ("mid-2023", "2023-05-01", "2023-08-31"),
+        ("late 2023", "2023-09-01", "2023-12-31"),
+        ("in the beginning of March 2023", "2023-03-01", "2023-03-11"),
+        ("exploits at the end of last year", "2023-12-01", "2023-12-31"),
+        ("last quarter", "2023-10-01", "2023-12-31"),
+        ("last december", "2023-12-01", "2023-12-31"),
+        ("last spring", "2023-03-01", "2023-05-31"),
+        ("this year", "2024-01-01", "2024-12-31"),
+        ("last month", "2024-01-01", "2024-01-31"),
+        ("in the past ten days", "2024-01-31", "2024-02-10"),
+        ("yesterday", "2024-02-09", "2024-02-09"),
+        ("before 2021", "1900-01-01", "2020-12-31"),
+        ("since June 2022", "2022-06-01", "2099-12-31"),
+        ("after 10 March 2023", "2023-03-11", "2099-12-31"),
+        ("until march 2023", "1900-01-01", "2023-03-31"),
+        ("between 3 and 9 March 2023", "2023-03-03", "2023-03-09"),
+        ("jan to aug 2025", "2025-01-01", "2025-08-31"),
+        ("from q1 2022 to q3 2022", "2022-01-01", "2022-09-30"),
+        ("March 13th, 2023", "2023-03-13", "2023-03-13"),
+        ("2023-03-13", "2023-03-13", "2023-03-13"),
+        ("2023-03", "2023-03-01", "2023-03-31"),
+        ("hacks in 2022", "2022-01-01", "2022-12-31"),
+        ("a 8-k from 2019", "2019-01-01", "2019-12-31"),
+        ("two weeks after the merge", "2022-09-16", "2022-09-29"),
+        ("before dencun", "1900-01-01", "2024-03-12"),
+    ],
+)
+def test_dates_in_words(question: str, first: str, last: str) -> None:
+    found = dated(question, DAY)
+    assert found is not None
+    assert [str(found.period.first), str(found.period.last), found.near] == [first, last, False]
+
+
+@pytest.mark.parametrize("question", ["around 10 March 2023", "about 2023-03-10", "near March 10 2023"])
+def test_around_a_day_is_near_it(question: str) -> None:
+    found = dated(question, DAY)
+    assert found is not None
+    assert found.near
+    assert found.period == (date(2023, 3, 10), date(2023, 3, 10))
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "eip 2015",
+        "ERC-2021",
+        "2000 eth",
+        "$2023",
+        "2022 usd",
+        "2,021",
+        "it may fall",
+        "the merge",
+        "Dencun changes",
+        "x",
+    ],
+)
+def test_what_is_no_date_is_not_read_as_one(question: str) -> None:
+    assert dated(question, DAY) is None
+
+
+def test_no_long_question_is_slow() -> None:
+    for text in ("1 to " * 7_000, "not in " * 5_000, "jan " * 8_000, "$1 over " * 4_000, "a" * 32_768, "A.B " * 8_000):
+        understand_catalysts(text, DAY)
+        understand_tickers(text, DAY)
+
+
+def conditions(understood: Understood) -> list[AnyOf]:
+    return [c for focus in understood.focuses for c in focus.conditions if isinstance(c, AnyOf)]
+
+
+def values(understood: Understood, field: str) -> set[str]:
+    return {value for c in conditions(understood) if c.field == field for value in c.values}
+
+
+def missing(understood: Understood) -> set[str]:
+    return {focus.missing for focus in understood.focuses if focus.missing}
+
+
+@pytest.mark.parametrize(
+    ("question", "key"),
+    [
+        ("aapl", "us:AAPL"),
+        ("$tsla", "us:TSLA"),
+        ("T", "us:T"),
+        ("ON", "us:ON"),
+        ("nesn.sw", "listing:NESN.SW"),
+        ("is 7203.T cheap", "listing:7203.T"),
+        ("AVAX catalysts", "us:AVAX"),
+        ("ticker zqxj", "us:ZQXJ"),
+        ("jp morgan chase", "name:jpmorganchase"),
+        ("who owns Louis Vuitton?", "part:louisvuitton"),
+        ("Microsft", "near:microsft"),
+    ],
+)
+def test_symbols_and_names_are_looked_up_by_their_keys(question: str, key: str) -> None:
+    assert key in values(understand_tickers(question, DAY), "keys")
+
+
+@pytest.mark.parametrize("question", ["AI chips in the US", "who makes LED lamps", "all ETF providers", "it is so on"])
+def test_abbreviations_and_words_are_no_symbols(question: str) -> None:
+    assert not [key for key in values(understand_tickers(question, DAY), "keys") if key.startswith(("us:", "symbol:"))]
+
+
+@pytest.mark.parametrize(
+    ("question", "countries"),
+    [
+        ("small german solar companies", {"Germany"}),
+        ("Japanese or Korean game studios", {"Japan", "South Korea"}),
+        ("banks in New Zealand", {"New Zealand"}),
+        ("US steel mills", {"United States"}),
+        ("nordic banks, not swedish", {"Denmark", "Faroe Islands", "Finland", "Iceland", "Norway"}),
+        ("tell us about banks", set()),
+        ("New Mexico copper", set()),
+    ],
+)
+def test_countries_in_words(question: str, countries: set[str]) -> None:
+    assert values(understand_tickers(question, DAY), "country") == countries
+
+
+def test_what_is_left_out_is_not_searched_for() -> None:
+    understood = understand_tickers("gold miners not in Canada", DAY)
+    assert understood.text == "gold miners"
+    assert "Canada" not in values(understood, "country") >= {"Australia", "South Africa"}
+
+
+def test_sizes_bound_only_where_they_are_said_outright() -> None:
+    outright = understand_tickers("large cap japanese drug makers", DAY)
+    assert outright.notes == ("Japan", "Large Cap")
+    passing = understand_tickers("big japanese drug makers", DAY)
+    assert passing.notes == ("Japan",)
+    assert "Mega Cap" in values(passing, "size")
+
+
+def test_exchanges_count_where_shares_are_listed() -> None:
+    assert values(understand_tickers("ship owners quoted in Oslo", DAY), "markets") == {"OL"}
+    assert not values(understand_tickers("hotels in Oslo", DAY), "markets")
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("$RBLX", "no symbol RBLX"),
+        ("12345.KS", "no symbol 12345.KS"),
+        ("xrp ripple", "no symbol XRP"),
+        ("databricks", "nothing that is called 'databricks'"),
+        ("companies from Nepal", "nothing in Nepal"),
+        ("casinos in Qatar", "nothing about casino in Qatar"),
+    ],
+)
+def test_what_may_be_missing_is_said(question: str, told: str) -> None:
+    assert told in missing(understand_tickers(question, DAY))
+
+
+@pytest.mark.parametrize(
+    "question", ["piano makers", "undertakers", "who owns gucci", "cybersecurity", "cheap gold stocks"]
+)
+def test_themes_are_never_called_missing(question: str) -> None:
+    assert not missing(understand_tickers(question, DAY))
+
+
+@pytest.mark.parametrize(
+    ("question", "unit", "bounds"),
+    [
+        ("thefts above half a billion usd", "usd", {(500e6, None)}),
+        ("hacks of more than 50 but below 100 mln", "usd", {(50e6, None), (None, 100e6)}),
+        ("small loss on bsc, under 5 bnb", "bnb", {(None, 5)}),
+        ("exploits over a million", "usd", {(1e6, None)}),
+        ("stolen: six figures or more in busd", "busd", {(99_999, None)}),
+        ("exploits bigger than $100k", "usd", {(100e3, None)}),
+    ],
+)
+def test_losses(question: str, unit: str, bounds: set[tuple[float | None, float | None]]) -> None:
+    understood = understand_catalysts(question, DAY)
+    numbers = {c for f in understood.focuses for c in f.conditions if isinstance(c, NumberRange)}
+    assert values(understood, "loss_unit") == {unit}
+    assert {(c.above, c.below) for c in numbers} == bounds
+
+
+@pytest.mark.parametrize(
+    "question", ["staking more than 32 eth on one validator", "more than 3 hacks", "over 100 validators"]
+)
+def test_numbers_that_are_no_losses(question: str) -> None:
+    assert not values(understand_catalysts(question, DAY), "loss_unit")
+
+
+def test_losses_of_records() -> None:
+    assert loss_of("~$1.24K (2.13 BNB)") == (1240.0, ["usd"])
+    assert loss_of("205K USDT + 36 BNB") == (205_000.0, ["usd"])
+    assert loss_of("996B (CGT token)") == (996e9, ["tokens"])
+    assert loss_of("") is None
+
+
+@pytest.mark.parametrize(
+    ("question", "technique"),
+    [
+        ("the team ran away", "rug-pull"),
+        ("first depositor attack", "first-depositor"),
+        ("stolen private keys", "private-key"),
+        ("malicious proposal", "governance"),
+        ("view-only re-entrancy", "read-only-reentrancy"),
+    ],
+)
+def test_means_of_attack_in_other_words(question: str, technique: str) -> None:
+    assert technique in values(understand_catalysts(question, DAY), "techniques")
+
+
+def test_the_day_is_that_of_the_question() -> None:
+    notes = [understand_catalysts("hacks last month", date(year, 1, 15)).notes[0] for year in (2022, 2023)]
+    assert notes == ["2021-12-01 to 2021-12-31", "2022-12-01 to 2022-12-31"]
+
+
+def test_the_markets_shape() -> None:
+    shape = values(understand_catalysts("unlock while funding is below zero and open interest is rising", DAY), "shape")
+    assert {"funding:negative", "interest:rising"} <= shape
+
+
+TICKERS = [
+    {
+        "symbol": "T.TI",
+        "us_symbol": "T",
+        "name": "AT&T Inc.",
+        "market_cap": "Mega Cap",
+        "summary": "AT&T Inc. runs phones.",
+    },
+    {"symbol": "T^A", "us_symbol": "T^A", "name": "AT&T Inc. Preferred Stock", "summary": "AT&T Inc. Preferred pays."},
+    {"symbol": "TD.BA", "name": "AT&T INC", "summary": "AT&T Inc. is a company of phones."},
+    {"symbol": "T.TO", "name": "TELUS Corporation", "market_cap": "Large Cap", "summary": "TELUS runs phones."},
+    {"symbol": "T.BK", "name": "T Engineering PCL", "market_cap": "Nano Cap", "summary": "T Engineering builds roads."},
+    {"symbol": "AE", "us_symbol": "AE", "name": "Adams Resources", "summary": "Adams Resources moves crude oil."},
+    {"symbol": "NTOA.MU", "name": "NINTENDO CO. ADR 1/8", "summary": "Nintendo Co., Ltd. makes games."},
+    {
+        "symbol": "DNQ.DU",
+        "name": "Equinor ASA",
+        "country": "Norway",
+        "summary": "Equinor ASA pumps. It was formerly known as Statoil ASA.",
+    },
+    {
+        "symbol": "TEL.OL",
+        "name": "Telenor ASA",
+        "country": "Norway",
+        "market_cap": "Large Cap",
+        "summary": "Telenor runs phones.",
+    },
+]
+COIN = {"_id": "AE", "symbol": "AE", "name": "Aeternity", "summary": "Aeternity (AE) is a cryptocurrency."}
+
+
+@pytest.fixture(scope="module")
+def tickers(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    folder = tmp_path_factory.mktemp("tickers")
+    companies, coins = folder / "companies.jsonl", folder / "coins.jsonl"
+    rows = [{"_id": row["symbol"], "exchange": "X", "sector": "S", **row} for row in TICKERS]
+    companies.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    coins.write_text(json.dumps(COIN), encoding="utf-8")
+    engine = Engine(load_site("paiddaily"), embedder=FakeEmbedder(), reranker=FakeReranker(), store=FakeStore())
+    engine.index("tickers", companies, coins)
+    return engine
+
+
+def found(engine: Engine, query: str, collection: str = "tickers", **options: str) -> list[str]:
+    return [hit.passage.document_id for hit in engine.search(collection, query, **options).hits]  # type: ignore[arg-type]
+
+
+def test_bearers_of_a_symbol_come_in_the_stated_order(tickers: Engine) -> None:
+    assert found(tickers, "T")[:3] == ["T.TI", "T.TO", "T.BK"]
+    assert found(tickers, "$t stock")[:3] == ["T.TI", "T.TO", "T.BK"]
+    assert found(tickers, "t.bk")[0] == "T.BK"
+
+
+def test_a_companys_listings_are_one_and_the_common_share_speaks_for_them(tickers: Engine) -> None:
+    hits = found(tickers, "at&t")
+    assert hits[0] == "T.TI"
+    assert not {"T^A", "TD.BA"} & {*hits}
+
+
+def test_names_are_found_misspelt_and_former(tickers: Engine) -> None:
+    assert found(tickers, "nintndo")[0] == "NTOA.MU"
+    assert found(tickers, "Statoil")[0] == "DNQ.DU"
+
+
+def test_a_coin_and_a_share_of_one_symbol_are_both_there(tickers: Engine) -> None:
+    assert {*found(tickers, "AE")[:2]} == {"AE", "coin:AE"}
+
+
+def test_places_and_sizes_lead(tickers: Engine) -> None:
+    assert {*found(tickers, "phone companies from Norway")[:2]} == {"TEL.OL", "DNQ.DU"}
+    assert found(tickers, "large cap norwegian roads")[0] == "TEL.OL"
+
+
+def test_what_no_ticker_is_called_is_refused(tickers: Engine) -> None:
+    for question in ("$RBLX", "databricks", "banks in Nepal"):
+        assert not tickers.ask(question).found
+    for question in ("nintendo", "who builds roads", "phones in Norway"):
+        assert tickers.search("tickers", question).understood is not None
+        assert tickers.ask(question, collection="tickers").answer.startswith("Not in the sources") is False
+
+
+HACK = {"type": "security-incident", "text": "It was exploited."}
+EVENTS = [
+    {**HACK, "_id": "h1", "date": "2023-03-01", "entity": "EulerFinance", "technique": "Flashloan", "loss": "~$200M"},
+    {**HACK, "_id": "h2", "date": "2023-03-10", "entity": "Market", "technique": "Reentrancy", "loss": "12 BNB"},
+    {**HACK, "_id": "h3", "date": "2023-12-09", "entity": "Rugged", "technique": "Rug Pull", "loss": "$3k"},
+    {
+        "_id": "eip-7569",
+        "date": "2023-12-01",
+        "type": "protocol-upgrade",
+        "entity": "Ethereum (ETH)",
+        "status": "Final",
+        "title": "EIP-7569: Hardfork Meta Dencun",
+        "text": "The changes of Dencun.",
+        "activation": {"Mainnet": "2024-03-13"},
+        "sections": {"Motivation": "To tell what is in it."},
+    },
+    {
+        "_id": "q1",
+        "date": "2023-03-31",
+        "date_source": "first date in text",
+        "type": "Earnings",
+        "entity": "McDonalds",
+        "title": "McDonalds Earnings",
+        "text": "For the quarter ended March 31, 2023. (NYSE: MCD)",
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def catalysts(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    source = tmp_path_factory.mktemp("catalysts") / "events.jsonl"
+    rows = [{"title": f"{row['date']} {row['entity']}", **row} for row in EVENTS]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    engine = Engine(load_site("paiddaily"), embedder=FakeEmbedder(), reranker=FakeReranker(), store=FakeStore())
+    engine.index("catalysts", source)
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("question", "first"),
+    [
+        ("attacks around 9 March 2023", "h2"),
+        ("attacks around 2 March 2023", "h1"),
+        ("eulr finance", "h1"),
+        ("team ran away", "h3"),
+        ("thefts above 100 million", "h1"),
+        ("exploits below 20 bnb", "h2"),
+        ("eip 7569", "eip-7569"),
+        ("which fork went live in march 2024", "eip-7569"),
+        ("$MCD results", "q1"),
+    ],
+)
+def test_the_event_that_is_meant_comes_first(catalysts: Engine, question: str, first: str) -> None:
+    assert found(catalysts, question, "catalysts")[0] == first
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "eip 9999",
+        "erc-721",
+        "exploits in 2019",
+        "$TSLA earnings",
+        "a theft above 2 billion dollars",
+        "mcdonalds 8-k 2019",
+    ],
+)
+def test_events_that_are_not_there_are_refused(catalysts: Engine, question: str) -> None:
+    assert not catalysts.ask(question, collection="catalysts").found
+
+
+def test_what_a_day_did_not_know_is_hidden(catalysts: Engine) -> None:
+    """A period's end is no day on which results were known, and a proposal's text may be a later one."""
+    hits = catalysts.search("catalysts", "dencun results", as_of="2023-12-31", top_n=20).hits
+    assert "q1" not in {hit.passage.document_id for hit in hits}
+    [proposal] = [hit.passage for hit in hits if hit.passage.document_id == "eip-7569"]
+    assert proposal.text == "EIP-7569: Hardfork Meta Dencun (2023-12-01)"
+    assert not {"status", "active"} & proposal.metadata.keys()
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Iterator[Engine]:
+    environment = Environment(qdrant=f"file:{tmp_path_factory.mktemp('paiddaily')}", cache=session_cache, lm=None)
+    with open_site("paiddaily", environment=environment) as engine:
+        for collection in engine.site.collections:
+            engine.index(collection.name)
+        yield engine
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("question", "first"),
+    [
+        ("mu", "MU"),
+        ("$o", "O"),
+        ("V", "V"),
+        ("ON", "ON"),
+        ("nvda", "NVDA"),
+        ("Microsft", "MSFT"),
+        ("arm holdings", "ARM"),
+    ],
+)
+def test_symbols_and_names_of_the_sample_come_first(sample: Engine, question: str, first: str) -> None:
+    assert found(sample, question)[0] == first
+
+
+@pytest.mark.slow
+def test_an_outcome_stays_hidden_by_whatever_words(sample: Engine) -> None:
+    for question in ("Pendle listing", "events around 5 July 2023", "$PENDLE", "funding strongly positive"):
+        for hit in sample.search("catalysts", question, as_of="2023-07-06").hits:
+            assert hit.passage.metadata["known_at"] <= "2023-07-06T23:59:59+00:00"
+
+
+@needs_corpora
+@pytest.mark.real_data
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("collection", "sources"),
+    [
+        ("tickers", ["tickers/companies.jsonl", "tickers/cryptos.jsonl"]),
+        ("catalysts", [f"catalyst-events/{name}.jsonl" for name in ("defi_incidents", "eips", "filings_8k")]),
+    ],
+)
+def test_nothing_lies_beyond_the_embedders_limit(collection: str, sources: list[str]) -> None:
+    chosen, size = load_site("paiddaily").collection(collection), token_counter("all-minilm-l6-v2")
+    for document in chosen.read(*(CORPORA / source for source in sources)):
+        for passage in to_passages(chosen, document):
+            assert size(passage.reading) <= MAX_TOKENS, passage.document_id
