@@ -196,3 +196,21 @@ def passage(name: str) -> Passage:
 def test_a_condition_is_spelt_as_it_is_read(condition: Condition) -> None:
     schema: dict[str, FieldKind] = {"name": "keyword", "size": "number", "day": "date", "body": "text"}
     assert parse_condition(spell_condition(condition), schema) == condition
+
+
+def test_lookups_are_compared_and_not_shown(tmp_path: Path) -> None:
+    """What a passage is found by need not be what people see of it."""
+
+    def called(document: Document) -> list[Chunk]:
+        return [Chunk(breadcrumb="", text=document.text, lookups={"name": [document.id, "card"]})]
+
+    def named(question: str, _: object) -> Understood:
+        return Understood(text=question, conditions=(AnyOf(field="name", values=("tower",)),))
+
+    engine = opened(tmp_path, named)
+    cards = engine.site.collections[0].model_copy(update={"chunk": called, "fields": FieldMap(metadata={})})
+    engine.site = Site(name="deck", title="Deck", collections=(cards,), ask="cards")
+    engine.index("cards")
+    (hit,) = engine.search("cards", "an end").hits
+    assert hit.passage.document_id == "tower"
+    assert hit.passage.metadata == {}

@@ -25,7 +25,7 @@ from overfetch.provenance import (
 )
 from overfetch.sites import Collection
 from overfetch.sparse import embed_sparse_passage
-from overfetch.types import Document, Frozen, Passage, reading_digest
+from overfetch.types import Chunk, Document, Frozen, Passage, reading_digest
 
 BATCH = 256
 LONGEST = 5  # documents to name
@@ -222,12 +222,12 @@ def _moved(writer: Writer, passages: Sequence[Passage], vacated: Mapping[str, st
 def to_passages(collection: Collection, document: Document) -> list[Passage]:
     """Raises CorpusError where a chunk's metadata cannot be filtered as the collection says."""
     chunks = require_chunks(document, collection.chunk(document))
-    return [_filterable(Passage.of(document, n, chunk), collection.filters) for n, chunk in enumerate(chunks)]
+    return [_filterable(Passage.of(document, n, chunk), chunk, collection.filters) for n, chunk in enumerate(chunks)]
 
 
-def _filterable(passage: Passage, schema: Schema) -> Passage:
+def _filterable(passage: Passage, chunk: Chunk, schema: Schema) -> Passage:
     try:
-        return passage.model_copy(update={"filters": comparable(passage.metadata, schema)})
+        return passage.model_copy(update={"filters": comparable({**passage.metadata, **chunk.lookups}, schema)})
     except SettingsError as error:
         raise CorpusError(f"document {passage.document_id!r}: {error}") from error
 

@@ -40,11 +40,15 @@ class Document(Frozen):
 
 
 class Chunk(Frozen):
-    """What a chunker makes of a document: a breadcrumb, the text under it, metadata of its own."""
+    """What a chunker makes of a document: a breadcrumb, the text under it, metadata of its own.
+
+    `lookups` are fields that stores compare and nobody is shown, such as the names that a passage is found by.
+    """
 
     breadcrumb: str
     text: str
     metadata: Metadata = Field(default_factory=dict)
+    lookups: Metadata = Field(default_factory=dict)
 
 
 class Passage(Frozen):
