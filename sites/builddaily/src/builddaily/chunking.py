@@ -2,9 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from itertools import chain
 
-from builddaily.naming import defined_names, mentioned_names, page_names, plain, product_of, products, title_of, trail_of
+from builddaily.naming import (
+    defined_names,
+    mentioned_names,
+    page_names,
+    plain,
+    product_of,
+    products,
+    title_of,
+    trail_of,
+)
 from overfetch import Chunk, Document, split_at_headings, split_text, token_counter
 
 EMBEDDER = "all-minilm-l6-v2"
@@ -21,7 +29,7 @@ def chunk_page(page: Document) -> Iterator[Chunk]:
     >>> [(chunk.breadcrumb, chunk.text) for chunk in chunk_page(page)]
     [('Sage', 'A bridge.'), ('Sage > Gotchas', 'Mind the name.')]
     """
-    names = {"product": products(page) or None, "names": page_names(page)}
+    names = {"product": products(page), "names": page_names(page)}
     for headings, text in _sections(page):
         path = [heading for heading in map(plain, headings) if heading != page.title]
         breadcrumb = _breadcrumb(page, path)
@@ -30,7 +38,7 @@ def chunk_page(page: Document) -> Iterator[Chunk]:
                 "defines": defined_names(path, piece),
                 "mentions": mentioned_names(page, f"{breadcrumb}\n{piece}"),
             }
-            yield Chunk(breadcrumb=breadcrumb, text=piece, metadata={**names, **found})
+            yield Chunk(breadcrumb=breadcrumb, text=piece, lookups={**names, **found})
 
 
 def _sections(page: Document) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -44,7 +52,9 @@ def _breadcrumb(page: Document, path: list[str]) -> str:
     names = [*filter(None, [product_of(page)]), *trail_of(page), title_of(page), *path]
     while len(names) > 1 and _size(SEPARATOR.join(names)) > MOST_BREADCRUMB:
         names.pop(len(names) // 2)
-    return SEPARATOR.join(names) if _size(SEPARATOR.join(names)) <= MOST_BREADCRUMB else title_of(page)[:MOST_BREADCRUMB]
+    return (
+        SEPARATOR.join(names) if _size(SEPARATOR.join(names)) <= MOST_BREADCRUMB else title_of(page)[:MOST_BREADCRUMB]
+    )
 
 
 def _size(text: str) -> int:

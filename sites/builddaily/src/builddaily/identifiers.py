@@ -29,6 +29,11 @@ def singular(name: str) -> str:
     return name[:-1] if len(name) > 3 and name.endswith("s") and not name.endswith(("ss", "us", "is")) else name
 
 
+def key(name: str) -> str:
+    """What two ways to write a name have in common."""
+    return singular(squash(name))
+
+
 def tokens(text: str) -> Iterator[str]:
     """Words and identifiers, each whole."""
     return (found[0] for found in TOKEN.finditer(text) if len(found[0]) <= LONGEST)

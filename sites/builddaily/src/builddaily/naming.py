@@ -4,11 +4,10 @@ import re
 from collections.abc import Iterable
 from itertools import chain
 
-from builddaily.identifiers import LONGEST, forms, is_identifier, is_named, parts_of, singular, squash, tokens
+from builddaily.identifiers import LONGEST, forms, is_identifier, is_named, key, parts_of, singular, tokens
 from builddaily.vocabulary import vocabulary
 from overfetch import Document
 
-MOST = 400  # names of one passage
 MOST_WORDS = 6  # of a name
 SUBTITLE = re.compile(r":\s|\s[-–—|]\s|,\s")
 IN_BRACKETS = re.compile(r"\(([^()]{1,80})\)")
@@ -19,7 +18,7 @@ DEFINED = re.compile(
     r"[ \t]*[`*]{0,3}(?P<name>-{0,2}[^\W\d][\w.-]{1,80})(?P<told>[`*]|[ \t]?[:(=]|[ \t][–—][ \t])?",
     re.MULTILINE,
 )
-CODE = re.compile(r"`([^`\n]{1,80})`")
+WORD = re.compile(r"[^\W_]{2,}")
 DECORATION = re.compile(r"\{[#.:\w][^{}]{0,200}\}|\]\[[^\[\]]{0,200}\]|[`*\[\]\\]")
 
 
@@ -50,27 +49,27 @@ def trail_of(page: Document) -> list[str]:
     >>> trail_of(Document(id="1", title="MetaFieldRanker", text="", metadata={"path": path, "repo": "a/haystack"}))
     ['pipeline components', 'rankers']
     """
-    said = {squash(page.title), squash(product_of(page) or "")}
+    said = {key(page.title), key(product_of(page) or "")}
     folders = str(page.metadata.get("path") or "").split("/")[:-1]
-    telling = [f for f in folders if squash(f) not in vocabulary().generic | said and not f.startswith(".")]
+    telling = [f for f in folders if key(f) not in vocabulary().generic | said and not f.startswith(".")]
     return [re.sub(r"[-_]+", " ", folder) for folder in telling[-2:]]
 
 
 def products(page: Document) -> list[str]:
     """The product as it may be written in a question."""
-    name = squash(product_of(page) or "")
-    return [singular(called) for called in (name, *vocabulary().aliases.get(name, ()))] if name else []
+    name = key(product_of(page) or "")
+    return [name, *vocabulary().aliases.get(name, ())] if name else []
 
 
 def page_names(page: Document) -> list[str]:
     """What a page may be called, also with its product before it.
 
-    >>> page_names(Document(id="1", title="event-hooks.md", text="", metadata={"repo": "encode/httpx"}))
+    >>> page_names(Document(id="event-hooks", title="event-hooks.md", text="", metadata={"repo": "encode/httpx"}))
     ['eventhook', 'httpxeventhook']
     """
     title = FILE.sub("", plain(page.title))
-    path = FILE.sub("", str(page.metadata.get("path") or "")).split("/")
-    stems = [part for part in path if squash(part) not in vocabulary().generic][-1:]
+    path = FILE.sub("", str(page.metadata.get("path") or page.id)).split("/")
+    stems = [part for part in path if key(part) not in vocabulary().generic][-1:]
     inner = IN_BRACKETS.findall(title)
     titles = [title, SUBTITLE.split(title)[0], IN_BRACKETS.sub("", title), *inner, *stems]
     names = _names(chain.from_iterable(forms(t) if is_identifier(t) else [t] for t in titles))
@@ -86,17 +85,15 @@ def defined_names(headings: Iterable[str], text: str) -> list[str]:
     found = [name for heading in headings for name in [heading, *filter(is_identifier, tokens(heading))]]
     lines = (match for match in DEFINED.finditer(text) if match["told"] or is_named(match["name"]))
     begun = (name for match in lines for name in forms(match["name"].rstrip(".-")))
-    return _names([*chain.from_iterable(forms(f) if is_identifier(f) else [f] for f in found), *begun])[:MOST]
+    return _names([*chain.from_iterable(forms(f) if is_identifier(f) else [f] for f in found), *begun])
 
 
 def mentioned_names(page: Document, reading: str) -> list[str]:
-    """Every identifier of a passage, whole and in parts, and the words of its code."""
-    code = chain.from_iterable(tokens(span) for span in CODE.findall(reading))
-    said = [*filter(is_named, tokens(reading)), *code]
-    names = chain.from_iterable([*forms(name), *parts_of(name)] for name in said)
-    return [*dict.fromkeys([*products(page), *_names(names)])][:MOST]
+    """Every word of a passage, identifiers whole and in parts, and its product."""
+    names = chain.from_iterable({*forms(name), *parts_of(name), *WORD.findall(name)} for name in tokens(reading))
+    return sorted({*products(page), *_names(names)} - vocabulary().stop)
 
 
 def _names(names: Iterable[str]) -> list[str]:
     short = (name for name in names if len(name) <= LONGEST and len(name.split()) <= MOST_WORDS)
-    return list(dict.fromkeys(filter(None, map(singular, map(squash, short)))))
+    return list(dict.fromkeys(filter(None, map(key, short))))

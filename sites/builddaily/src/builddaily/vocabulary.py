@@ -1,11 +1,10 @@
 """The words of the field that this site knows: `vocabulary.toml`, read once, on first use."""
 
-import tomllib
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from builddaily.identifiers import squash
+from builddaily.identifiers import key
 
 
 class Vocabulary(NamedTuple):
@@ -15,12 +14,16 @@ class Vocabulary(NamedTuple):
     asking: frozenset[str]
     stop: frozenset[str]
     brands: frozenset[str]
+    products: frozenset[str]
+    commands: frozenset[str]
     aliases: dict[str, tuple[str, ...]]
 
 
 @cache
 def vocabulary() -> Vocabulary:
+    import tomllib
+
     read = tomllib.loads(files("builddaily").joinpath("vocabulary.toml").read_text(encoding="utf-8"))
-    generic, asking, stop, brands = (frozenset(map(squash, read[k])) for k in ("generic", "asking", "stop", "brands"))
-    aliases = {squash(name): tuple(map(squash, others)) for name, others in read["aliases"].items()}
-    return Vocabulary(generic, asking, stop, brands, aliases)
+    sets = (frozenset(map(key, read[name])) for name in Vocabulary._fields if name != "aliases")
+    aliases = {key(name): tuple(map(key, others)) for name, others in read["aliases"].items()}
+    return Vocabulary(*sets, aliases=aliases)
