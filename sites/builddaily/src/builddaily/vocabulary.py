@@ -24,6 +24,6 @@ def vocabulary() -> Vocabulary:
     import tomllib
 
     read = tomllib.loads(files("builddaily").joinpath("vocabulary.toml").read_text(encoding="utf-8"))
-    sets = (frozenset(map(key, read[name])) for name in Vocabulary._fields if name != "aliases")
+    words = {name: frozenset(map(key, names)) for name, names in read.items() if name != "aliases"}
     aliases = {key(name): tuple(map(key, others)) for name, others in read["aliases"].items()}
-    return Vocabulary(*sets, aliases=aliases)
+    return Vocabulary(**words, aliases=aliases)
