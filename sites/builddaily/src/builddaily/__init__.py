@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from builddaily.chunking import CHUNKER, chunk_page
+from builddaily.understanding import understand
 from overfetch import Collection, FieldKind, FieldMap, RetrievalSettings, Site
 
 PAGES = FieldMap(
@@ -15,9 +16,21 @@ PAGES = FieldMap(
         "summary": ("summary",),
         "license": ("license",),
         "sample": ("sample",),
+        "repo": ("repo",),
+        "path": ("path",),
     },
 )
-FILTERS: dict[str, FieldKind] = {"kind": "keyword", "category": "keyword", "tags": "keyword", "updated": "date"}
+FILTERS: dict[str, FieldKind] = {
+    "kind": "keyword",
+    "category": "keyword",
+    "tags": "keyword",
+    "updated": "date",
+    # Made by the chunker, looked up by `understand`: what a page is called, what a passage defines and mentions.
+    "product": "keyword",
+    "names": "keyword",
+    "defines": "keyword",
+    "mentions": "keyword",
+}
 SAMPLES = Path(__file__).parent / "samples"
 JUDGED = Path(__file__).parent / "judged"
 
@@ -29,6 +42,7 @@ RESOURCES = Collection(
     chunk=chunk_page,
     chunker=CHUNKER,
     filters=FILTERS,
+    understand=understand,
     answering="builddaily.answering:answer_resources",
     # The exact right page must come first: passages of one page collapse to their best, and only that is quoted.
     quoted_hits=1,
@@ -42,6 +56,7 @@ CHAT = Collection(
     chunk=chunk_page,
     chunker=CHUNKER,
     filters=FILTERS,
+    understand=understand,
     answering="builddaily.answering:answer_chat",
     retrieval=RetrievalSettings(top_k=20, top_n=5),
 )

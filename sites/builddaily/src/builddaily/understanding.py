@@ -1,0 +1,119 @@
+"""How a developer's question is read: the names in it are looked up, whole and first; the rest is searched as it is."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from functools import cached_property
+from itertools import chain, islice
+
+from builddaily.identifiers import forms, is_identifier, key, parts_of, singular, squash, tokens
+from builddaily.vocabulary import vocabulary
+from overfetch import AnyOf, Focus, Understood
+
+LOOKED_AT = 1_000  # characters of a question
+MOST_IDENTIFIERS, MOST_WORDS, LONGEST_NAME = 4, 60, 5
+SHORT = 3  # words beside a name: it is looked up, not asked about
+WORD = re.compile(r"[^\W_]+(?:[+#]+|(?:\.\d+)+)?")
+VERSION = re.compile(r"v?\d+(?:\.\d+)+")
+# A message that was pasted names what the asker's own code is called, too.
+MESSAGE = re.compile(r"\b(?:error|exception|traceback|warning)\b|\w(?:Error|Exception|Warning)\b", re.IGNORECASE)
+
+
+def understand(question: str, _day: date) -> Understood:
+    """Passages about what the question names, and about its product, are lists of their own beside the question's.
+
+    >>> read = understand("what is dspy.BestOfN", date(2026, 1, 1))
+    >>> read.notes, [focus.missing for focus in read.focuses if focus.missing]
+    (('looked up: dspy.BestOfN',), ['dspy.BestOfN'])
+    >>> understand("keep the answers short", date(2026, 1, 1)).notes
+    ()
+    """
+    asked = Asked(question[:LOOKED_AT])
+    notes = (f"looked up: {', '.join(asked.names)}",) if asked.names else ()
+    return Understood(text=question, focuses=(*asked.looked_up(), *asked.titled(), *asked.absent()), notes=notes)
+
+
+class Asked:
+    """A question's identifiers and words."""
+
+    def __init__(self, question: str) -> None:
+        self.question = question
+        self.words = [squash(found[0]) for found in islice(WORD.finditer(question), MOST_WORDS)]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The identifiers, each once."""
+        brands = vocabulary().brands
+        found = (t for t in tokens(self.question) if is_identifier(t) and key(t) not in brands)
+        return list(dict.fromkeys(islice(found, MOST_IDENTIFIERS)))
+
+    @cached_property
+    def is_short(self) -> bool:
+        """A name and little else."""
+        named = {part for name in self.names for part in re.findall(r"[^\W_]+", name.casefold())}
+        return len([w for w in self.words if w not in vocabulary().asking | named]) <= SHORT
+
+    def looked_up(self) -> Iterator[Focus]:
+        """Pages that are called so, passages that define it, passages that mention it."""
+        for name in self.names:
+            whole = (singular(forms(name)[0]),)
+            yield Focus(conditions=(AnyOf(field="names", values=whole),), weight=4, leads=self.is_short)
+            yield Focus(conditions=(AnyOf(field="defines", values=whole),), weight=2, leads=self.is_short)
+            yield Focus(conditions=_all(self._said(name)), missing=None if self._may_be_own(name) else name)
+
+    def titled(self) -> Iterator[Focus]:
+        """Pages and products whose name the question has: longer names count more; it may be nothing but a name."""
+        if rest := _between(self.words, vocabulary().asking):
+            whole = (singular("".join(rest)),)
+            yield Focus(conditions=(AnyOf(field="names", values=whole),), weight=4, leads=True)
+            yield Focus(conditions=(AnyOf(field="defines", values=whole),), weight=2)
+        single, *longer = [_grams(self.words, length) for length in range(1, LONGEST_NAME + 1)]
+        several = tuple(chain.from_iterable(longer))
+        if several:
+            yield Focus(conditions=(AnyOf(field="names", values=several),), weight=1.5)
+        if single:
+            yield Focus(conditions=(AnyOf(field="names", values=single),), weight=0.5)
+            yield Focus(conditions=(AnyOf(field="product", values=(*single, *several)),), weight=0.5)
+        if self.is_short and len(single) > 1:
+            yield Focus(conditions=_all(single), weight=1)
+
+    def absent(self) -> Iterator[Focus]:
+        """What only its tool can have: a command, a version, a plugin."""
+        known = vocabulary()
+        for tool, after in zip(self.words, self.words[1:], strict=False):
+            if tool in known.products and VERSION.fullmatch(after):
+                yield Focus(conditions=_all([tool, after.removeprefix("v")]), weight=0.1, missing=f"{tool} {after}")
+        match self.words:
+            case [tool, command] if tool in known.commands and not self.names:
+                yield Focus(conditions=_all([tool, command]), weight=0.1, missing=f"{tool} {command}")
+        for token in tokens(self.question) if self.is_short else ():
+            parts = [squash(part) for part in token.split("-")]
+            if len(parts) > 1 and known.products.intersection(parts) and token not in self.names:
+                yield Focus(conditions=_all([squash(token)]), weight=0.1, missing=token)
+
+    def _said(self, name: str) -> list[str]:
+        parts = parts_of(name)
+        return [parts[0], parts[-1]] if len(parts) > 1 else parts
+
+    def _may_be_own(self, name: str) -> bool:
+        """Of an error message, of the asker's own code, or of no code at all: its absence says nothing."""
+        plain = "_" not in name and name.islower() and not name.startswith("--")
+        own = re.search(rf"\bmy {re.escape(name)}", self.question, re.IGNORECASE)
+        return plain or own is not None or MESSAGE.search(self.question) is not None
+
+
+def _all(names: Sequence[str]) -> tuple[AnyOf, ...]:
+    return tuple(AnyOf(field="mentions", values=(singular(name),)) for name in names)
+
+
+def _between(words: list[str], asking: frozenset[str]) -> list[str]:
+    """From the first to the last word that is none of those that only ask."""
+    kept = [place for place, word in enumerate(words) if word not in asking]
+    return words[kept[0] : kept[-1] + 1] if kept else []
+
+
+def _grams(words: list[str], length: int) -> tuple[str, ...]:
+    """Runs of words, written together, that neither begin nor end with a word that names nothing."""
+    stop = vocabulary().stop
+    runs: Iterable[list[str]] = (words[start : start + length] for start in range(len(words) - length + 1))
+    return tuple(dict.fromkeys(singular("".join(run)) for run in runs if not stop & {run[0], run[-1]}))

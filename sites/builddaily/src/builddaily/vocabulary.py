@@ -1,0 +1,29 @@
+"""The words of the field that this site knows: `vocabulary.toml`, read once, on first use."""
+
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+from builddaily.identifiers import key
+
+
+class Vocabulary(NamedTuple):
+    """Each as names are compared; `aliases` by the product's name."""
+
+    generic: frozenset[str]
+    asking: frozenset[str]
+    stop: frozenset[str]
+    brands: frozenset[str]
+    products: frozenset[str]
+    commands: frozenset[str]
+    aliases: dict[str, tuple[str, ...]]
+
+
+@cache
+def vocabulary() -> Vocabulary:
+    import tomllib
+
+    read = tomllib.loads(files("builddaily").joinpath("vocabulary.toml").read_text(encoding="utf-8"))
+    words = {name: frozenset(map(key, names)) for name, names in read.items() if name != "aliases"}
+    aliases = {key(name): tuple(map(key, others)) for name, others in read["aliases"].items()}
+    return Vocabulary(**words, aliases=aliases)

@@ -1,0 +1,257 @@
+"""What builddaily reads into a question, what its passages are found by, and that exact names come first."""
+
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from builddaily.chunking import READ, chunk_page
+from builddaily.identifiers import squash
+from builddaily.naming import defined_names, mentioned_names, page_names
+from builddaily.understanding import understand
+from overfetch import Document, Engine, Environment, Focus, load_site, open_site, token_counter
+from overfetch.stores.edge import EdgeStore
+from overfetch.testing import FakeEmbedder, FakeReranker
+
+PAGES = Path(__file__).parents[3] / "shared/data/corpora/devtools-docs/pages.jsonl"
+DAY = date(2026, 1, 1)
+# Products with near names, each asked for as people do, and the page that is meant.
+NEAR = {
+    "What is Sage?": "sage",
+    "what is sage daily": "sage-daily",
+    "SageMath": "sagemath",
+    "sage math": "sagemath",
+    "uv": "uv",
+    "uvicorn": "uvicorn",
+    "uvloop docs": "uvloop",
+    "how do I use Vite": "vite",
+    "vitest": "vitest",
+    "pydantic": "pydantic",
+    "PydanticAI": "pydantic-ai",
+    "pydantic ai": "pydantic-ai",
+    "qdrant": "qdrant",
+    "qdrant edge": "qdrant-edge",
+    "ruff": "ruff",
+    "ruff formatter": "ruff-formatter",
+    "react": "react",
+    "react-native": "react-native",
+    "playwright test": "playwright-test",
+    "docker": "docker",
+    "docker-compose": "docker-compose",
+    "redis": "redis",
+    "valkey": "valkey",
+    "nomic-embed-text": "nomic-embed-text",
+    "nomic-embed-code": "nomic-embed-code",
+}
+
+
+def looked_for(question: str, field: str) -> set[str]:
+    focuses = understand(question, DAY).focuses
+    return {v for f in focuses for c in f.conditions if c.field == field and hasattr(c, "values") for v in c.values}
+
+
+def leading(question: str) -> list[Focus]:
+    return [focus for focus in understand(question, DAY).focuses if focus.leads]
+
+
+def missing(question: str) -> list[str]:
+    return [focus.missing for focus in understand(question, DAY).focuses if focus.missing]
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("CrossEncoder.predict", "crossencoderpredict"),
+        ("--no-default-groups", "nodefaultgroup"),
+        ("uv.lock", "uvlock"),
+        ("what does `max_keepalive_connections` do", "maxkeepaliveconnection"),
+        ("MAX_BATCH_TOKENS", "maxbatchtoken"),
+        ("NoDuplicatesBatchSampler", "noduplicatesbatchsampler"),
+    ],
+)
+def test_an_identifier_is_looked_up_whole_and_first(question: str, name: str) -> None:
+    assert name in looked_for(question, "names") & looked_for(question, "defines")
+    assert name in {v for focus in leading(question) for c in focus.conditions for v in getattr(c, "values", ())}
+
+
+def test_parts_of_a_dotted_name_are_looked_for_together() -> None:
+    (said,) = [f for f in understand("pkg.models.Judge", DAY).focuses if f.missing]
+    assert [getattr(c, "values", ()) for c in said.conditions] == [("pkg",), ("judge",)]
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["keep the answers short", "self-hosted well-known e.g. 2.5 times", "APIs and LLMs", "what is the", "???", "C++"],
+)
+def test_prose_is_no_identifier(question: str) -> None:
+    read = understand(question, DAY)
+    assert read.notes == ()
+    assert read.text == question
+    assert missing(question) == []
+
+
+def test_a_brand_is_a_word() -> None:
+    assert understand("call OpenAI from PyTorch on GitHub", DAY).notes == ()
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "TypeError: MyClient.__init__() got an unexpected keyword argument 'proxies'",
+        "why does my ShoppingCart not validate",
+        "it hangs.then nothing",
+        "ModuleNotFoundError: no module named my_own_package",
+    ],
+)
+def test_what_may_be_the_askers_own_is_never_called_missing(question: str) -> None:
+    assert missing(question) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("dspy.TextGrad", ["dspy.TextGrad"]),
+        ("uv --frobnicate", ["--frobnicate"]),
+        ("uv rollback", ["uv rollback"]),
+        ("haystack 9.0 migration", ["haystack 9.0"]),
+        ("uv cache prune", []),
+        ("gave 0.7 for both", []),
+    ],
+)
+def test_what_only_code_has_can_be_missing(question: str, told: list[str]) -> None:
+    assert missing(question) == told
+
+
+def test_the_longest_name_wins() -> None:
+    """`Sage Daily` is looked up as one name before its parts are."""
+    weights: dict[str, float] = {}
+    for focus in understand("install sage daily", DAY).focuses:
+        for condition in focus.conditions:
+            if condition.field == "names":
+                weights |= {v: max(focus.weight, weights.get(v, 0)) for v in getattr(condition, "values", ())}
+    assert weights["sagedaily"] > weights["sage"]
+
+
+def test_a_long_question_with_a_name_is_not_ruled_by_it() -> None:
+    asked = "two optional extras need different numpy pins, how do I get one uv.lock for both of them"
+    assert all("uvlock" not in getattr(c, "values", ()) for focus in leading(asked) for c in focus.conditions)
+
+
+def test_foreign_text_is_read_in_time() -> None:
+    began = time.monotonic()
+    for text in (
+        "a." * 16_000,
+        "-" * 32_768,
+        "_" * 32_768,
+        "aB" * 16_000,
+        "a b " * 8_000,
+        "::" * 16_000,
+        "1." * 16_000,
+    ):
+        read = understand(text, DAY)
+        assert len(read.focuses) <= 32
+        page_names(Document(id="1", title=text[:500], text=""))
+        defined_names([text[:300]], text)
+        mentioned_names(Document(id="1", title="x", text=""), text)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("title", "metadata", "called"),
+    [
+        ("event-hooks.md", {"repo": "encode/httpx", "path": "docs/advanced/event-hooks.md"}, {"eventhook"}),
+        ("Model Context Protocol (MCP)", {}, {"mcp", "modelcontextprotocol"}),
+        ("Usage", {"repo": "a/tool", "path": "docs/losses/README.md"}, {"losse", "toolusage"}),
+        ("pkg.streaming.Listener", {"repo": "a/pkg"}, {"listener", "pkgstreaminglistener"}),
+    ],
+)
+def test_what_a_page_is_called(title: str, metadata: dict[str, str], called: set[str]) -> None:
+    assert called <= set(page_names(Document(id="1", title=title, text="", metadata=metadata)))
+
+
+def test_a_passage_defines_what_its_lines_begin_with() -> None:
+    text = "### Config.copy {#copy tag='method'}\n- **top_k** (int): how many\n- The others\ndef run(x): ..."
+    assert {"topk", "run", "limit"} <= set(defined_names(["Limits"], text))
+    assert not {"the", "other", "x"} & set(defined_names([], text))
+
+
+def test_nothing_of_a_passage_lies_beyond_the_embedder() -> None:
+    size = token_counter("all-minilm-l6-v2")
+    heading = "# " + "very long heading " * 12
+    text = (
+        f"{heading}\n\n```python\n"
+        + "print('hello', world)\n" * 200
+        + "```\n\n"
+        + "漢字" * 900
+        + "\n\n"
+        + "word " * 900
+    )
+    page = Document(id="1", title="Long " * 80, text=text, metadata={"repo": "a/" + "tool-" * 30})
+    chunks = list(chunk_page(page))
+    assert len(chunks) > 5
+    assert max(size(f"{chunk.breadcrumb}\n{chunk.text}") for chunk in chunks) <= READ
+
+
+def test_a_breadcrumb_names_the_product_first() -> None:
+    metadata = {"repo": "encode/httpx", "path": "docs/advanced/event-hooks.md"}
+    page = Document(id="1", title="event-hooks.md", text="# Use\nA hook is `run`.", metadata=metadata)
+    (chunk,) = chunk_page(page)
+    assert chunk.breadcrumb == "httpx > advanced > event hooks > Use"
+    assert chunk.metadata == {}
+    assert {"run", "hook", "httpx"} <= set(chunk.lookups["mentions"] or ())  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Iterator[Engine]:
+    environment = Environment(qdrant=f"file:{tmp_path_factory.mktemp('builddaily')}", cache=session_cache, lm=None)
+    with open_site("builddaily", environment=environment) as opened:
+        for collection in ("resources", "chat"):
+            opened.index(collection)
+        yield opened
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("collection", ["resources", "chat"])
+def test_near_names_of_the_sample_are_told_apart(engine: Engine, collection: str) -> None:
+    first = {q: engine.search(collection, q).hits[0].passage.document_id for q in NEAR}
+    assert {q: page for q, page in first.items() if page != NEAR[q]} == {}
+
+
+@pytest.mark.slow
+def test_every_page_of_the_sample_comes_first_by_its_name(engine: Engine) -> None:
+    titles = {document.title: document.id for document in load_site("builddaily").collection("resources").read()}
+    first = {title: engine.search("resources", title).hits[0].passage.document_id for title in titles}
+    assert {title: page for title, page in first.items() if page != titles[title]} == {}
+
+
+@pytest.mark.slow
+def test_what_the_sample_has_not_is_not_answered(engine: Engine) -> None:
+    for question in ("uv --frobnicate", "httpx.GraphQLClient", "uv rollback"):
+        answer = engine.ask(question)
+        assert not answer.found
+        assert answer.answer.startswith("Not in the sources")
+    for question in ("uv sync --locked", "uvx", "uvicorn --reload", "noUncheckedIndexedAccess", "vi.mock"):
+        assert engine.search("resources", question).understood is not None
+        assert not engine.search("resources", question).understood.missing  # type: ignore[union-attr]
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.skipif(not PAGES.exists(), reason=f"needs {PAGES}, which users do not have")
+def test_exact_names_of_the_real_corpus_come_first(tmp_path: Path) -> None:
+    """Of titles that only one page has, without a model that could help."""
+    engine = Engine(
+        load_site("builddaily"), embedder=FakeEmbedder(), reranker=FakeReranker(), store=EdgeStore(tmp_path)
+    )
+    engine.index("resources", PAGES)
+    by_title = defaultdict(list)
+    for line in PAGES.read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        by_title[squash(record["title"])].append((record["title"], record["_id"]))
+    named = [pages[0] for pages in by_title.values() if len(pages) == 1][::10]
+    found = Counter(engine.search("resources", t).hits[0].passage.document_id == page for t, page in named)
+    assert found[True] >= 0.95 * found.total()
