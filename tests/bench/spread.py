@@ -1,6 +1,6 @@
 """Milliseconds of a spread of ten cards against one card, and what a budget of pairs costs in quality.
 
-    uv run python tests/bench/reading.py [--source CORPUS.jsonl] [--parts 10] [--rounds 30] [--pairs 60] [--json]
+    uv run python tests/bench/spread.py [--source CORPUS.jsonl] [--parts 10] [--rounds 30] [--pairs 60] [--json]
 
 Cards are drawn by a seed, each upright or reversed, for one of QUESTIONS. Each spread is retrieved within the budget
 and without one, by turns in one process, models warm and no score remembered; the last line is the whole ask, quotes
