@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from overfetch.errors import SettingsError
-from overfetch.pipeline import Asked, keep_apart, retrieve_parts
+from overfetch.ordering import keep_apart
+from overfetch.pipeline import Asked, retrieve_parts
 from overfetch.protocols import RerankScores, Vectors
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import load_site

@@ -10,7 +10,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from overfetch.inference.interaction import SCALE
-from overfetch.pipeline import standardise
+from overfetch.ordering import standardise
 
 SEED = 7
 PASSAGES, PAIRS_PER_RUN = 8, 16

@@ -7,7 +7,7 @@ from overfetch.engine import Engine
 from overfetch.evaluation.evaluating import search_judged
 from overfetch.indexing import Progress
 from overfetch.judged import JudgedQueries
-from overfetch.pipeline import combine
+from overfetch.ordering import combine
 from overfetch.settings import SettingsOptions
 from overfetch.types import Frozen
 

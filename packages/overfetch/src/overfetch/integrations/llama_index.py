@@ -7,7 +7,7 @@ from typing import Any
 from overfetch.environment import read_environment
 from overfetch.errors import SettingsError
 from overfetch.leaving import in_thread
-from overfetch.pipeline import combine
+from overfetch.ordering import combine
 from overfetch.protocols import Reranker
 from overfetch.workspace import open_reranker
 
