@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
@@ -15,7 +14,6 @@ from sagedaily.understanding import orientation_in, understand
 
 CORPUS = Path(__file__).parents[3] / "shared/data/corpora/tarot-astrology/corpus.jsonl"
 TODAY = date(2026, 1, 1)
-T = TypeVar("T")
 
 
 def read(question: str) -> Understood:
@@ -210,17 +208,7 @@ def test_a_reading_keeps_no_passage_twice_and_respects_each_orientation(sample: 
         assert retrieval.hits[0].passage.title.startswith(part.partition(",")[0])
 
 
-real_canon = [
-    pytest.mark.real_data,
-    pytest.mark.slow,
-    pytest.mark.skipif(not CORPUS.exists(), reason=f"needs {CORPUS}, which users do not have"),
-]
-
-
-def marked(test: T) -> T:
-    for mark in real_canon:
-        test = mark(test)
-    return test
+there = pytest.mark.skipif(not CORPUS.exists(), reason=f"needs {CORPUS}, which users do not have")
 
 
 @pytest.fixture(scope="module")
@@ -233,13 +221,17 @@ def canon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine.close()
 
 
-@marked
+@there
+@pytest.mark.real_data
+@pytest.mark.slow
 def test_no_passage_is_longer_than_what_the_embedder_reads(canon: Engine) -> None:
     size = token_counter("all-minilm-l6-v2")
     assert max(size(passage.reading) for passage in canon.store.passages("sagedaily/canon")) <= MAX_TOKENS
 
 
-@marked
+@there
+@pytest.mark.real_data
+@pytest.mark.slow
 def test_every_card_leads_with_all_three_authors(canon: Engine) -> None:
     for document in load_site("sagedaily").collection("canon").read(CORPUS):
         if document.metadata["kind"] == "tarot-card":
@@ -250,7 +242,9 @@ def test_every_card_leads_with_all_three_authors(canon: Engine) -> None:
             assert "reversed" in {hit.passage.metadata["orientation"] for hit in hits}
 
 
-@marked
+@there
+@pytest.mark.real_data
+@pytest.mark.slow
 def test_a_spread_of_twelve_reads_each_of_its_parts(canon: Engine) -> None:
     drawn = {
         "XIII": "Death",

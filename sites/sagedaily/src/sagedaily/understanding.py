@@ -67,7 +67,8 @@ def understand(question: str, _day: date) -> Understood:
     >>> understand("what is lost at dawn", date(2026, 1, 1)).focuses
     ()
     """
-    question = question.strip()
+    draw = _draw(question)
+    question = ", ".join(draw) if draw else question.strip()
     words = corrected(words_of(question))
     mentions = list(mentions_in(words))
     subjects = subjects_of(words, mentions)
@@ -76,7 +77,7 @@ def understand(question: str, _day: date) -> Understood:
     way = (AnyOf(field="orientation", values=(drawn, NO_ORIENTATION)),) if drawn else ()
     return Understood(
         text=_with_names(question, subjects),
-        conditions=way if _is_draw(question) else (),
+        conditions=way if draw else (),
         focuses=tuple(_focuses(subjects, authors, way)),
         notes=tuple(_notes(subjects, authors, drawn)),
     )
@@ -175,13 +176,15 @@ def orientation_in(question: str) -> str | None:
     return _drawn(question, words, subjects_of(words, list(mentions_in(words))))
 
 
-def _is_draw(question: str) -> bool:
-    return question.rpartition(",")[2].strip().casefold() in ORIENTATIONS and "," in question
+def _draw(question: str) -> tuple[str, str] | None:
+    """`The Tower, reversed` as subject and orientation."""
+    subject, _, orientation = (part.strip() for part in question.rpartition(","))
+    return (subject, orientation.lower()) if subject and orientation.lower() in ORIENTATIONS else None
 
 
 def _drawn(question: str, words: Sequence[Word], subjects: Sequence[Subject]) -> str | None:
-    if _is_draw(question):
-        return question.rpartition(",")[2].strip().casefold()
+    if draw := _draw(question):
+        return draw[1]
     families = [s.family for s in subjects if s.sure and s.family in ("card", "planet")]
     ways = ORIENTATIONS[:2] if families == ["card"] else ORIENTATIONS[2:] if families == ["planet"] else ()
     said = [way for way in ways if places_of(words, phrases("orientations", way))]
