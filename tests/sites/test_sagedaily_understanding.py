@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from overfetch import AnyOf, Engine, Environment, Understood, load_site, open_site
-from overfetch.indexing import to_passages
+from overfetch import AnyOf, Engine, Environment, Understood, load_site, open_site, token_counter
 from overfetch.stores.edge import EdgeStore
 from overfetch.testing import FakeEmbedder, FakeReranker
 from sagedaily.chunking import MAX_TOKENS, adapt_entry
@@ -209,52 +208,56 @@ def test_a_reading_keeps_no_passage_twice_and_respects_each_orientation(sample: 
         assert retrieval.hits[0].passage.title.startswith(part.partition(",")[0])
 
 
-needs_corpus = pytest.mark.skipif(not CORPUS.exists(), reason=f"needs {CORPUS}, which users do not have")
+there = pytest.mark.skipif(not CORPUS.exists(), reason=f"needs {CORPUS}, which users do not have")
 
 
-@needs_corpus
+@pytest.fixture(scope="module")
+def canon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Real BM25, no model: what leads needs none."""
+    store = EdgeStore(tmp_path_factory.mktemp("real"))
+    engine = Engine(load_site("sagedaily"), embedder=FakeEmbedder(), reranker=FakeReranker(), store=store)
+    engine.index("canon", CORPUS)
+    yield engine
+    engine.close()
+
+
+@there
 @pytest.mark.real_data
 @pytest.mark.slow
-class TestTheRealCanon:
-    @pytest.fixture(scope="class")
-    def engine(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-        """Real BM25, no model: what leads needs none."""
-        store = EdgeStore(tmp_path_factory.mktemp("real"))
-        engine = Engine(load_site("sagedaily"), embedder=FakeEmbedder(), reranker=FakeReranker(), store=store)
-        engine.index("canon", CORPUS)
-        yield engine
-        engine.close()
+def test_no_passage_is_longer_than_what_the_embedder_reads(canon: Engine) -> None:
+    size = token_counter("all-minilm-l6-v2")
+    assert max(size(passage.reading) for passage in canon.store.passages("sagedaily/canon")) <= MAX_TOKENS
 
-    def test_no_passage_is_longer_than_what_the_embedder_reads(self) -> None:
-        from overfetch import token_counter
 
-        canon, size = load_site("sagedaily").collection("canon"), token_counter("all-minilm-l6-v2")
-        passages = [passage for document in canon.read(CORPUS) for passage in to_passages(canon, document)]
-        assert max(size(passage.reading) for passage in passages) <= MAX_TOKENS
+@there
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_every_card_leads_with_all_three_authors(canon: Engine) -> None:
+    for document in load_site("sagedaily").collection("canon").read(CORPUS):
+        if document.metadata["kind"] == "tarot-card":
+            hits = canon.search("canon", f"{document.title}, reversed", top_n=5).hits
+            assert all(hit.passage.metadata["sole"] == document.metadata["sole"] for hit in hits[:4]), document.id
+            assert len({hit.passage.metadata["work"] for hit in hits[:3]}) == 3
+            assert {hit.passage.metadata["orientation"] for hit in hits} <= {"reversed", "any"}
+            assert "reversed" in {hit.passage.metadata["orientation"] for hit in hits}
 
-    def test_every_card_leads_with_all_three_authors(self, engine: Engine) -> None:
-        for document in load_site("sagedaily").collection("canon").read(CORPUS):
-            if document.metadata["kind"] == "tarot-card":
-                hits = engine.search("canon", f"{document.title}, reversed", top_n=5).hits
-                assert all(hit.passage.metadata["sole"] == document.metadata["sole"] for hit in hits[:4]), document.id
-                assert len({hit.passage.metadata["work"] for hit in hits[:3]}) == 3
-                assert {hit.passage.metadata["orientation"] for hit in hits} <= {"reversed", "any"}
-                assert "reversed" in {hit.passage.metadata["orientation"] for hit in hits}
 
-    def test_a_spread_of_twelve_reads_each_of_its_parts(self, engine: Engine) -> None:
-        cards = ["XIII", "la papesse", "Knave of Coins", "10 of rods", "The Sun, reversed", "the fool", "II of swords"]
-        transits = ["Saturn square Moon", "Mars in the 7th house", "Venus in Leo", "Pluto", "north node"]
-        answer = engine.ask("Should I move?", parts=[*cards, *transits])
-        passages = [hit.passage.id for retrieval in answer.retrievals for hit in retrieval.hits]
-        assert len(passages) == len(set(passages)) == 12 * 4
-        names = [
-            "Death",
-            "The High Priestess",
-            "Page of Pentacles",
-            "Ten of Wands",
-            "The Sun",
-            "The Fool",
-            "Two of Swords",
-        ]
-        for name, retrieval in zip(names, answer.retrievals, strict=False):
-            assert {hit.passage.metadata.get("sole") for hit in retrieval.hits} == {f"card:{name}"}
+@there
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_a_spread_of_twelve_reads_each_of_its_parts(canon: Engine) -> None:
+    drawn = {
+        "XIII": "Death",
+        "la papesse": "The High Priestess",
+        "Knave of Coins": "Page of Pentacles",
+        "10 of rods": "Ten of Wands",
+        "The Sun, reversed": "The Sun",
+        "the fool": "The Fool",
+        "II of swords": "Two of Swords",
+    }
+    transits = ["Saturn square Moon", "Mars in the 7th house", "Venus in Leo", "Pluto", "north node"]
+    answer = canon.ask("Should I move?", parts=[*drawn, *transits])
+    passages = [hit.passage.id for retrieval in answer.retrievals for hit in retrieval.hits]
+    assert len(passages) == len(set(passages)) == 12 * 4
+    for name, retrieval in zip(drawn.values(), answer.retrievals, strict=False):
+        assert {hit.passage.metadata.get("sole") for hit in retrieval.hits} == {f"card:{name}"}

@@ -1,6 +1,7 @@
 """What a text names, and where: by the names of the vocabulary, and by rule what is composed of a number or a rank."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from sagedaily.vocabulary import (
@@ -10,6 +11,7 @@ from sagedaily.vocabulary import (
     courts,
     names,
     number_at,
+    numbers,
     phrases,
     suits,
     trumps,
@@ -17,6 +19,7 @@ from sagedaily.vocabulary import (
 )
 
 OF = {("of",), ("of", "the"), ("de",), ("d",), ("des",), ("di",), ("der",), ("delle",), ()}
+MARKERS = {"trump", "key", "arcanum", "arcana", "card"}
 NUMBERED = {"no", "nr", "number", "numbered"}
 HOUSES = 12
 NO_HOUSE = {"century", "degree", "degrees", "decan", "day", "month", "year", "harmonic"}
@@ -40,12 +43,22 @@ def mentions_in(words: Sequence[Word]) -> Iterator[Mention]:
     """
     place = 0
     while place < len(words):
+        if words[place].folded not in _beginnings() and not words[place].folded[0].isdecimal():
+            place += 1
+            continue
         end, meanings = max(_read(words, place), key=lambda found: found[0], default=(place + 1, ()))
         if any(word.guessed for word in words[place:end]):
             meanings = tuple(meaning._replace(plain=True) for meaning in meanings)
         if meanings:
             yield Mention(place, end, meanings)
         place = end
+
+
+@cache
+def _beginnings() -> frozenset[str]:
+    """The words with which a name may begin: most do not, and are passed over."""
+    begun = [*names(), *numbers(), *phrases("context", "not")]
+    return frozenset({name[0] for name in begun} | courts().keys() | MARKERS | {"house", "number"})
 
 
 def _read(words: Sequence[Word], place: int) -> Iterator[tuple[int, tuple[Meaning, ...]]]:
@@ -99,7 +112,7 @@ def _trump(words: Sequence[Word], place: int) -> tuple[int, Meaning] | None:
     marker = words[place].folded
     after = place + 1
     numbered = after < len(words) and words[after].folded in NUMBERED
-    if marker in ("trump", "key", "arcanum", "arcana", "card"):
+    if marker in MARKERS:
         number, end = number_at(words, after + numbered)
         is_said = number is not None and words[end - 1].written != "I"
         return (end, _trump_of(number, marker == "card" and not numbered)) if number is not None and is_said else None

@@ -23,6 +23,7 @@ ORIENTATIONS = ("upright", "reversed", "direct", "retrograde")
 OF_CHARTS = ("planet", "sign", "house", "aspect", "nakshatra")
 MOST_SUBJECTS = 4  # a question that names more is about something else
 FEW_WORDS = 2  # beside names: then the question is about what it names
+SOME_WORDS = 3  # beside a planet alone: of more, the planet is but a part
 RAISES, HINTS = 1.0, 0.7  # beside the question's own list, which has 1
 OWNED = {"my", "natal", "your", "his", "her", "their", "transiting", "transit"}
 INDIAN = "Jyotish"
@@ -32,12 +33,14 @@ JOINING = {"and", "or", "vs", "versus", "with", "the", "then", "a", "to", "than"
 class Subject(NamedTuple):
     """What a question names in one place, with what else it may be.
 
-    `sure` where it is meant; `certain` where not even a short question could mean another thing.
+    `sure` where it is meant; `certain` where not even a short question could mean another thing; `others` are the
+    words of the question that name nothing.
     """
 
     names: tuple[str, ...]
     sure: bool
     certain: bool = True
+    others: int = 0
     indian: bool = False
     start: int = 0
 
@@ -64,7 +67,8 @@ def understand(question: str, _day: date) -> Understood:
     >>> understand("what is lost at dawn", date(2026, 1, 1)).focuses
     ()
     """
-    question = question.strip()
+    draw = _draw(question)
+    question = ", ".join(draw) if draw else question.strip()
     words = corrected(words_of(question))
     mentions = list(mentions_in(words))
     subjects = subjects_of(words, mentions)
@@ -73,7 +77,7 @@ def understand(question: str, _day: date) -> Understood:
     way = (AnyOf(field="orientation", values=(drawn, NO_ORIENTATION)),) if drawn else ()
     return Understood(
         text=_with_names(question, subjects),
-        conditions=way if _is_draw(question) else (),
+        conditions=way if draw else (),
         focuses=tuple(_focuses(subjects, authors, way)),
         notes=tuple(_notes(subjects, authors, drawn)),
     )
@@ -104,7 +108,7 @@ class _Question:
         self.others = sum((w.folded,) not in stop for i, w in enumerate(words) if i not in named)
 
     def _is_of_charts(self) -> bool:
-        if places_of(self.words, phrases("context", "charts")):
+        if places_of(self.words, phrases("context", "charts") | (phrases("orientations", "retrograde") - {("rx",)})):
             return True
         meanings = [e for m in self.mentions for e in m.meanings]
         if any(e.indian or (e.family in ("house", "nakshatra", "aspect") and not e.plain) for e in meanings):
@@ -122,7 +126,7 @@ class _Question:
         names = tuple(e.subject for e in kept)
         indian = any(e.indian for e in kept)
         few = FEW_WORDS if len({e.family for e in kept}) == 1 else FEW_WORDS - 1
-        return Subject(names, certain or self.others <= few, certain, indian, mention.start)
+        return Subject(names, certain or self.others <= few, certain, self.others, indian, mention.start)
 
     def _meant(self, mention: Mention) -> list[Meaning]:
         """The sun of a chart or that of the cards, where the question says so."""
@@ -172,13 +176,15 @@ def orientation_in(question: str) -> str | None:
     return _drawn(question, words, subjects_of(words, list(mentions_in(words))))
 
 
-def _is_draw(question: str) -> bool:
-    return question.rpartition(",")[2].strip().casefold() in ORIENTATIONS and "," in question
+def _draw(question: str) -> tuple[str, str] | None:
+    """`The Tower, reversed` as subject and orientation."""
+    subject, _, orientation = (part.strip() for part in question.rpartition(","))
+    return (subject, orientation.lower()) if subject and orientation.lower() in ORIENTATIONS else None
 
 
 def _drawn(question: str, words: Sequence[Word], subjects: Sequence[Subject]) -> str | None:
-    if _is_draw(question):
-        return question.rpartition(",")[2].strip().casefold()
+    if draw := _draw(question):
+        return draw[1]
     families = [s.family for s in subjects if s.sure and s.family in ("card", "planet")]
     ways = ORIENTATIONS[:2] if families == ["card"] else ORIENTATIONS[2:] if families == ["planet"] else ()
     said = [way for way in ways if places_of(words, phrases("orientations", way))]
@@ -189,20 +195,27 @@ def _focuses(subjects: Sequence[Subject], authors: Sequence[str], way: tuple[Any
     """First what is about all that is named, then each of it; by whom it is asked for goes before others."""
     by = tuple(AnyOf(field="authors", values=(author,)) for author in authors[:1])
     sure = sorted((s for s in subjects if s.sure), key=lambda s: s.family != "aspect")  # what relates the others
-    leads = len(sure) <= (2 if {subject.family for subject in sure} == {"sign"} else MOST_SUBJECTS)
+    leads = _leads(sure) or bool(by)
     if len(sure) in (2, 3):
         yield Focus(conditions=tuple(AnyOf(field="subjects", values=s.names) for s in sure), leads=True)
         yield Focus(conditions=tuple(AnyOf(field="mentions", values=s.names) for s in sure), weight=RAISES)
     for subject in sure[:MOST_SUBJECTS]:
         is_indian = subject.indian or INDIAN in authors
         sole = tuple(map(indian, subject.names)) if is_indian else subject.names
-        yield Focus(conditions=(AnyOf(field="sole", values=sole), *by, *way), leads=leads)
+        yield Focus(conditions=(AnyOf(field="sole", values=sole), *by, *way), leads=leads, weight=RAISES)
         named = AnyOf(field="mentions", values=subject.names)
         yield Focus(conditions=(named, *by), weight=HINTS, missing=_missing(subject, authors))
     for subject in [s for s in subjects if not s.sure][:MOST_SUBJECTS]:
         yield Focus(conditions=(AnyOf(field="sole", values=subject.names),), weight=HINTS)
     if by:
         yield Focus(conditions=by, weight=RAISES)
+
+
+def _leads(sure: Sequence[Subject]) -> bool:
+    """Whether the question is about what it names."""
+    if [subject.family for subject in sure] == ["planet"]:
+        return sure[0].others <= SOME_WORDS
+    return len(sure) <= (2 if {subject.family for subject in sure} == {"sign"} else MOST_SUBJECTS)
 
 
 def _missing(subject: Subject, authors: Sequence[str]) -> str | None:
