@@ -127,18 +127,31 @@ def test_what_only_code_has_can_be_missing(question: str, told: list[str]) -> No
 
 
 def test_the_longest_name_wins() -> None:
-    """`Sage Daily` is looked up as one name before its parts are."""
-    weights: dict[str, float] = {}
-    for focus in understand("install sage daily", DAY).focuses:
-        for condition in focus.conditions:
-            if condition.field == "names":
-                weights |= {v: max(focus.weight, weights.get(v, 0)) for v in getattr(condition, "values", ())}
-    assert weights["sagedaily"] > weights["sage"]
+    """`Sage Daily` is looked up as one name, and none of its parts leads."""
+    assert "sagedaily" in looked_for("install sage daily", "names")
+    assert "sage" not in {
+        v for f in leading("install sage daily") for c in f.conditions for v in getattr(c, "values", ())
+    }
 
 
 def test_a_long_question_with_a_name_is_not_ruled_by_it() -> None:
     asked = "two optional extras need different numpy pins, how do I get one uv.lock for both of them"
     assert all("uvlock" not in getattr(c, "values", ()) for focus in leading(asked) for c in focus.conditions)
+
+
+@pytest.mark.parametrize(
+    ("question", "searched"),
+    [
+        ("run an sql query in a component, not the hosted one", "run an sql query in a component"),
+        ("stream items one by one, but not half of one; python", "stream items one by one; python"),
+        ("why not both of them", "why not both of them"),
+        ("uv, not pip", "uv, not pip"),
+    ],
+)
+def test_what_is_not_wanted_is_not_searched_for(question: str, searched: str) -> None:
+    read = understand(question, DAY)
+    assert read.text == searched
+    assert bool(read.notes) == (question != searched)
 
 
 def test_foreign_text_is_read_in_time() -> None:
