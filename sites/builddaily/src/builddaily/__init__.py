@@ -33,6 +33,8 @@ FILTERS: dict[str, FieldKind] = {
 }
 SAMPLES = Path(__file__).parent / "samples"
 JUDGED = Path(__file__).parent / "judged"
+# Of the question's own list and those of its names: small enough that names in passing only nudge.
+RRF_K = 10
 
 RESOURCES = Collection(
     name="resources",
@@ -46,7 +48,7 @@ RESOURCES = Collection(
     answering="builddaily.answering:answer_resources",
     # The exact right page must come first: passages of one page collapse to their best, and only that is quoted.
     quoted_hits=1,
-    retrieval=RetrievalSettings(top_k=20, top_n=5, one_per_document=True),
+    retrieval=RetrievalSettings(top_k=20, top_n=5, one_per_document=True, rrf_k=RRF_K),
 )
 CHAT = Collection(
     name="chat",
@@ -58,7 +60,7 @@ CHAT = Collection(
     filters=FILTERS,
     understand=understand,
     answering="builddaily.answering:answer_chat",
-    retrieval=RetrievalSettings(top_k=20, top_n=5),
+    retrieval=RetrievalSettings(top_k=20, top_n=5, rrf_k=RRF_K),
 )
 
 SITE = Site(name="builddaily", title="Build Daily", collections=(RESOURCES, CHAT), ask="chat")

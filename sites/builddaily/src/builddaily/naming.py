@@ -8,7 +8,7 @@ from builddaily.identifiers import LONGEST, forms, is_identifier, is_named, key,
 from builddaily.vocabulary import vocabulary
 from overfetch import Document
 
-MOST_WORDS = 6  # of a name
+MOST_WORDS = 10  # of a name
 SUBTITLE = re.compile(r":\s|\s[-–—|]\s|,\s")
 IN_BRACKETS = re.compile(r"\(([^()]{1,80})\)")
 FILE = re.compile(r"\.(?:mdx?|rst|txt|html?)$", re.IGNORECASE)

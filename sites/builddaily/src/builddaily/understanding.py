@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, filterfalse, islice
 
 from builddaily.identifiers import forms, is_identifier, key, parts_of, singular, squash, tokens
 from builddaily.vocabulary import vocabulary
@@ -13,8 +13,12 @@ from overfetch import AnyOf, Focus, Understood
 LOOKED_AT = 1_000  # characters of a question
 MOST_IDENTIFIERS, MOST_WORDS, LONGEST_NAME = 4, 60, 5
 SHORT = 3  # words beside a name: it is looked up, not asked about
+IN_PASSING = 0.2  # weight of a name in a longer question
 WORD = re.compile(r"[^\W_]+(?:[+#]+|(?:\.\d+)+)?")
 VERSION = re.compile(r"v?\d+(?:\.\d+)+")
+# "..., not the hosted one": both stages would find just that.
+UNWANTED = re.compile(r"[,;]\s{0,3}(?:but )?not\b[^,;.:?!]{1,200}", re.IGNORECASE)
+LEFT_OVER = 3  # words that a question keeps
 # A message that was pasted names what the asker's own code is called, too.
 MESSAGE = re.compile(r"\b(?:error|exception|traceback|warning)\b|\w(?:Error|Exception|Warning)\b", re.IGNORECASE)
 
@@ -25,12 +29,15 @@ def understand(question: str, _day: date) -> Understood:
     >>> read = understand("what is dspy.BestOfN", date(2026, 1, 1))
     >>> read.notes, [focus.missing for focus in read.focuses if focus.missing]
     (('looked up: dspy.BestOfN',), ['dspy.BestOfN'])
-    >>> understand("keep the answers short", date(2026, 1, 1)).notes
-    ()
+    >>> understand("rerank passages in python, not the hosted API", date(2026, 1, 1)).text
+    'rerank passages in python'
     """
-    asked = Asked(question[:LOOKED_AT])
-    notes = (f"looked up: {', '.join(asked.names)}",) if asked.names else ()
-    return Understood(text=question, focuses=(*asked.looked_up(), *asked.titled(), *asked.absent()), notes=notes)
+    wanted = UNWANTED.sub("", question).strip()
+    text = wanted if len(wanted.split()) >= LEFT_OVER else question
+    asked = Asked(text[:LOOKED_AT])
+    told = {"looked up": asked.names, "not searched for": UNWANTED.findall(question) if text == wanted else []}
+    notes = tuple(f"{what}: {', '.join(name.strip(' ,;') for name in names)}" for what, names in told.items() if names)
+    return Understood(text=text, focuses=(*asked.looked_up(), *asked.titled(), *asked.absent()), notes=notes)
 
 
 class Asked:
@@ -50,32 +57,34 @@ class Asked:
     @cached_property
     def is_short(self) -> bool:
         """A name and little else."""
-        named = {part for name in self.names for part in re.findall(r"[^\W_]+", name.casefold())}
-        return len([w for w in self.words if w not in vocabulary().asking | named]) <= SHORT
+        beside = (token for token in tokens(self.question) if key(token) not in vocabulary().asking)
+        return len([token for token in beside if token not in self.names]) <= SHORT
 
     def looked_up(self) -> Iterator[Focus]:
-        """Pages that are called so, passages that define it, passages that mention it."""
-        for name in self.names:
+        """Pages that are called so, passages that define it, passages that mention it.
+
+        In a longer question it is one word of several, and says little if it may be no code at all.
+        """
+        weight = 1.0 if self.is_short else IN_PASSING
+        for name in self.names if self.is_short else filterfalse(_is_plain, self.names):
             whole = (singular(forms(name)[0]),)
-            yield Focus(conditions=(AnyOf(field="names", values=whole),), weight=4, leads=self.is_short)
-            yield Focus(conditions=(AnyOf(field="defines", values=whole),), weight=2, leads=self.is_short)
-            yield Focus(conditions=_all(self._said(name)), missing=None if self._may_be_own(name) else name)
+            yield Focus(conditions=(AnyOf(field="names", values=whole),), weight=4 * weight, leads=self.is_short)
+            yield Focus(conditions=(AnyOf(field="defines", values=whole),), weight=2 * weight, leads=self.is_short)
+            missing = None if self._may_be_own(name) else name
+            yield Focus(conditions=_all(_ends(name)), weight=weight, missing=missing)
 
     def titled(self) -> Iterator[Focus]:
-        """Pages and products whose name the question has: longer names count more; it may be nothing but a name."""
+        """Pages and products whose name the question has; it may be nothing but a name."""
+        single, *longer = [_grams(self.words, length) for length in range(1, LONGEST_NAME + 1)]
+        several = tuple(chain.from_iterable(longer))
         if rest := _between(self.words, vocabulary().asking):
             whole = (singular("".join(rest)),)
             yield Focus(conditions=(AnyOf(field="names", values=whole),), weight=4, leads=True)
-            yield Focus(conditions=(AnyOf(field="defines", values=whole),), weight=2)
-        single, *longer = [_grams(self.words, length) for length in range(1, LONGEST_NAME + 1)]
-        several = tuple(chain.from_iterable(longer))
-        if several:
+            yield Focus(conditions=(AnyOf(field="product", values=(*single, *several, *whole)),), weight=0.5)
+        if self.is_short and several:
             yield Focus(conditions=(AnyOf(field="names", values=several),), weight=1.5)
-        if single:
-            yield Focus(conditions=(AnyOf(field="names", values=single),), weight=0.5)
-            yield Focus(conditions=(AnyOf(field="product", values=(*single, *several)),), weight=0.5)
         if self.is_short and len(single) > 1:
-            yield Focus(conditions=_all(single), weight=1)
+            yield Focus(conditions=_all(single))
 
     def absent(self) -> Iterator[Focus]:
         """What only its tool can have: a command, a version, a plugin."""
@@ -91,15 +100,21 @@ class Asked:
             if len(parts) > 1 and known.products.intersection(parts) and token not in self.names:
                 yield Focus(conditions=_all([squash(token)]), weight=0.1, missing=token)
 
-    def _said(self, name: str) -> list[str]:
-        parts = parts_of(name)
-        return [parts[0], parts[-1]] if len(parts) > 1 else parts
-
     def _may_be_own(self, name: str) -> bool:
         """Of an error message, of the asker's own code, or of no code at all: its absence says nothing."""
-        plain = "_" not in name and name.islower() and not name.startswith("--")
         own = re.search(rf"\bmy {re.escape(name)}", self.question, re.IGNORECASE)
-        return plain or own is not None or MESSAGE.search(self.question) is not None
+        return _is_plain(name) or own is not None or MESSAGE.search(self.question) is not None
+
+
+def _is_plain(name: str) -> bool:
+    """`uv.lock`, or a full stop without its space."""
+    return "_" not in name and name.islower() and not name.startswith("--")
+
+
+def _ends(name: str) -> list[str]:
+    """The first and the last part: `Class.method` may stand apart on its page."""
+    parts = parts_of(name)
+    return [parts[0], parts[-1]] if len(parts) > 1 else parts
 
 
 def _all(names: Sequence[str]) -> tuple[AnyOf, ...]:
