@@ -144,6 +144,11 @@ def test_abbreviations_and_words_are_no_symbols(question: str) -> None:
         ("banks in New Zealand", {"New Zealand"}),
         ("US steel mills", {"United States"}),
         ("nordic banks, not swedish", {"Denmark", "Faroe Islands", "Finland", "Iceland", "Norway"}),
+        ("banks from Sweden, not from the US", {"Sweden"}),
+        (
+            "scandinavian or baltic banks without denmark and norway",
+            {"Faroe Islands", "Finland", "Iceland", "Sweden", "Estonia", "Latvia", "Lithuania"},
+        ),
         ("tell us about banks", set()),
         ("New Mexico copper", set()),
     ],

@@ -72,8 +72,8 @@ def understand_tickers(question: str, _day: date) -> Understood:
     """
     wanted, unwanted = _apart(question.strip())
     looked_at = wanted[:LOOKED_AT]
-    lower = US_WRITTEN.sub("usa", looked_at).lower()
-    countries = _countries(lower, US_WRITTEN.sub("usa", unwanted).lower())
+    lower = _lower(looked_at)
+    countries = _countries(lower, unwanted)
     scope = _scope(lower, countries)
     symbols = list(_found_symbols(looked_at))[:3]
     outright = any(symbol.outright for symbol in symbols)
@@ -86,10 +86,16 @@ def _apart(question: str) -> tuple[str, str]:
     """What is asked for, and what is left out of it: a place, or what follows a comma or `without`."""
     wanted, unwanted = question, list[str]()
     for found in NEGATED.finditer(question[:LOOKED_AT]):
-        if found["comma"] or found["strong"] or any(said("countries", found["what"].lower())):
+        what = _lower(found["what"])
+        if found["comma"] or found["strong"] or _named_countries(what):
             wanted = wanted.replace(found[0], "")
-            unwanted.append(found["what"])
+            unwanted.append(what)
     return (wanted.strip(), " ".join(unwanted)) if len(wanted.split()) > 1 else (question, "")
+
+
+def _lower(text: str) -> str:
+    """In small letters, where the United States would be taken for a pronoun."""
+    return US_WRITTEN.sub("usa", text).lower()
 
 
 def _symbols(symbols: Sequence[Symbol]) -> Iterator[Focus]:
@@ -132,7 +138,7 @@ def _has_no_vowel(word: str) -> bool:
 
 
 def _names(text: str, outright: bool) -> Iterator[Focus]:
-    """Companies and coins of this name, in part, or with a letter wrong; and those that are named among other words."""
+    """Companies and coins of this name, in part, or with a letter wrong; and those named among other words."""
     words = bare_name(text)
     if 0 < len(words) <= 6:
         yield from _whole_name(text, words, None if outright else _missing_name(text, words))
