@@ -142,7 +142,7 @@ def _names(text: str, outright: bool) -> Iterator[Focus]:
     words = bare_name(text)
     if 0 < len(words) <= 6:
         yield from _whole_name(text, words, None if outright else _missing_name(text, words))
-    runs = run_keys(words_of(text))
+    runs = [*run_keys(words_of(text)), *run_keys(words_of(text), "also")]
     yield from [Focus(conditions=(among_keys(runs),), weight=0.7)] if runs else []
 
 
@@ -150,14 +150,17 @@ def _whole_name(text: str, words: Sequence[str], missing: str | None) -> Iterato
     name = "".join(words)
     named, part = among_keys(f"name:{name}"), among_keys(f"part:{name}")
     yield Focus(conditions=(named, COMMON, LARGE), leads=LARGE_NAME if text.isupper() else US + 1)
-    yield Focus(conditions=(named, COMMON), leads=NAME)
+    yield Focus(conditions=(named, COMMON), leads=PART if text.isupper() else LARGE_NAME)
     yield Focus(conditions=(named,), leads=NEAR)
+    yield Focus(conditions=(among_keys(f"also:{name}"), COMMON), leads=NAME)
     yield Focus(conditions=(part, COMMON, LARGE), leads=NAME)
     yield Focus(conditions=(part, COMMON), leads=PART)
     if near := near_keys(words):
         yield Focus(conditions=(among_keys(near), COMMON), leads=NEAR)
     if missing:
-        keys = among_keys(f"name:{name}", f"part:{name}", f"us:{name.upper()}", f"symbol:{name.upper()}", near)
+        keys = among_keys(
+            f"name:{name}", f"also:{name}", f"part:{name}", f"us:{name.upper()}", f"symbol:{name.upper()}", near
+        )
         yield Focus(conditions=(keys,), weight=0.01, missing=missing)
         yield Focus(text=" ".join(words), worded=True, weight=0.01, missing=missing)
 
