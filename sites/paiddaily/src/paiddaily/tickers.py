@@ -123,8 +123,10 @@ def _found_symbols(text: str) -> Iterator[Symbol]:
         upper = base.upper()
         if suffix and suffix.upper() in suffixes and (alone or base.isupper() or base.isdigit() or len(bare) < 4):
             yield Symbol(upper, suffix.upper(), outright=True)
-        elif dollar or upper in asked or (len(bare) == 2 and _has_no_vowel(base)):
+        elif dollar or upper in asked or (len(bare) == 2 and base.lower() in bare and _has_no_vowel(base)):
             yield Symbol(upper, "", outright=not upper.isdigit())
+        elif base.lower() not in bare:  # what stands beside a name, such as its legal form
+            continue
         elif (alone and base.lower() == bare[0] and len(base) <= 6) or (not shouted and _looks_like_one(base)):
             yield Symbol(upper, "", outright=False)
 
