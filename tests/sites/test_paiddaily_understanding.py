@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -336,7 +337,7 @@ def test_what_no_ticker_is_called_is_refused(tickers: Engine) -> None:
 
 
 HACK = {"type": "security-incident", "text": "It was exploited."}
-EVENTS = [
+EVENTS: list[dict[str, Any]] = [
     {**HACK, "_id": "h1", "date": "2023-03-01", "entity": "EulerFinance", "technique": "Flashloan", "loss": "~$200M"},
     {**HACK, "_id": "h2", "date": "2023-03-10", "entity": "Market", "technique": "Reentrancy", "loss": "12 BNB"},
     {**HACK, "_id": "h3", "date": "2023-12-09", "entity": "Rugged", "technique": "Rug Pull", "loss": "$3k"},
@@ -445,7 +446,7 @@ def test_symbols_and_names_of_the_sample_come_first(sample: Engine, question: st
 def test_an_outcome_stays_hidden_by_whatever_words(sample: Engine) -> None:
     for question in ("Pendle listing", "events around 5 July 2023", "$PENDLE", "funding strongly positive"):
         for hit in sample.search("catalysts", question, as_of="2023-07-06").hits:
-            assert hit.passage.metadata["known_at"] <= "2023-07-06T23:59:59+00:00"
+            assert str(hit.passage.metadata["known_at"]) <= "2023-07-06T23:59:59+00:00"
 
 
 @needs_corpora
