@@ -121,7 +121,8 @@ def _found_symbols(text: str) -> Iterator[Symbol]:
     asked = {found[1].upper() for found in ASKED.finditer(text)}
     for dollar, base, suffix in TOKEN.findall(text):
         upper = base.upper()
-        if suffix and suffix.upper() in suffixes and (alone or base.isupper() or base.isdigit() or len(bare) < 4):
+        only = alone and bare[0].startswith(base.lower())
+        if suffix and suffix.upper() in suffixes and (only or (len(base) > 1 and (_is_code(base) or len(bare) < 4))):
             yield Symbol(upper, suffix.upper(), outright=True)
         elif dollar or upper in asked or (len(bare) == 2 and base.lower() in bare and _has_no_vowel(base)):
             yield Symbol(upper, "", outright=not upper.isdigit())
@@ -129,6 +130,10 @@ def _found_symbols(text: str) -> Iterator[Symbol]:
             continue
         elif (alone and base.lower() == bare[0] and len(base) <= 6) or (not shouted and _looks_like_one(base)):
             yield Symbol(upper, "", outright=False)
+
+
+def _is_code(word: str) -> bool:
+    return word.isupper() or word.isdigit()
 
 
 def _looks_like_one(word: str) -> bool:
@@ -151,8 +156,9 @@ def _names(text: str, outright: bool) -> Iterator[Focus]:
 def _whole_name(text: str, words: Sequence[str], missing: str | None) -> Iterator[Focus]:
     name = "".join(words)
     named, part = among_keys(f"name:{name}"), among_keys(f"part:{name}")
-    yield Focus(conditions=(named, COMMON, LARGE), leads=LARGE_NAME if text.isupper() else US + 1)
-    yield Focus(conditions=(named, COMMON), leads=PART if text.isupper() else LARGE_NAME)
+    symbol = text.isupper() and " " not in text  # in capital letters, one word is a symbol before it is a name
+    yield Focus(conditions=(named, COMMON, LARGE), leads=LARGE_NAME if symbol else US + 1)
+    yield Focus(conditions=(named, COMMON), leads=PART if symbol else LARGE_NAME)
     yield Focus(conditions=(named,), leads=NEAR)
     yield Focus(conditions=(among_keys(f"also:{name}"), COMMON), leads=NAME)
     yield Focus(conditions=(part, COMMON, LARGE), leads=NAME)
