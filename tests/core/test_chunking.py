@@ -272,7 +272,7 @@ def test_a_ticker_names_symbol_sector_and_heading() -> None:
     tickers = {ticker.id: ticker for ticker in load_site("paiddaily").collection("tickers").read()}
     passages = to_passages(load_site("paiddaily").collection("tickers"), tickers["MSFT"])
     assert [p.breadcrumb for p in passages] == [
-        f"Microsoft (MSFT) > Technology > {heading}"
+        f"Microsoft (MSFT) > Software > {heading}"
         for heading in ("Profile", "Pre-earnings setup", "Price action", "Risks")
     ]
 

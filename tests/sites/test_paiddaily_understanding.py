@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,6 +145,11 @@ def test_abbreviations_and_words_are_no_symbols(question: str) -> None:
         ("banks in New Zealand", {"New Zealand"}),
         ("US steel mills", {"United States"}),
         ("nordic banks, not swedish", {"Denmark", "Faroe Islands", "Finland", "Iceland", "Norway"}),
+        ("banks from Sweden, not from the US", {"Sweden"}),
+        (
+            "scandinavian or baltic banks without denmark and norway",
+            {"Faroe Islands", "Finland", "Iceland", "Sweden", "Estonia", "Latvia", "Lithuania"},
+        ),
         ("tell us about banks", set()),
         ("New Mexico copper", set()),
     ],
@@ -331,7 +337,7 @@ def test_what_no_ticker_is_called_is_refused(tickers: Engine) -> None:
 
 
 HACK = {"type": "security-incident", "text": "It was exploited."}
-EVENTS = [
+EVENTS: list[dict[str, Any]] = [
     {**HACK, "_id": "h1", "date": "2023-03-01", "entity": "EulerFinance", "technique": "Flashloan", "loss": "~$200M"},
     {**HACK, "_id": "h2", "date": "2023-03-10", "entity": "Market", "technique": "Reentrancy", "loss": "12 BNB"},
     {**HACK, "_id": "h3", "date": "2023-12-09", "entity": "Rugged", "technique": "Rug Pull", "loss": "$3k"},

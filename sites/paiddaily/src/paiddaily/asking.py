@@ -10,6 +10,7 @@ from paiddaily.vocabulary import vocabulary
 
 LOOKED_AT = 1_000  # characters of a question
 MOST_WORDS = 40
+POSSESSIVE = re.compile(r"['’]s\b")
 
 
 @cache
@@ -28,7 +29,10 @@ def bare_name(question: str) -> list[str]:
     >>> bare_name("who owns Louis Vuitton?"), bare_name("$gme stock")
     (['louis', 'vuitton'], ['gme'])
     """
-    words = words_of(re.sub(r"['’]s\\b", "", question[:LOOKED_AT]))
+    words = words_of(POSSESSIVE.sub("", question[:LOOKED_AT]))
+    endings = vocabulary("names")["endings"]
+    while len(words) > 1 and len(words[-1]) > 1 and words[-1] in endings:
+        words.pop()
     return [word for word in words if word not in beside()] or words
 
 

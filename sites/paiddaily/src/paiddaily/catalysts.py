@@ -31,7 +31,7 @@ AMOUNT = rf"[$~]?\s?{NUMBER_WORD}\s?(?:{FACTOR})?\s?(w?[a-z]{{2,7}})?(?!\w)"
 OVER = r"over|above|more than|at least|bigger than|larger than|greater than|exceeding|upwards of|>"
 UNDER = r"under|below|less than|at most|smaller than|up to|<"
 LIMIT = re.compile(rf"(?<!\w)({OVER}|{UNDER})\s{{0,2}}{AMOUNT}")
-CHAIN = re.compile(r"(?<!\w)(?:chains?|mainnet|on|blockchain|protocols?)(?!\w)")
+CHAIN = re.compile(r"(?<!\w)(?:chains?|mainnet|blockchain)(?!\w)")
 FIGURES = re.compile(r"(?<!\w)(four|five|six|seven|eight|nine)[ -]figures?(?:,? or (?:more|less))?")
 COUNTS = {"half a": 0.5, "half an": 0.5, "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "five": 5, "ten": 10}
 UNITS = ("eth", "weth", "bnb", "wbnb", "busd", "usdt", "usdc", "dai", "matic", "avax", "btc", "wbtc", "ftm")
@@ -58,7 +58,8 @@ def understand_catalysts(question: str, day: date) -> Understood:
     looked_at = text[:LOOKED_AT]
     lower = looked_at.lower()
     when = dated(looked_at, day)
-    kinds, chains = list(_kinds(lower)), list(_chains(lower))
+    kinds = list(_kinds(lower))
+    chains = list(_chains(lower, kinds))
     bounds = [*_when(when, lower), *kinds, *_losses(lower, kinds), *_features(lower, ("statuses",))]
     means = [*_features(lower, ("techniques",))]
     focuses = [
@@ -174,9 +175,9 @@ def _features(text: str, tables: Sequence[str]) -> Iterator[AnyOf]:
             yield AnyOf(field=fields.get(table, table), values=(name,))
 
 
-def _chains(text: str) -> Iterator[AnyOf]:
-    """A chain's name is also a token's: it is one where it is said to be, or where something happened on it."""
-    if CHAIN.search(text):
+def _chains(text: str, kinds: Sequence[AnyOf]) -> Iterator[AnyOf]:
+    """A chain's name is also a token's: it is one where it is said to be, or where there was an incident."""
+    if CHAIN.search(text) or any("security-incident" in kind.values for kind in kinds):
         yield from _features(text, ("chains",))
 
 

@@ -26,16 +26,24 @@ AMOUNT = re.compile(
 FACTORS = {"k": 1e3, "t": 1e3, "m": 1e6, "b": 1e9}
 
 
-def names_of(record: Record) -> list[str]:
-    """Its name, what its text calls it, and former names.
+def own_names(record: Record) -> list[str]:
+    """Its name and what its text calls it.
 
-    >>> names_of({"name": "FB INC. DL-,01", "summary": "Meta, Inc. is formerly known as Facebook, Inc."})
-    ['FB INC. DL-,01', 'Meta', 'Facebook']
+    >>> own_names({"name": "FB INC. DL-,01", "summary": "Meta, Inc. makes apps."}), own_names({"name": "TrueUSD"})
+    (['FB INC. DL-,01', 'Meta'], ['TrueUSD', 'True USD'])
+    """
+    name, subject = str(record.get("name", "")), subject_of(str(record.get("summary") or ""))
+    return list(dict.fromkeys(filter(None, [name, name if " " in name else humps(name), subject])))
+
+
+def other_names(record: Record) -> list[str]:
+    """Former names, and those that its text gives beside its own.
+
+    >>> other_names({"summary": "Meta, Inc. makes apps. It was formerly known as Facebook, Inc. until 2021."})
+    ['Facebook']
     """
     text = str(record.get("summary") or "")[:LOOKED_AT]
-    others = [found[1] for found in OTHER_NAMES.finditer(text)]
-    name = str(record.get("name", ""))
-    return [name, *([] if " " in name else [humps(name)]), *filter(None, [subject_of(text)]), *others]
+    return [found[1] for found in OTHER_NAMES.finditer(text)]
 
 
 def subject_of(text: str) -> str:
@@ -63,7 +71,8 @@ def ticker_keys(record: Record) -> list[str]:
     at_home = [own[0].upper(), *(listing for listing in listings if "." not in listing)]
     keys = [*(f"us:{s}" for s in dict.fromkeys(filter(None, at_home))), *(f"symbol:{b}" for b in bases)]
     keys += [f"listing:{listing}" for listing in dict.fromkeys(listings)]
-    return [*keys, *keys_of(names_of(record))]
+    others = [key.replace("name:", "also:") for key in keys_of(other_names(record))]
+    return list(dict.fromkeys([*keys, *keys_of(own_names(record)), *others]))
 
 
 def _bases(listing: str) -> Iterator[str]:

@@ -72,8 +72,8 @@ def understand_tickers(question: str, _day: date) -> Understood:
     """
     wanted, unwanted = _apart(question.strip())
     looked_at = wanted[:LOOKED_AT]
-    lower = US_WRITTEN.sub("usa", looked_at).lower()
-    countries = _countries(lower, US_WRITTEN.sub("usa", unwanted).lower())
+    lower = _lower(looked_at)
+    countries = _countries(lower, unwanted)
     scope = _scope(lower, countries)
     symbols = list(_found_symbols(looked_at))[:3]
     outright = any(symbol.outright for symbol in symbols)
@@ -86,10 +86,16 @@ def _apart(question: str) -> tuple[str, str]:
     """What is asked for, and what is left out of it: a place, or what follows a comma or `without`."""
     wanted, unwanted = question, list[str]()
     for found in NEGATED.finditer(question[:LOOKED_AT]):
-        if found["comma"] or found["strong"] or any(said("countries", found["what"].lower())):
+        what = _lower(found["what"])
+        if found["comma"] or found["strong"] or _named_countries(what):
             wanted = wanted.replace(found[0], "")
-            unwanted.append(found["what"])
+            unwanted.append(what)
     return (wanted.strip(), " ".join(unwanted)) if len(wanted.split()) > 1 else (question, "")
+
+
+def _lower(text: str) -> str:
+    """In small letters, where the United States would be taken for a pronoun."""
+    return US_WRITTEN.sub("usa", text).lower()
 
 
 def _symbols(symbols: Sequence[Symbol]) -> Iterator[Focus]:
@@ -115,12 +121,19 @@ def _found_symbols(text: str) -> Iterator[Symbol]:
     asked = {found[1].upper() for found in ASKED.finditer(text)}
     for dollar, base, suffix in TOKEN.findall(text):
         upper = base.upper()
-        if suffix and suffix.upper() in suffixes and (alone or base.isupper() or base.isdigit() or len(bare) < 4):
+        only = alone and bare[0].startswith(base.lower())
+        if suffix and suffix.upper() in suffixes and (only or (len(base) > 1 and (_is_code(base) or len(bare) < 4))):
             yield Symbol(upper, suffix.upper(), outright=True)
-        elif dollar or upper in asked or (len(bare) == 2 and _has_no_vowel(base)):
+        elif dollar or upper in asked or (len(bare) == 2 and base.lower() in bare and _has_no_vowel(base)):
             yield Symbol(upper, "", outright=not upper.isdigit())
+        elif base.lower() not in bare:  # what stands beside a name, such as its legal form
+            continue
         elif (alone and base.lower() == bare[0] and len(base) <= 6) or (not shouted and _looks_like_one(base)):
             yield Symbol(upper, "", outright=False)
+
+
+def _is_code(word: str) -> bool:
+    return word.isupper() or word.isdigit()
 
 
 def _looks_like_one(word: str) -> bool:
@@ -132,26 +145,30 @@ def _has_no_vowel(word: str) -> bool:
 
 
 def _names(text: str, outright: bool) -> Iterator[Focus]:
-    """Companies and coins of this name, in part, or with a letter wrong; and those that are named among other words."""
+    """Companies and coins of this name, in part, or with a letter wrong; and those named among other words."""
     words = bare_name(text)
     if 0 < len(words) <= 6:
         yield from _whole_name(text, words, None if outright else _missing_name(text, words))
-    runs = run_keys(words_of(text))
+    runs = [*run_keys(words_of(text)), *run_keys(words_of(text), "also")]
     yield from [Focus(conditions=(among_keys(runs),), weight=0.7)] if runs else []
 
 
 def _whole_name(text: str, words: Sequence[str], missing: str | None) -> Iterator[Focus]:
     name = "".join(words)
     named, part = among_keys(f"name:{name}"), among_keys(f"part:{name}")
-    yield Focus(conditions=(named, COMMON, LARGE), leads=LARGE_NAME if text.isupper() else US + 1)
-    yield Focus(conditions=(named, COMMON), leads=NAME)
+    symbol = text.isupper() and " " not in text  # in capital letters, one word is a symbol before it is a name
+    yield Focus(conditions=(named, COMMON, LARGE), leads=LARGE_NAME if symbol else US + 1)
+    yield Focus(conditions=(named, COMMON), leads=PART if symbol else LARGE_NAME)
     yield Focus(conditions=(named,), leads=NEAR)
+    yield Focus(conditions=(among_keys(f"also:{name}"), COMMON), leads=NAME)
     yield Focus(conditions=(part, COMMON, LARGE), leads=NAME)
     yield Focus(conditions=(part, COMMON), leads=PART)
     if near := near_keys(words):
         yield Focus(conditions=(among_keys(near), COMMON), leads=NEAR)
     if missing:
-        keys = among_keys(f"name:{name}", f"part:{name}", f"us:{name.upper()}", f"symbol:{name.upper()}", near)
+        keys = among_keys(
+            f"name:{name}", f"also:{name}", f"part:{name}", f"us:{name.upper()}", f"symbol:{name.upper()}", near
+        )
         yield Focus(conditions=(keys,), weight=0.01, missing=missing)
         yield Focus(text=" ".join(words), worded=True, weight=0.01, missing=missing)
 
