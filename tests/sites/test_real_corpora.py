@@ -40,7 +40,7 @@ def test_every_document_is_read_and_becomes_passages(name: str) -> None:
     passages = [passage for document in documents for passage in to_passages(chosen, document)]
     assert len({passage.id for passage in passages}) == len(passages) >= number
     assert all(passage.text.strip() for passage in passages)
-some = passages[:: 1 + len(passages) // 5_000]
+    some = passages[:: 1 + len(passages) // 5_000]
     assert max(count_tokens(passage.reading) for passage in some) <= 254, "two more are the embedder's own"
 
 
