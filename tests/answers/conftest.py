@@ -67,6 +67,6 @@ def draws() -> tuple[Retrieval, ...]:
     tower = Document(id="tower", title="The Tower", text="The fall is put off.", metadata={"orientation": "reversed"})
     fool = Document(id="fool", title="The Fool", text="A start before the plan.", metadata={"orientation": "upright"})
     return (
-        make_retrieval("The Tower, reversed: Shall I move?", tower),
-        make_retrieval("The Fool, upright: Shall I move?", fool),
+        make_retrieval("The Tower, reversed", tower),
+        make_retrieval("The Fool, upright", fool),
     )

@@ -199,8 +199,9 @@ class Engine:
         chosen, question = self._asked(request), request.question
         if not question.strip():
             raise SettingsError(f"the question is empty (given {question!r}); write what to ask")
-        if any(not part.strip() for part in request.parts):
-            raise SettingsError(f"a part of the question is empty (given {request.parts!r})")
+        for part in request.parts:
+            if not part.strip():
+                raise SettingsError(f"a part of the question is empty (given {part!r})")
         if request.parts:
             wanted = [request.searching(part, question) for part in request.parts]
         else:
