@@ -117,8 +117,12 @@ class ScoreFile:
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = sqlite3.connect(self.path, timeout=PATIENCE_S)
-        file.execute("PRAGMA journal_mode=WAL")
-        file.execute(MAKE)
+        try:
+            file.execute("PRAGMA journal_mode=WAL")
+            file.execute(MAKE)
+        except sqlite3.Error:  # damaged, full, locked
+            file.close()
+            raise
         return file
 
 
