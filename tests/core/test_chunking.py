@@ -257,9 +257,10 @@ def test_site_chunkers_hold_the_limit_and_are_deterministic(collection: Collecti
 def test_site_chunkers_keep_every_word(collection: Collection) -> None:
     for document in collection.read():
         passages = to_passages(collection, document)
-        kept = set(words([passage.reading for passage in passages]))
+        # Headings may lose the marks of code in a breadcrumb.
+        kept = set(words([passage.reading.replace("`", "") for passage in passages]))
         markup = {"#" * level for level in range(1, 7)}
-        assert set(document.text.split()) - markup <= kept, document.id
+        assert set(document.text.replace("`", "").split()) - markup <= kept, document.id
 
 
 def test_a_page_opens_with_its_summary() -> None:
