@@ -92,7 +92,8 @@ def _who(text: str, when: Dated | None) -> Iterator[Focus]:
         if near := near_keys(words):
             yield Focus(conditions=(among_keys(near),), leads=1)
     runs = words_of(text)
-    yield Focus(conditions=(among_keys(run_keys(runs), run_keys(runs[:6], "part", 4)),), weight=2)
+    if keys := [*run_keys(runs), *run_keys(runs[:6], "part", 4)]:
+        yield Focus(conditions=(among_keys(keys),), weight=2)
     if near := [key for word in runs[:6] if len(word) > 6 for key in near_keys([word])]:
         yield Focus(conditions=(among_keys(near),))
     yield from _missing(text, when)
