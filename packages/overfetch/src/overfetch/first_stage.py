@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from overfetch.filters import Condition
+from overfetch.fusion import by_rank
 from overfetch.protocols import EncodedQuery, Store, Vectors
 from overfetch.provenance import SPARSE_TOKENIZER, Provenance
 from overfetch.settings import RetrievalSettings
@@ -70,10 +71,10 @@ class StoreSearch:
 
     def __call__(self, text: str, conditions: Sequence[Condition], *, worded: bool = False) -> Sequence[Candidate]:
         query = EncodedQuery(self.vectors[text], embed_sparse_query(text, self._tokenizer))
-        if worded and not query.sparse.indices:
+        settings = worded_settings(self.settings, query, worded=worded)
+        if settings is None:
             return ()
         bounds = [*self.bounds, *conditions]
-        settings = by_words(self.settings) if worded else self.settings
         found = self.store.search(self.collection, query, bounds, settings, expected=self.expected)
         self.provenance = found.provenance
         if found.provenance.sparse_tokenizer != self._tokenizer:  # made before: asked again in its own terms
@@ -114,8 +115,8 @@ def fuse_by_rank(lists: Sequence[Ranked], rrf_k: int) -> list[Candidate]:
     scores: defaultdict[str, float] = defaultdict(float)
     passages = {c.passage.id: c.passage for ranked in lists for c in ranked.candidates}
     for weight, candidates in lists:
-        for rank, candidate in enumerate(sorted(candidates, key=_best_first)):
-            scores[candidate.passage.id] += weight / (rrf_k + rank)
+        for passage_id, share in by_rank({c.passage.id: c.score for c in candidates}, rrf_k).items():
+            scores[passage_id] += weight * share
     return [Candidate(passage=passages[i], score=score) for i, score in scores.items()]
 
 
@@ -145,9 +146,11 @@ def kept_once(passage: Passage, settings: RetrievalSettings) -> str:
     return passage.document_id if value is None else str(value)
 
 
-def by_words(settings: RetrievalSettings) -> RetrievalSettings:
-    """Only what shares a word with the text."""
-    return settings.model_copy(update={"first_stage": "bm25"})
+def worded_settings(settings: RetrievalSettings, query: EncodedQuery, *, worded: bool) -> RetrievalSettings | None:
+    """Where all that is found must share a word with the query, by words alone; None where it has none to share."""
+    if not worded:
+        return settings
+    return settings.model_copy(update={"first_stage": "bm25"}) if query.sparse.indices else None
 
 
 def in_turns(ordered: Sequence[Passage], leading: Leading, balance: str | None = None) -> list[int]:

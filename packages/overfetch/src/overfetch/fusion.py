@@ -10,11 +10,11 @@ Scores = Mapping[str, float]
 
 def fuse(lists: Sequence[Scores], settings: RetrievalSettings) -> dict[str, float]:
     """Scores by passage id of all that is in one of the lists."""
-    parts = [_by_rank(s, settings.rrf_k) if settings.fusion == "rrf" else _by_score(s) for s in lists if s]
+    parts = [by_rank(s, settings.rrf_k) if settings.fusion == "rrf" else _by_score(s) for s in lists if s]
     return {i: sum(part.get(i, 0.0) for part in parts) for part in parts for i in part}
 
 
-def _by_rank(scores: Scores, k: int) -> Scores:
+def by_rank(scores: Scores, k: int) -> Scores:
     """Reciprocal Rank Fusion's share of one list."""
     return {i: 1 / (k + rank) for rank, i in enumerate(sorted(scores, key=lambda i: (-scores[i], i)))}
 

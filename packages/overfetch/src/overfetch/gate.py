@@ -7,7 +7,7 @@ from statistics import fmean
 
 from overfetch.errors import RecallLoss, StoreError
 from overfetch.filters import Condition, KnownBy, parse_date
-from overfetch.first_stage import by_words, deepened, search_understood
+from overfetch.first_stage import deepened, search_understood, worded_settings
 from overfetch.judged import JudgedQueries, JudgedQuery, date_bounds, read_judged_queries
 from overfetch.protocols import Embedder, EncodedQuery, Store, Writer
 from overfetch.provenance import FIRST_STAGE_FIELDS, SAMPLE, Provenance, Recall, RecallChange
@@ -95,8 +95,8 @@ class Gate:
 
             def listed(text: str, conditions: Sequence[Condition], *, worded: bool = False) -> list[Candidate]:
                 encoded = EncodedQuery(vectors[text], embed_sparse_query(text))
-                deep = deepened(settings)
-                return search(encoded, [*bounds, *conditions], by_words(deep) if worded else deep)
+                deep = worded_settings(deepened(settings), encoded, worded=worded)
+                return search(encoded, [*bounds, *conditions], deep) if deep else []
 
             return search_understood(one, listed, settings).candidates
 

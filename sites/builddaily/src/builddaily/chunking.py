@@ -1,7 +1,6 @@
 """A page becomes its sections, each under a breadcrumb of product, folders, title and headings."""
 
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Iterator
 
 from builddaily.naming import (
     defined_names,
@@ -58,10 +57,5 @@ def _breadcrumb(page: Document, path: list[str]) -> str:
 
 
 def _size(text: str) -> int:
-    return _counter()(text)
-
-
-@cache
-def _counter() -> Callable[[str], int]:
-    """Loaded when the first page is cut: who only imports the site does not wait for it."""
-    return token_counter(EMBEDDER)
+    """The counter is loaded when the first page is cut: who only imports the site does not wait for it."""
+    return token_counter(EMBEDDER)(text)

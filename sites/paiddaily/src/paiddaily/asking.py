@@ -2,25 +2,14 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
 
 from overfetch import AnyOf
 from paiddaily.names import misspelt, runs, words_of
-from paiddaily.vocabulary import vocabulary
+from paiddaily.vocabulary import words_beside_names
 
 LOOKED_AT = 1_000  # characters of a question
 MOST_WORDS = 40
 POSSESSIVE = re.compile(r"['’]s\b")
-
-
-@cache
-def beside() -> frozenset[str]:
-    return frozenset(vocabulary("names")["beside"])
-
-
-@cache
-def acronyms() -> frozenset[str]:
-    return frozenset(vocabulary("names")["acronyms"])
 
 
 def bare_name(question: str) -> list[str]:
@@ -30,10 +19,10 @@ def bare_name(question: str) -> list[str]:
     (['louis', 'vuitton'], ['gme'])
     """
     words = words_of(POSSESSIVE.sub("", question[:LOOKED_AT]))
-    endings = vocabulary("names")["endings"]
+    endings = words_beside_names("endings")
     while len(words) > 1 and len(words[-1]) > 1 and words[-1] in endings:
         words.pop()
-    return [word for word in words if word not in beside()] or words
+    return [word for word in words if word not in words_beside_names("beside")] or words
 
 
 def among_keys(*keys: str | Iterable[str]) -> AnyOf:
@@ -49,5 +38,7 @@ def near_keys(words: Sequence[str]) -> list[str]:
 
 def run_keys(words: Sequence[str], kind: str = "name", shortest: int = 3) -> list[str]:
     """Keys of all neighbours among the words, each as one word."""
-    joined = ("".join(run) for run in runs(words[:MOST_WORDS]) if len(run) > 1 or run[0] not in beside())
+    joined = (
+        "".join(run) for run in runs(words[:MOST_WORDS]) if len(run) > 1 or run[0] not in words_beside_names("beside")
+    )
     return [f"{kind}:{key}" for key in dict.fromkeys(joined) if len(key) >= shortest]

@@ -1,7 +1,6 @@
 """A ticker becomes its sections; a catalyst the event as it stood, and apart from it what became known later."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from overfetch import Chunk, Document, Record, split_at_headings, split_text, token_counter
@@ -9,6 +8,7 @@ from paiddaily.records import company_of, event_keys, features_of, is_common, lo
 
 MAX_WORDS = 140
 MAX_TOKENS = 254  # what the embedder reads of a passage, without its own two
+EMBEDDER = "all-minilm-l6-v2"
 MAX_BREADCRUMB = 90
 TICKER_CHUNKER = f"paiddaily-ticker/3/tokens={MAX_TOKENS}"
 CATALYST_CHUNKER = f"paiddaily-catalyst/4/tokens={MAX_TOKENS}"
@@ -133,18 +133,13 @@ def _apart(document: Document, names: Sequence[str]) -> tuple[dict[str, str | No
 def _pieces(names: Sequence[str], text: str) -> Iterator[tuple[str, str]]:
     """Breadcrumb and text of every piece; both together are all read by the embedder."""
     for path, below in split_at_headings(text):
-        breadcrumb = split_text(" > ".join([*names, *path]), MAX_BREADCRUMB, _tokens())[0]
-        for piece in split_text(below, MAX_TOKENS - _tokens()(breadcrumb), _size):
+        breadcrumb = split_text(" > ".join([*names, *path]), MAX_BREADCRUMB, token_counter(EMBEDDER))[0]
+        for piece in split_text(below, MAX_TOKENS - token_counter(EMBEDDER)(breadcrumb), _size):
             yield breadcrumb, piece
 
 
-@cache
-def _tokens() -> Callable[[str], int]:
-    return token_counter("all-minilm-l6-v2")
-
-
 def _size(text: str) -> int:
-    return max(_tokens()(text), len(text.split()) * MAX_TOKENS // MAX_WORDS)
+    return max(token_counter(EMBEDDER)(text), len(text.split()) * MAX_TOKENS // MAX_WORDS)
 
 
 def _end_of_day(moment: str) -> str:

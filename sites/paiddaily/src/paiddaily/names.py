@@ -3,9 +3,8 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 
-from paiddaily.vocabulary import vocabulary
+from paiddaily.vocabulary import words_beside_names
 
 LONGEST_NAME = 200  # characters that are looked at
 MOST_WORDS = 6  # of a name, and of what may be one in a question
@@ -32,17 +31,12 @@ def named(text: str) -> list[str]:
     (['royal', 'dutch', 'shell'], ['at', 't'])
     """
     words = words_of(text)
-    shares, endings = _set("shares"), _set("endings")
+    shares, endings = words_beside_names("shares"), words_beside_names("endings")
     cut = next((place for place, word in enumerate(words) if place and word in shares), len(words))
     words = words[:cut]
     while len(words) > 1 and (words[-1] in endings or words[-1].isdigit()):
         words.pop()
     return words
-
-
-@cache
-def _set(table: str) -> frozenset[str]:
-    return frozenset(vocabulary("names")[table])
 
 
 def keys_of(names: Iterable[str]) -> list[str]:
@@ -59,7 +53,7 @@ def keys_of(names: Iterable[str]) -> list[str]:
 def _keys(words: list[str]) -> Iterator[str]:
     if not words:
         return
-    bare = [word for word in words if word not in _set("generic")] or words
+    bare = [word for word in words if word not in words_beside_names("generic")] or words
     for whole in ("".join(words), "".join(bare)):
         yield f"name:{whole}"
     for part in [words[0], *("".join(run) for run in runs(words[:MOST_WORDS]) if len(run) > 1)]:

@@ -10,9 +10,9 @@ from datetime import date
 from typing import NamedTuple
 
 from overfetch import AnyOf, Focus, Understood
-from paiddaily.asking import LOOKED_AT, acronyms, among_keys, bare_name, near_keys, run_keys
+from paiddaily.asking import LOOKED_AT, among_keys, bare_name, near_keys, run_keys
 from paiddaily.names import words_of
-from paiddaily.vocabulary import said, vocabulary
+from paiddaily.vocabulary import said, vocabulary, words_beside_names
 
 LARGE = AnyOf(field="size", values=("Mega Cap", "Large Cap"))
 COMMON = AnyOf(field="share", values=("common",))
@@ -137,11 +137,16 @@ def _is_code(word: str) -> bool:
 
 
 def _looks_like_one(word: str) -> bool:
-    return word.isupper() and 1 < len(word) <= 5 and word not in acronyms()
+    return word.isupper() and 1 < len(word) <= 5 and word not in words_beside_names("acronyms")
 
 
 def _has_no_vowel(word: str) -> bool:
-    return 3 <= len(word) <= 5 and word.isalpha() and not VOWELS & {*word.lower()} and word.upper() not in acronyms()
+    return (
+        3 <= len(word) <= 5
+        and word.isalpha()
+        and not VOWELS & {*word.lower()}
+        and word.upper() not in words_beside_names("acronyms")
+    )
 
 
 def _names(text: str, outright: bool) -> Iterator[Focus]:

@@ -18,10 +18,16 @@ def _read() -> Mapping[str, Any]:
 
 def vocabulary(table: str) -> Mapping[str, Any]:
     """One table of the vocabulary; its name may be dotted."""
-    found: Any = _read()
+    found: Mapping[str, Any] = _read()
     for name in table.split("."):
         found = found[name]
-    return dict(found)
+    return found
+
+
+@cache
+def words_beside_names(kind: str) -> frozenset[str]:
+    """One list of words that stand in or beside names, such as legal forms."""
+    return frozenset(vocabulary("names")[kind])
 
 
 @cache
