@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from overfetch.filters import Condition
@@ -86,7 +87,12 @@ class StoreSearch:
         """What of it can be asked: what was indexed before a field was declared goes on serving without it."""
         if not (understood.conditions or understood.focuses):
             return understood
-        return understood.on({*(self.store.provenance(self.collection).filters or ())})
+        return understood.on(self._fields)
+
+    @cached_property
+    def _fields(self) -> set[str]:
+        """Asked once for all parts of a question."""
+        return {*(self.store.provenance(self.collection).filters or ())}
 
 
 def search_understood(understood: Understood, search: Search, settings: RetrievalSettings) -> FirstStage:
