@@ -21,6 +21,9 @@ from overfetch.types import (
 )
 
 
+WHERE_THERE_ARE = {"parts", "candidates"}  # left out where they are empty
+
+
 class HitDocument(Frozen):
     """A hit with its passage; see `overfetch.Hit` and `overfetch.Passage`."""
 
@@ -53,12 +56,13 @@ class HitDocument(Frozen):
 
 
 class RetrievalDocument(Frozen):
-    """A retrieval; see `overfetch.Retrieval`."""
+    """A retrieval; see `overfetch.Retrieval`. `candidates` are there where they were asked for."""
 
     query: str
     collection: str
     understood: Reading | None
     hits: tuple[HitDocument, ...]
+    candidates: tuple[HitDocument, ...] = ()
     rerank_status: RerankStatus
     rerank_reason: str | None
     truncated_tokens: int | None
@@ -72,12 +76,18 @@ class RetrievalDocument(Frozen):
             collection=retrieval.collection,
             understood=retrieval.understood,
             hits=tuple(map(HitDocument.of, retrieval.hits)),
+            candidates=tuple(map(HitDocument.of, retrieval.candidates)),
             rerank_status=retrieval.rerank_status,
             rerank_reason=retrieval.rerank_reason,
             truncated_tokens=retrieval.truncated_tokens,
             timings_ms=retrieval.timings_ms,
             provenance=dict(retrieval.provenance),
         )
+
+    @model_serializer(mode="wrap")
+    def _what_there_is(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = serialise(self)
+        return {name: value for name, value in fields.items() if value or name not in WHERE_THERE_ARE}
 
 
 class AnswerDocument(RetrievalDocument):
@@ -101,16 +111,12 @@ class AnswerDocument(RetrievalDocument):
                 **dict(parts[0]),
                 "query": parts[0].query if len(parts) == 1 else answer.question,
                 "hits": tuple(hit for part in parts for hit in part.hits),
+                "candidates": parts[0].candidates if len(parts) == 1 else (),
                 "parts": parts if len(parts) > 1 else (),
                 **{name: getattr(answer, name) for name in ("answer", "mode", "reason")},
                 **{name: getattr(answer, name) for name in ("citations", "refused", "coverage")},
             }
         )
-
-    @model_serializer(mode="wrap")
-    def _parts_where_there_are(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = serialise(self)
-        return fields if self.parts else {name: value for name, value in fields.items() if name != "parts"}
 
 
 class GenerationDocument(Generation):

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -22,7 +22,7 @@ NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 LONGEST_WAIT_S = 86_400
 MOST_RETRIES, MOST_THREADS = 1_000, 1_024
 SECTIONS = {"server", "rerank", "embed"}  # of an Environment: not variables themselves
-FOR_TESTS = "OVERFETCH_TEST_"
+OF_OTHERS = ("OVERFETCH_TEST_", "OVERFETCH_SERVE_")  # who reads these checks them
 # What Kubernetes and Docker set in every container beside a service of that name.
 OF_SERVICES = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 ENDPOINT = re.compile(r"https?://[^/?#]+/[^?#]+")
@@ -278,10 +278,14 @@ def read_environment() -> Environment:
 
 def _require_known() -> None:
     """A misspelt variable would leave a setting as it is, in silence."""
-    kinds = (Environment, ServerSettings, RerankServer, EmbedServer)
+    require_known(Environment.prefix, (Environment, ServerSettings, RerankServer, EmbedServer), OF_OTHERS)
+
+
+def require_known(prefix: str, kinds: Sequence[type[Variables]], of_others: tuple[str, ...] = ()) -> None:
+    """Raises SettingsError where a variable of that prefix is set which no kind has, but for those `of_others`."""
     known = {kind.prefix + name.upper() for kind in kinds for name in kind.model_fields if name not in SECTIONS}
     for name, value in os.environ.items():
-        if not value or not name.startswith(Environment.prefix) or name in known or name.startswith(FOR_TESTS):
+        if not value or not name.startswith(prefix) or name in known or name.startswith(of_others):
             continue
         if not OF_SERVICES.fullmatch(name):
             near = get_close_matches(name, known, n=3)

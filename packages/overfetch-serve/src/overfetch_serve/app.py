@@ -1,0 +1,72 @@
+"""The application: every site's routes over one workspace, warmed up before it says that it is ready."""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from overfetch import OverfetchError, Workspace, in_thread
+from overfetch.sites import Site, load_site, site_names
+from overfetch_serve import problems
+from overfetch_serve.folders import folder_site
+from overfetch_serve.routes import operations, searching, sites
+from overfetch_serve.service import Service
+from overfetch_serve.settings import ServiceSettings, read_settings
+
+log = logging.getLogger(__name__)
+
+ROUTERS = (operations.router, sites.router, searching.router)
+
+
+def create_app(
+    served: Sequence[Site | str] | None = None,
+    *,
+    workspace: Workspace | None = None,
+    settings: ServiceSettings | None = None,
+) -> FastAPI:
+    """Serves the sites (objects, names of installed ones, or folders of documents), by default all installed ones.
+
+    Its lifespan warms up; mounted into another application, that one's lifespan has to enter `app.router.lifespan_context`.
+    Raises SettingsError on an unknown site.
+    """
+    chosen = settings or read_settings()
+    service = Service(find_sites(served, chosen), workspace or Workspace(), chosen)
+    app = FastAPI(
+        title="Overfetch",
+        summary="Two-stage retrieval: retrieve 20, read 20, keep 5.",
+        version=version("overfetch-serve"),
+        lifespan=_lifespan,
+        responses={"default": {"model": problems.Problem, "description": "What went wrong (RFC 9457)."}},
+    )
+    app.state.service = service
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app
+
+
+def find_sites(served: Sequence[Site | str] | None, settings: ServiceSettings) -> list[Site]:
+    """Raises SettingsError on an unknown site."""
+    named = served or [name for name in settings.sites.split(",") if name] or site_names()
+    return [one if isinstance(one, Site) else _find_site(one) for one in named]
+
+
+def _find_site(named: str) -> Site:
+    return folder_site(Path(named)) if Path(named).is_dir() else load_site(named)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    try:
+        await in_thread(service.warm_up)
+    except OverfetchError as error:  # what can be served is; /readyz says what cannot
+        service.not_ready = str(error)
+        log.warning("not ready: %s", error)
+    try:
+        yield
+    finally:
+        await in_thread(service.workspace.close)

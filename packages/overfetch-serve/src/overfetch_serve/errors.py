@@ -1,0 +1,81 @@
+"""What a request is refused for, beside what `overfetch.errors` says: each with its HTTP status."""
+
+from overfetch.errors import (
+    CollectionMissing,
+    CorpusError,
+    DeadlineExceeded,
+    ModelError,
+    OverfetchError,
+    Overloaded,
+    ProvenanceMismatch,
+    RecallLoss,
+    SettingsError,
+    StoreError,
+    StoreLocked,
+    StoreUnavailable,
+)
+
+SECONDS_TO_WAIT = 1
+
+
+class NotFound(OverfetchError):
+    """There is no such site, collection, passage, document, job or model, or the key must not know of it."""
+
+
+class NotAuthenticated(OverfetchError):
+    """No key was given, or none that is known."""
+
+
+class NotAllowed(OverfetchError):
+    """The key's scopes do not hold what was asked for."""
+
+
+class BodyTooLarge(OverfetchError):
+    """The body has more bytes than the route reads."""
+
+
+class TooSlow(OverfetchError):
+    """The body did not arrive in time."""
+
+
+class TooMany(Overloaded):
+    """More requests than the key may send; `seconds` until one may be sent again."""
+
+    def __init__(self, message: str, seconds: float = SECONDS_TO_WAIT) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+# The first that fits counts.
+STATUS: dict[type[OverfetchError], int] = {
+    NotFound: 404,
+    NotAuthenticated: 401,
+    NotAllowed: 403,
+    BodyTooLarge: 413,
+    TooSlow: 408,
+    SettingsError: 422,
+    CorpusError: 422,
+    RecallLoss: 409,
+    CollectionMissing: 404,
+    StoreLocked: 409,
+    StoreUnavailable: 503,
+    ProvenanceMismatch: 503,
+    StoreError: 503,
+    ModelError: 503,
+    Overloaded: 429,
+    DeadlineExceeded: 504,
+    OverfetchError: 500,
+}
+TO_BE_TRIED_AGAIN = {429, 503}
+
+
+def status_of(error: OverfetchError) -> int:
+    """The HTTP status that says it."""
+    return next(status for kind, status in STATUS.items() if isinstance(error, kind))
+
+
+def seconds_to_wait(error: OverfetchError) -> int | None:
+    """What `Retry-After` says, where trying again may help."""
+    if status_of(error) not in TO_BE_TRIED_AGAIN:
+        return None
+    return max(1, round(getattr(error, "seconds", SECONDS_TO_WAIT)))

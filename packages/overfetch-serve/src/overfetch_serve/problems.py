@@ -1,0 +1,91 @@
+"""Errors of the service's own routes: `application/problem+json` (RFC 9457), typed like `overfetch.errors`."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from overfetch.errors import OverfetchError
+from overfetch.redacting import redacted
+from overfetch_serve.errors import seconds_to_wait, status_of
+
+MEDIA_TYPE = "application/problem+json"
+LONGEST_SHOWN = 80  # characters of what was given
+
+
+class Problem(BaseModel):
+    """RFC 9457; `type` is the error's name in `overfetch.errors`."""
+
+    type: str = Field(examples=["SettingsError"])
+    title: str = Field(examples=["A setting, name, filter or argument is not allowed."])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["top_n (9) cannot exceed top_k (5)"])
+    request_id: str | None = None
+
+
+def problem(error: OverfetchError, request_id: str | None = None) -> Problem:
+    kind = type(error)
+    title = (kind.__doc__ or kind.__name__).partition("\n")[0]
+    return Problem(type=kind.__name__, title=title, status=status_of(error), detail=str(error), request_id=request_id)
+
+
+def response(found: Problem, seconds: int | None = None) -> JSONResponse:
+    headers = {} if seconds is None else {"Retry-After": str(seconds)}
+    return JSONResponse(found.model_dump(exclude_none=True), found.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Answers errors of `app` as problems; routes of other vendors' shapes answer theirs before."""
+    app.add_exception_handler(OverfetchError, _of_overfetch)
+    app.add_exception_handler(RequestValidationError, _of_validation)
+    app.add_exception_handler(HTTPException, _of_http)
+
+
+def request_id(request: Request) -> str | None:
+    return getattr(request.state, "request_id", None)
+
+
+def _of_overfetch(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, OverfetchError)
+    return response(problem(error, request_id(request)), seconds_to_wait(error))
+
+
+def _of_validation(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    found = Problem(
+        type="SettingsError",
+        title="The request is not of the form that the route reads.",
+        status=422,
+        detail=explain_validation(error),
+        request_id=request_id(request),
+    )
+    return response(found)
+
+
+def _of_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    found = Problem(
+        type="HTTPError",
+        title=error.detail,
+        status=error.status_code,
+        detail=f"{request.method} {request.url.path}: {error.detail}; the routes are listed at /openapi.json",
+        request_id=request_id(request),
+    )
+    answer = response(found)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def explain_validation(error: RequestValidationError) -> str:
+    """Each problem: where, what is wrong, what was given."""
+    return "; ".join(_explained(one) for one in error.errors())
+
+
+def _explained(one: Any) -> str:
+    place = ".".join(str(part) for part in one["loc"])
+    given = redacted(repr(one.get("input")))
+    shown = given if len(given) <= LONGEST_SHOWN else f"{given[:LONGEST_SHOWN]}…"
+    return f"{place}: {one['msg']} (given {shown})"

@@ -1,0 +1,58 @@
+"""A server with one or more workers: what it serves is indexed first, and only this machine is served without keys."""
+
+import os
+from collections.abc import Sequence
+
+import uvicorn
+from fastapi import FastAPI
+
+from overfetch import SettingsError, Site, Workspace
+from overfetch.cli.console import index_with_progress
+from overfetch.cli.terminal import notice
+from overfetch_serve.app import create_app, find_sites
+from overfetch_serve.folders import CHUNKER
+from overfetch_serve.settings import read_settings
+
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+APPLICATION = "overfetch_serve.running:application"
+
+
+def application() -> FastAPI:
+    """What each worker serves: the variables say what."""
+    return create_app()
+
+
+def run(served: Sequence[str], host: str, port: int, workers: int) -> None:
+    """Serves until it is told to end. Raises SettingsError."""
+    if served:
+        os.environ["OVERFETCH_SERVE_SITES"] = ",".join(served)
+    settings = read_settings()
+    if settings.keys is None and host not in LOOPBACK:
+        raise SettingsError(
+            f"{host!r} is open to others, and OVERFETCH_SERVE_KEYS names no file of keys: "
+            "make one by `overfetch keys add`, or serve 127.0.0.1"
+        )
+    _index_missing(find_sites(None, settings))
+    uvicorn.run(
+        APPLICATION,
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        timeout_graceful_shutdown=round(settings.drain_s),
+        server_header=False,
+    )
+
+
+def _index_missing(sites: Sequence[Site]) -> None:
+    """Folders are made equal to what they hold; of other sites what was never indexed is, from their sample."""
+    with Workspace(report=notice) as workspace:
+        for site in sites:
+            engine = workspace.site(site)
+            for collection in site.collections:
+                if collection.sample.is_dir() and (not engine.is_indexed(collection.name) or _is_folder(site)):
+                    index_with_progress(engine, collection.name)
+
+
+def _is_folder(site: Site) -> bool:
+    return site.collections[0].chunker == CHUNKER

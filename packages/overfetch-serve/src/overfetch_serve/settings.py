@@ -1,0 +1,45 @@
+"""Every `OVERFETCH_SERVE_...` variable: what is served, to whom, and within which bounds."""
+
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import Field
+
+from overfetch.environment import LONGEST_WAIT_S, Variables, require_known
+
+KIBIBYTE = 1024
+LONGEST_DEADLINE_MS = 3_600_000
+
+
+class ServiceSettings(Variables):
+    """Bounds of one process (`concurrency`, `waiting`) and of the service.
+
+    `sites` are names of installed sites and folders of documents, separated by commas; by default all installed
+    sites. `keys` is a file made by `overfetch keys`; without it nobody is asked for a key, and only this machine is
+    served. `state` is a folder that all workers share. Of the requests that a process was sent, it works on
+    `concurrency` at a time; `waiting` more wait for their turn, and the rest are told when to come again.
+    A body must have arrived within `body_timeout_s`.
+    """
+
+    prefix = "OVERFETCH_SERVE_"
+
+    sites: str = ""
+    keys: Path | None = None
+    state: Path = Field(default_factory=lambda: user_data_path("overfetch") / "service")
+    deadline_ms: float = Field(default=5_000, gt=0, le=LONGEST_DEADLINE_MS)
+    longest_deadline_ms: float = Field(default=60_000, gt=0, le=LONGEST_DEADLINE_MS)
+    body_bytes: int = Field(default=KIBIBYTE * KIBIBYTE, gt=0)
+    document_bytes: int = Field(default=32 * KIBIBYTE * KIBIBYTE, gt=0)
+    body_timeout_s: float = Field(default=10.0, gt=0, le=LONGEST_WAIT_S)
+    concurrency: int = Field(default=16, gt=0, le=1_024)
+    waiting: int = Field(default=64, ge=0, le=100_000)
+    requests_per_minute: int | None = Field(default=None, gt=0)
+    drain_s: float = Field(default=20.0, ge=0, le=LONGEST_WAIT_S)
+    cors_origins: str = ""
+    log_queries: bool = False
+
+
+def read_settings() -> ServiceSettings:
+    """Raises SettingsError naming the variable, also where the service knows none of it."""
+    require_known(ServiceSettings.prefix, [ServiceSettings])
+    return ServiceSettings.read()

@@ -1,0 +1,60 @@
+"""What there is to ask, and who may know of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from overfetch_serve.keys import Keys
+
+
+def test_sites_and_collections_are_listed(client: TestClient) -> None:
+    names = {site["name"]: site["collections"] for site in client.get("/v1/sites").json()}
+    assert names == {"builddaily": ["resources", "chat"], "sagedaily": ["canon"]}
+    shown = client.get("/v1/sagedaily/canon").json()
+    assert shown["passages"] > 0
+    assert shown["provenance"]["embedder"]
+    assert shown["filters"]
+
+
+def test_passages_and_documents_are_shown(client: TestClient) -> None:
+    hit = client.post("/v1/sagedaily/canon/search", json={"query": "the tower"}).json()["hits"][0]
+    passage = client.get(f"/v1/sagedaily/canon/passages/{hit['passage_id']}").json()
+    assert passage["text"] == hit["text"]
+    document = client.get(f"/v1/sagedaily/canon/documents/{hit['document_id']}").json()
+    assert hit["passage_id"] in [p["id"] for p in document]
+    for missing in ("passages/nothing", "documents/nothing"):
+        assert client.get(f"/v1/sagedaily/canon/{missing}").status_code == 404
+
+
+class TestKeys:
+    @pytest.fixture
+    def keys(self, tmp_path: Path) -> Keys:
+        return Keys(tmp_path / "keys.json")
+
+    def test_a_key_knows_only_its_sites_and_scopes(self, opened: Callable[..., FastAPI], keys: Keys) -> None:
+        _, secret = keys.add(("sagedaily",), ("search",))
+        headers = {"Authorization": f"Bearer {secret}"}
+        with TestClient(opened(keys=keys.path)) as client:
+            assert client.get("/v1/sites").status_code == 401
+            assert [site["name"] for site in client.get("/v1/sites", headers=headers).json()] == ["sagedaily"]
+            assert client.post("/v1/sagedaily/canon/search", json={"query": "sun"}, headers=headers).status_code == 200
+            assert client.post("/v1/sagedaily/canon/ask", json={"question": "sun"}, headers=headers).status_code == 403
+            other = client.post("/v1/builddaily/chat/search", json={"query": "sun"}, headers=headers)
+            unknown = client.post("/v1/nosite/chat/search", json={"query": "sun"}, headers=headers)
+            assert other.status_code == unknown.status_code == 404
+            assert other.json()["detail"].replace("builddaily", "nosite") == unknown.json()["detail"]
+
+    def test_a_key_is_revoked_without_a_restart(self, opened: Callable[..., FastAPI], keys: Keys) -> None:
+        key, secret = keys.add(("*",), ("search",))
+        with TestClient(opened(keys=keys.path), headers={"X-API-Key": secret}) as client:
+            assert client.get("/v1/sites").status_code == 200
+            keys.revoke(key.id)
+            assert client.get("/v1/sites").status_code == 401
+
+    def test_the_file_holds_no_secret(self, keys: Keys) -> None:
+        _, secret = keys.add(("*",), ("search",))
+        assert secret.rpartition("_")[2] not in keys.path.read_text()
+        assert keys.path.stat().st_mode & 0o077 == 0
