@@ -4,13 +4,16 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
-from fastapi.security.http import HTTPAuthorizationCredentials
+from starlette.datastructures import Headers
 
 from overfetch_serve.keys import Key, Scope
 from overfetch_serve.service import Service
 
-_bearer = HTTPBearer(auto_error=False, description="An API key: `of_ID_SECRET`.")
-_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, where a client cannot send Bearer.")
+# For the API's description: `given_key` reads them.
+SCHEMES = [
+    Security(HTTPBearer(auto_error=False, description="An API key: `of_ID_SECRET`.")),
+    Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, for what cannot send Bearer.")),
+]
 
 DeadlineHeader = Annotated[
     float | None,
@@ -27,14 +30,15 @@ def service_of(request: Request) -> Service:
 CurrentService = Annotated[Service, Depends(service_of)]
 
 
-def key_of(
-    service: CurrentService,
-    request: Request,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
-    header: Annotated[str | None, Security(_header)],
-) -> Key:
+def given_key(headers: Headers) -> str | None:
+    """`Authorization: Bearer KEY`, or `X-API-Key: KEY` where a client cannot send that."""
+    scheme, _, given = headers.get("Authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key")
+
+
+def key_of(service: CurrentService, request: Request) -> Key:
     """Who asks. Raises NotAuthenticated."""
-    key = service.key(bearer.credentials if bearer else header)
+    key = service.key(given_key(request.headers))
     request.state.key = key
     return key
 

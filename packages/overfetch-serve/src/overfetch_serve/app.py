@@ -7,10 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from overfetch import OverfetchError, Workspace, in_thread
 from overfetch.sites import Site, load_site, site_names
 from overfetch_serve import problems
+from overfetch_serve.agents.http import PATH, AgentsOverHttp
+from overfetch_serve.access import SCHEMES
 from overfetch_serve.folders import folder_site
 from overfetch_serve.routes import operations, searching, sites
 from overfetch_serve.service import Service
@@ -39,12 +42,15 @@ def create_app(
         summary="Two-stage retrieval: retrieve 20, read 20, keep 5.",
         version=version("overfetch-serve"),
         lifespan=_lifespan,
+        dependencies=SCHEMES,
         responses={"default": {"model": problems.Problem, "description": "What went wrong (RFC 9457)."}},
     )
     app.state.service = service
+    app.state.agents = AgentsOverHttp(service)
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    app.router.routes.append(Route(PATH, app.state.agents))
     return app
 
 
@@ -67,6 +73,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.not_ready = str(error)
         log.warning("not ready: %s", error)
     try:
-        yield
+        async with app.state.agents.running():
+            yield
     finally:
         await in_thread(service.workspace.close)

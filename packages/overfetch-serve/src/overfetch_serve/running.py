@@ -1,5 +1,6 @@
 """A server with one or more workers: what it serves is indexed first, and only this machine is served without keys."""
 
+import asyncio
 import os
 from collections.abc import Sequence
 
@@ -9,9 +10,12 @@ from fastapi import FastAPI
 from overfetch import SettingsError, Site, Workspace
 from overfetch.cli.console import index_with_progress
 from overfetch.cli.terminal import notice
+from overfetch_serve.agents.server import Agents, serve_stdio
 from overfetch_serve.app import create_app, find_sites
 from overfetch_serve.folders import CHUNKER
-from overfetch_serve.settings import read_settings
+from overfetch_serve.keys import ANYBODY
+from overfetch_serve.service import Service
+from overfetch_serve.settings import ServiceSettings, read_settings
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 APPLICATION = "overfetch_serve.running:application"
@@ -24,9 +28,7 @@ def application() -> FastAPI:
 
 def run(served: Sequence[str], host: str, port: int, workers: int) -> None:
     """Serves until it is told to end. Raises SettingsError."""
-    if served:
-        os.environ["OVERFETCH_SERVE_SITES"] = ",".join(served)
-    settings = read_settings()
+    settings = _settings_with(served)
     if settings.keys is None and host not in LOOPBACK:
         raise SettingsError(
             f"{host!r} is open to others, and OVERFETCH_SERVE_KEYS names no file of keys: "
@@ -42,6 +44,22 @@ def run(served: Sequence[str], host: str, port: int, workers: int) -> None:
         timeout_graceful_shutdown=round(settings.drain_s),
         server_header=False,
     )
+
+
+def run_mcp(served: Sequence[str]) -> None:
+    """Serves whoever started it, until that side closes. Raises SettingsError."""
+    settings = _settings_with(served)
+    sites = find_sites(None, settings)
+    _index_missing(sites)
+    with Workspace(report=notice) as workspace:
+        asyncio.run(serve_stdio(Agents(Service(sites, workspace, settings), lambda context: ANYBODY)))
+
+
+def _settings_with(served: Sequence[str]) -> ServiceSettings:
+    """The variables', and in them for the workers what the command line names."""
+    if served:
+        os.environ["OVERFETCH_SERVE_SITES"] = ",".join(served)
+    return read_settings()
 
 
 def _index_missing(sites: Sequence[Site]) -> None:

@@ -1,9 +1,10 @@
 """The one JSON form of retrievals, answers and generations: of the command line and of every service."""
 
+import operator
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from overfetch.protocols import Generation
 from overfetch.types import (
@@ -20,8 +21,7 @@ from overfetch.types import (
     Timings,
 )
 
-
-WHERE_THERE_ARE = {"parts", "candidates"}  # left out where they are empty
+WHERE_THERE_ARE: Any = Field(default=(), exclude_if=operator.not_)
 
 
 class HitDocument(Frozen):
@@ -62,7 +62,7 @@ class RetrievalDocument(Frozen):
     collection: str
     understood: Reading | None
     hits: tuple[HitDocument, ...]
-    candidates: tuple[HitDocument, ...] = ()
+    candidates: tuple[HitDocument, ...] = WHERE_THERE_ARE
     rerank_status: RerankStatus
     rerank_reason: str | None
     truncated_tokens: int | None
@@ -84,18 +84,13 @@ class RetrievalDocument(Frozen):
             provenance=dict(retrieval.provenance),
         )
 
-    @model_serializer(mode="wrap")
-    def _what_there_is(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = serialise(self)
-        return {name: value for name, value in fields.items() if value or name not in WHERE_THERE_ARE}
-
 
 class AnswerDocument(RetrievalDocument):
     """An answer with all the hits that ground it; a question in parts has the retrieval of each under `parts`, and of
     the first what belongs to one.
     """
 
-    parts: tuple[RetrievalDocument, ...] = ()
+    parts: tuple[RetrievalDocument, ...] = WHERE_THERE_ARE
     answer: str
     mode: AnswerMode
     reason: str | None

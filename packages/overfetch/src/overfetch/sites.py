@@ -22,7 +22,8 @@ FilterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 class Collection(Frozen):
     """One searchable set of passages and every setting that decides how it behaves.
 
-    `chunker` is name and version: a change means a rebuild. `filters` are the fields that may be filtered on.
+    `about` tells people and agents what it holds and when to ask it. `chunker` is name and version: a change means a
+    rebuild. `filters` are the fields that may be filtered on.
     `date` names the field that `near` looks at, within `near_days`; `known_at` the one that `as_of` bounds.
     `understand` reads a question, or one part of a composed one, as its users mean it.
     `answering` is the `module:function` that answers with a language model.
@@ -37,6 +38,7 @@ class Collection(Frozen):
     chunker: str
     answering: str
     fields: FieldMap
+    about: str = ""
     retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
     filters: dict[FilterName, FieldKind] = Field(default_factory=dict)
     date: str | None = None

@@ -1,0 +1,1 @@
+"""Sites as tools of agents, by the Model Context Protocol (MCP)."""

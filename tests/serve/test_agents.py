@@ -1,0 +1,124 @@
+"""MCP by the official client: in process, over HTTP with keys, and over stdio."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+from overfetch import Environment, Workspace, load_site
+from overfetch_serve.agents.server import Agents
+from overfetch_serve.keys import ANYBODY, Keys
+from overfetch_serve.service import Service
+from overfetch_serve.settings import ServiceSettings
+
+QUERY = "cross-encoder that reorders retrieved passages locally"
+
+
+@pytest.fixture
+def agents(served_environment: Environment) -> Iterator[Agents]:
+    with Workspace(served_environment) as workspace:
+        sites = [load_site("builddaily"), load_site("sagedaily")]
+        yield Agents(Service(sites, workspace, ServiceSettings()), lambda context: ANYBODY)
+
+
+@contextmanager
+def listening(app: FastAPI) -> Iterator[str]:
+    """The address of a real server."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+async def test_each_collection_has_a_search_and_an_ask_that_only_read(agents: Agents) -> None:
+    async with Client(agents.server()) as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+    assert set(tools) == {
+        f"{verb}_{name}"
+        for verb in ("search", "ask")
+        for name in ("builddaily_resources", "builddaily_chat", "sagedaily_canon")
+    }
+    assert all(tool.annotations and tool.annotations.read_only_hint for tool in tools.values())
+    filters = tools["search_builddaily_resources"].input_schema["$defs"]["Filters"]["properties"]
+    assert {"kind", "updated"} <= set(filters)
+
+
+async def test_a_search_gives_the_documents_of_the_command_line_and_links(agents: Agents) -> None:
+    arguments = {"query": QUERY, "top_n": 2, "filters": {"kind": ["tool"]}}
+    async with Client(agents.server()) as client:
+        found = await client.call_tool("search_builddaily_resources", arguments)
+        links = [part for part in found.content if part.type == "resource_link"]
+        passage = await client.read_resource(links[0].uri)
+    assert found.structured_content["rerank_status"] == "full"
+    assert {hit["metadata"]["kind"] for hit in found.structured_content["hits"]} == {"tool"}
+    assert len(links) == 2
+    assert found.structured_content["hits"][0]["text"] in passage.contents[0].text
+
+
+async def test_an_ask_quotes_and_says_what_it_quotes(agents: Agents) -> None:
+    async with Client(agents.server()) as client:
+        found = await client.call_tool("ask_builddaily_chat", {"query": "What is Sage Daily?"})
+    assert found.structured_content["citations"]
+    assert found.structured_content["citations"][0]["quote"] in found.content[0].text
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "told"),
+    [
+        ("search_nothing", {"query": "a"}, "search_builddaily_resources"),
+        ("search_builddaily_resources", {"query": "  "}, "empty"),
+        ("search_builddaily_resources", {"query": "a", "top_n": 1_000}, "top_n"),
+        ("search_builddaily_resources", {"query": "a", "filters": {"colour": ["red"]}}, "colour"),
+        ("search_builddaily_resources", {"query": "a", "filters": {"updated": {"start": "soon"}}}, "soon"),
+        ("search_builddaily_resources", {"query": "a", "as_of": "2024-01-01"}, "as_of"),
+    ],
+)
+async def test_the_agent_is_told_what_is_not_allowed(
+    agents: Agents, tool: str, arguments: dict[str, object], told: str
+) -> None:
+    async with Client(agents.server()) as client:
+        found = await client.call_tool(tool, arguments)
+    assert found.is_error
+    assert told in found.content[0].text
+
+
+async def test_over_http_a_key_sees_its_own_sites_only(opened: Callable[..., FastAPI], tmp_path: Path) -> None:
+    import httpx2
+    from mcp.client.streamable_http import streamable_http_client
+
+    keys = Keys(tmp_path / "keys.json")
+    _, secret = keys.add(("sagedaily",), ("search",))
+    with listening(opened(keys=keys.path)) as address:
+        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {secret}"}) as http:
+            async with Client(streamable_http_client(f"{address}/mcp", http_client=http)) as client:
+                tools = [tool.name for tool in (await client.list_tools()).tools]
+                other = await client.call_tool("search_builddaily_chat", {"query": "sun"})
+            assert tools == ["search_sagedaily_canon"]
+            assert other.is_error
+            assert "builddaily" not in other.content[0].text.replace("search_builddaily_chat", "")
+        async with httpx2.AsyncClient() as http:
+            assert (await http.post(f"{address}/mcp", json={})).status_code == 401
+
+
+async def test_over_stdio_by_the_command(served_environment: Environment) -> None:
+    program = str(Path(sys.executable).parent / "overfetch")
+    variables = {"OVERFETCH_QDRANT": served_environment.qdrant, "OVERFETCH_CACHE": str(served_environment.cache)}
+    parameters = StdioServerParameters(command=program, args=["mcp", "sagedaily"], env={**os.environ, **variables})
+    async with Client(stdio_client(parameters)) as client:
+        found = await client.call_tool("search_sagedaily_canon", {"query": "the tower"})
+    assert found.structured_content["hits"]
