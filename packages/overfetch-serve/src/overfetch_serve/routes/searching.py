@@ -7,6 +7,9 @@ from overfetch.requests import AskRequest, SearchRequest
 from overfetch_serve.access import CurrentService, DeadlineHeader, allowed
 
 router = APIRouter(tags=["search"])
+# Built here rather than on first use: FastAPI gives an alias to what is unbuilt, and pydantic warns of that.
+for form in (SearchRequest, AskRequest):
+    form.model_rebuild()
 
 
 @router.post("/v1/{site}/{collection}/search", dependencies=[allowed("search")])
