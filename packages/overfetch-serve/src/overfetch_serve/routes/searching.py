@@ -7,14 +7,20 @@ from overfetch.requests import AskRequest, SearchRequest
 from overfetch_serve.access import CurrentService, DeadlineHeader, allowed
 
 router = APIRouter(tags=["search"])
-# Built here rather than on first use: FastAPI gives an alias to what is unbuilt, and pydantic warns of that.
-for form in (SearchRequest, AskRequest):
-    form.model_rebuild()
+
+
+class SearchBody(SearchRequest, defer_build=False):
+    """See `overfetch.SearchRequest`. Built at once: FastAPI gives what it reads an alias, and built later, that warns."""
+
+
+class AskBody(AskRequest, defer_build=False):
+    """See `overfetch.AskRequest`."""
+
 
 
 @router.post("/v1/{site}/{collection}/search", dependencies=[allowed("search")])
 async def search(
-    site: str, collection: str, asked: SearchRequest, service: CurrentService, deadline_ms: DeadlineHeader = None
+    site: str, collection: str, asked: SearchBody, service: CurrentService, deadline_ms: DeadlineHeader = None
 ) -> RetrievalDocument:
     """Retrieve `top_k` passages, rerank them, keep `top_n`."""
     engine, _ = service.collection(site, collection)
@@ -24,7 +30,7 @@ async def search(
 
 @router.post("/v1/{site}/{collection}/ask", dependencies=[allowed("ask")])
 async def ask(
-    site: str, collection: str, asked: AskRequest, service: CurrentService, deadline_ms: DeadlineHeader = None
+    site: str, collection: str, asked: AskBody, service: CurrentService, deadline_ms: DeadlineHeader = None
 ) -> AnswerDocument:
     """Search, then answer with citations."""
     engine, _ = service.collection(site, collection)
