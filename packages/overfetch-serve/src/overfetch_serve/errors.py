@@ -1,5 +1,7 @@
 """What a request is refused for, beside what `overfetch.errors` says: each with its HTTP status."""
 
+import math
+
 from overfetch.errors import (
     CollectionMissing,
     CorpusError,
@@ -26,6 +28,10 @@ class NotAuthenticated(OverfetchError):
     """No key was given, or none that is known."""
 
 
+class KeysUnreadable(OverfetchError):
+    """Keys are asked for, and the file of those that are known cannot be read."""
+
+
 class NotAllowed(OverfetchError):
     """The key's scopes do not hold what was asked for."""
 
@@ -50,6 +56,7 @@ class TooMany(Overloaded):
 STATUS: dict[type[OverfetchError], int] = {
     NotFound: 404,
     NotAuthenticated: 401,
+    KeysUnreadable: 503,
     NotAllowed: 403,
     BodyTooLarge: 413,
     TooSlow: 408,
@@ -78,4 +85,4 @@ def seconds_to_wait(error: OverfetchError) -> int | None:
     """What `Retry-After` says, where trying again may help."""
     if status_of(error) not in TO_BE_TRIED_AGAIN:
         return None
-    return max(1, round(getattr(error, "seconds", SECONDS_TO_WAIT)))
+    return max(1, math.ceil(getattr(error, "seconds", SECONDS_TO_WAIT)))

@@ -3,34 +3,53 @@
 A key is `of_ID_SECRET`. The secret has 256 random bits, so one round of SHA-256 is enough: there is nothing to guess.
 """
 
+import contextlib
 import hashlib
 import hmac
+import logging
+import os
 import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, NamedTuple, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from filelock import FileLock
+from pydantic import Field, TypeAdapter, ValidationError
 
 from overfetch.errors import SettingsError
 from overfetch.settings import explain
 from overfetch.types import Frozen
-from overfetch_serve.errors import NotAllowed, NotAuthenticated, NotFound
+from overfetch_serve.errors import KeysUnreadable, NotAllowed, NotAuthenticated, NotFound
+
+log = logging.getLogger(__name__)
 
 Scope = Literal["search", "ask", "rerank", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 EVERY_SITE = "*"
+MARK = "of"
+SETTLED_NS = 1_000_000_000  # a file written within its clock's tick of a reading may change and look the same
+OTHERS_WRITE = 0o002
+
+Some = Field(min_length=1)
 
 
 class Key(Frozen):
-    """What is kept of a key: never its secret. `sites` are names, or `*` for every site."""
+    """What is kept of a key: never its secret. `sites` are names, or `*` for every site.
 
-    id: str
-    digest: str
-    sites: tuple[str, ...]
-    scopes: tuple[Scope, ...]
+    `requests_per_minute` stands in place of the service's own.
+    """
+
+    id: str = Field(pattern=r"^[0-9a-z]{1,32}$")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sites: Annotated[tuple[str, ...], Some]
+    scopes: Annotated[tuple[Scope, ...], Some]
     created: datetime
-    note: str = ""
+    note: str = Field(default="", max_length=1_000)
+    requests_per_minute: int | None = Field(default=None, gt=0)
 
     def require(self, scope: Scope, site: str | None = None) -> None:
         """Raises NotFound where it must not know of the site, and NotAllowed where it lacks the scope."""
@@ -43,10 +62,19 @@ class Key(Frozen):
         return EVERY_SITE in self.sites or site in self.sites
 
 
-# Who asks where no keys are kept.
-ANYBODY = Key(id="anybody", digest="", sites=(EVERY_SITE,), scopes=SCOPES, created=datetime.fromtimestamp(0, UTC))
 _KEYS = TypeAdapter(tuple[Key, ...])
 _NO_DIGEST = "0" * 64
+# Who asks where no keys are kept.
+ANYBODY = Key(id="anybody", digest=_NO_DIGEST, sites=("*",), scopes=SCOPES, created=datetime.fromtimestamp(0, UTC))
+
+Identity = tuple[int, int, int]
+
+
+class _Held(NamedTuple):
+    """Keys, and the file that they were read from; None: to be read again."""
+
+    keys: Mapping[str, Key]
+    file: Identity | None
 
 
 class Keys:
@@ -54,62 +82,120 @@ class Keys:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._read_at: tuple[int, int] | None = None
-        self._keys: dict[str, Key] = {}
+        self._held = _Held({}, None)
 
     def find(self, given: str | None) -> Key:
-        """Raises NotAuthenticated. Takes as long for an unknown id as for a wrong secret."""
+        """Raises NotAuthenticated, and KeysUnreadable. Takes as long for an unknown id as for a wrong secret."""
         if given is None:
             raise NotAuthenticated("no API key was given; send it as `Authorization: Bearer KEY`")
-        _, _, rest = given.partition("_")
+        mark, _, rest = given.partition("_")
         name, _, secret = rest.partition("_")
-        key = self.all().get(name)
+        key = self._known().get(name)
         same = hmac.compare_digest(_digest(secret), key.digest if key else _NO_DIGEST)
-        if key is None or not same:
+        if key is None or not same or mark != MARK:
             raise NotAuthenticated("this API key is not known here; it may have been revoked")
         return key
 
-    def all(self) -> dict[str, Key]:
-        """By id. Raises SettingsError where the file cannot be read."""
+    def _known(self) -> Mapping[str, Key]:
+        """What is wrong with the file is nothing that a client should read."""
         try:
-            stat = self.path.stat()
-            if (stat.st_mtime_ns, stat.st_ino) != self._read_at:
-                self._keys = {key.id: key for key in _KEYS.validate_json(self.path.read_bytes())}
-                self._read_at = (stat.st_mtime_ns, stat.st_ino)
+            return self.all()
+        except SettingsError as error:
+            log.error("nobody is let in: %s", error)
+            raise KeysUnreadable("the service cannot read its keys, and its log says why; try again later") from error
+
+    def all(self) -> Mapping[str, Key]:
+        """By id; none where there is no file. Raises SettingsError where it cannot be read, or others may write it."""
+        try:
+            if self._held.file is None or _identity(self.path.stat()) != self._held.file:
+                self._held = _read(self.path)
         except FileNotFoundError:
-            self._keys, self._read_at = {}, None
+            self._held = _Held({}, None)
         except OSError as error:
             raise SettingsError(f"the keys in {self.path} cannot be read: {error}") from error
         except ValidationError as error:
-            raise SettingsError(f"{self.path} is no file of keys: {explain(error)}") from error
-        return self._keys
+            raise SettingsError(f"{self.path} is no file of keys: {_first(error)}") from error
+        return self._held.keys
 
-    def add(self, sites: tuple[str, ...], scopes: tuple[Scope, ...], note: str = "") -> tuple[Key, str]:
-        """The key and what its holder sends, which is shown this once and kept nowhere."""
-        name, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-        key = Key(
-            id=name, digest=_digest(secret), sites=sites, scopes=scopes, created=datetime.now(UTC), note=note
-        )
-        self._write({**self.all(), name: key})
-        return key, f"of_{name}_{secret}"
+    def add(
+        self, sites: Sequence[str], scopes: Sequence[str], note: str = "", requests_per_minute: int | None = None
+    ) -> tuple[Key, str]:
+        """The key and what its holder sends, which is shown this once and kept nowhere. Raises SettingsError."""
+        for scope in scopes:
+            if scope not in SCOPES:
+                raise SettingsError(f"no scope is called {scope!r}; scopes: {', '.join(SCOPES)}")
+        name, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        made = {"id": name, "digest": _digest(secret), "created": datetime.now(UTC), "note": note}
+        asked = {"sites": sites, "scopes": scopes, "requests_per_minute": requests_per_minute}
+        try:
+            key = Key.model_validate({**made, **asked})
+        except ValidationError as error:
+            raise SettingsError(explain(error)) from error
+        with self._changing() as keys:
+            keys[name] = key
+        return key, f"{MARK}_{name}_{secret}"
 
     def revoke(self, name: str) -> Key:
         """Raises NotFound naming the known ids."""
-        keys = dict(self.all())
-        if name not in keys:
-            raise NotFound(f"no key has the id {name!r}; known: {', '.join(keys) or 'none'}")
-        revoked = keys.pop(name)
-        self._write(keys)
-        return revoked
+        with self._changing() as keys:
+            if name not in keys:
+                raise NotFound(f"no key has the id {name!r}; known: {', '.join(keys) or 'none'}")
+            return keys.pop(name)
 
-    def _write(self, keys: dict[str, Key]) -> None:
-        """Beside, then renamed: a service that reads meanwhile sees the old file or the new one."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
-        beside.touch(mode=0o600)
-        beside.write_bytes(_KEYS.dump_json(tuple(keys.values()), indent=2))
-        beside.replace(self.path)
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[dict[str, Key]]:
+        """All keys, which are written as the caller leaves them; one process at a time. A link stays a link."""
+        path = self.path.resolve()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            keys = dict(self.all())
+            yield keys
+            _write(path, _KEYS.dump_json(tuple(keys.values()), indent=2))
+
+
+def _read(path: Path) -> _Held:
+    with path.open("rb") as file:
+        stat = os.fstat(file.fileno())
+        if os.name == "posix" and stat.st_mode & OTHERS_WRITE:
+            raise SettingsError(f"anybody may write {path}, and with it let themselves in: chmod o-w it")
+        keys = {key.id: key for key in _KEYS.validate_json(file.read())}
+    is_settled = time.time_ns() - stat.st_mtime_ns > SETTLED_NS
+    return _Held(keys, _identity(stat) if is_settled else None)
+
+
+def _first(error: ValidationError) -> str:
+    """What is wrong, without what was given: it may be a secret."""
+    found = error.errors(include_input=False)[0]
+    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"
+
+
+def _identity(stat: os.stat_result) -> Identity:
+    return stat.st_mtime_ns, stat.st_ino, stat.st_size
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Beside, then renamed: a service that reads meanwhile sees the old file or the new one. Mode and owner stay."""
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # new, and its owner's alone
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        _as_before(path, beside)
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
+def _as_before(path: Path, beside: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        before = path.stat()
+        shutil.copymode(path, beside)
+        if hasattr(os, "chown"):
+            with contextlib.suppress(PermissionError):
+                os.chown(beside, before.st_uid, before.st_gid)
 
 
 def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

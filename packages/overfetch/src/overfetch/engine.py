@@ -18,12 +18,24 @@ from overfetch.pipeline import Asked, retrieve_parts
 from overfetch.protocols import Embedder, Reranker, Store
 from overfetch.provenance import SAMPLE, Provenance, join_sources, require_searchable
 from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
+from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site
 from overfetch.types import Answer, LanguageModel, OnRefused, Retrieval, Turn
 
 
+Around = Callable[[str, RetrievalSettings, Callable[[], list[Retrieval]]], list[Retrieval]]
+"""Called with the name of a collection, the settings, and what retrieves one part or more, with all candidates."""
+
+
+def _alone(collection: str, settings: RetrievalSettings, retrieve: Callable[[], list[Retrieval]]) -> list[Retrieval]:
+    return retrieve()
+
+
 class Engine:
-    """A site with its embedder, reranker and store; made by `overfetch.open_site`."""
+    """A site with its embedder, reranker and store; made by `overfetch.open_site`.
+
+    `around` is what whoever watches puts around every retrieval.
+    """
 
     def __init__(
         self,
@@ -45,6 +57,7 @@ class Engine:
         self.lm = lm
         self.tuned = dict(tuned or {})
         self.on_refused = on_refused
+        self.around: Around = _alone
         self._close = close or store.close
 
     def __enter__(self) -> Self:
@@ -88,19 +101,25 @@ class Engine:
     def _retrieve(self, collection: str, requests: Sequence[SearchRequest]) -> list[Retrieval]:
         """One or more that differ in nothing but their query."""
         chosen, shared = self.site.collection(collection), requests[0]
-        with at_work():
+        settings, name = chosen.retrieval.override(**shared.overrides), self.name_of(collection)
+
+        def retrieve() -> list[Retrieval]:
             return retrieve_parts(
                 [_asked(request, chosen) for request in requests],
-                self.name_of(collection),
+                name,
                 store=self.store,
                 embedder=self.embedder,
                 reranker=self.reranker_of(collection),
                 expected=self._provenance(chosen, SAMPLE),
-                settings=chosen.retrieval.override(**shared.overrides),
+                settings=settings,
                 conditions=list(shared.conditions(chosen)),
                 as_of=shared.known_by(chosen),
-                include_candidates=shared.include_candidates,
+                include_candidates=True,
             )
+
+        with at_work():
+            found = self.around(name, settings, retrieve)
+        return found if shared.include_candidates else [one.model_copy(update={"candidates": ()}) for one in found]
 
     def ask(self, question: str, **options: Unpack[AskOptions]) -> Answer:
         """A cited answer. Raises as `search` does; a language model that fails costs the writing only."""

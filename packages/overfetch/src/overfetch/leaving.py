@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -76,15 +76,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def carried(work: Callable[P, R]) -> Callable[P, R]:
-    """`work` for the threads of a pool, which would not know by themselves who left."""
-    left = _left.get()
+    """`work` for the threads of a pool, which would not know by themselves for whom they work and who left."""
+    context = copy_context()
 
     def known(*args: P.args, **kwargs: P.kwargs) -> R:
-        token = _left.set(left)
-        try:
-            return work(*args, **kwargs)
-        finally:
-            _left.reset(token)
+        return context.copy().run(work, *args, **kwargs)
 
     return known
 

@@ -200,7 +200,7 @@ def rerank(
         _require_usable(scores.logits, len(candidates))
     except Exception as error:
         reason = redacted(f"{type(error).__name__}: {error}")
-        log.warning("reranking %r failed, keeping first-stage order: %s", query, reason)
+        log.warning("reranking failed, keeping first-stage order: %s", reason)
         return Reranked([], "failed", reason)
     read = len(scores.logits)
     if read == len(candidates):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
+from overfetch.figures import REMEMBERED, SCORES
 from overfetch.forking import ProcessLock, starting_over
 from overfetch.models import ModelSpec
 
@@ -60,6 +61,8 @@ class ScoreCache:
         missing = [key for key, scored in known.items() if scored is None]
         if self._file is not None and missing:
             known |= self._file.find(missing)
+        SCORES.add(len(keys))
+        REMEMBERED.add(sum(known[key] is not None for key in keys))
         return [known[key] for key in keys]
 
     def keep(self, scores: Scores) -> None:

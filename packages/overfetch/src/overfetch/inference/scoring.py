@@ -15,6 +15,7 @@ from functools import cache
 from typing import NamedTuple, Protocol
 
 from overfetch.errors import ModelError, Overloaded
+from overfetch.figures import RUNS, SEQUENCES
 from overfetch.forking import starting_over
 from overfetch.inference.tokenizing import Tokens
 from overfetch.leaving import at_work, whether_left
@@ -172,7 +173,10 @@ class Scorer:
     def _run(self, jobs: Sequence[Job]) -> None:
         """One run; where that fails, one for each of the requests in it, so that none fails by another's sequence."""
         try:
-            self._give(jobs, jobs[0].request.model.run([job.tokens for job in jobs]))
+            rows = jobs[0].request.model.run([job.tokens for job in jobs])
+            RUNS.add()
+            SEQUENCES.add(len(jobs))
+            self._give(jobs, rows)
         except Exception as error:
             shared = list({id(job.request): job.request for job in jobs}.values())
             if len(shared) == 1:

@@ -1,0 +1,98 @@
+"""How many requests a minute are answered to each key, or to each address where no key is known.
+
+They are counted for the service, not for a worker: one number for each who asks, in `rates.sqlite` of the state
+folder, by a clock that nobody sets, the machine's since its start.
+"""
+
+import logging
+import sqlite3
+import time
+from ipaddress import IPv6Address, ip_address, ip_network
+from pathlib import Path
+
+from pyrate_limiter import GCRA, Decision, Duration, Rate
+
+from overfetch.forking import ProcessLock, starting_over
+from overfetch_serve.errors import TooMany
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 0.2  # for another worker that writes
+MAKE = "CREATE TABLE IF NOT EXISTS rates (who TEXT PRIMARY KEY, due INTEGER) WITHOUT ROWID"
+INDEX = "CREATE INDEX IF NOT EXISTS by_due ON rates (due)"
+READ = "SELECT due FROM rates WHERE who = ?"
+WRITE = "INSERT OR REPLACE INTO rates VALUES (?, ?)"
+FORGET = "DELETE FROM rates WHERE due <= ?"
+OF_ONE_NETWORK = 64  # bits of an IPv6 address: who has one has all that begin so
+
+
+class Rates:
+    """Safe to share between threads. A file that fails costs the bound, never a request."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "rates.sqlite"
+        self._algorithm = GCRA()
+        self._lock = ProcessLock()
+        self.start_over()
+        starting_over(self)
+
+    def start_over(self) -> None:
+        self._file: sqlite3.Connection | None = None
+
+    def take(self, who: str, per_minute: int) -> None:
+        """Counts a request. Raises TooMany with the seconds until the next one is answered."""
+        try:
+            with self._lock:
+                decision = self._step(who, Rate(per_minute, Duration.MINUTE), time.monotonic_ns() // 1_000_000)
+        except (sqlite3.Error, OSError) as error:
+            log.warning("requests are not counted in %s: %s", self._path, error)
+            return
+        if not decision.allowed:
+            seconds = (decision.retry_after_ms or 0) / 1_000
+            raise TooMany(f"{per_minute} requests a minute are answered; try again in {seconds:.1f} s", seconds)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+    def _step(self, who: str, rate: Rate, now_ms: int) -> Decision:
+        """What is due is in microseconds; more than a full burst ahead, it is from before the machine's start."""
+        file = self._opened()
+        now = now_ms * 1_000
+        with file:
+            file.execute("BEGIN IMMEDIATE")
+            row = file.execute(READ, [who]).fetchone()
+            due = row[0] if row and row[0] <= now + 2_000 * rate.interval else 0
+            (after,), decision = self._algorithm.step([rate], (due,), now_ms, 1)
+            if decision.allowed:
+                file.execute(WRITE, [who, after])
+            file.execute(FORGET, [now])
+        return decision
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = sqlite3.connect(self._path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
+            try:
+                for line in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=OFF", MAKE, INDEX):
+                    file.execute(line)
+            except sqlite3.Error:  # damaged, full, locked
+                file.close()
+                raise
+            self._file = file
+        return self._file
+
+
+def network_of(address: str) -> str:
+    """Whom requests without a key are counted for.
+
+    >>> network_of("203.0.113.9"), network_of("2001:db8::1:2"), network_of("a socket")
+    ('203.0.113.9', '2001:db8::/64', 'a socket')
+    """
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    return str(ip_network((found, OF_ONE_NETWORK), strict=False)) if isinstance(found, IPv6Address) else address
