@@ -6,7 +6,9 @@ from fastapi import Depends, Header, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.datastructures import Headers
 
+from overfetch_serve.errors import TooMany
 from overfetch_serve.keys import Key, Scope
+from overfetch_serve.seen import current
 from overfetch_serve.service import Service
 
 # For the API's description: `given_key` reads them.
@@ -21,7 +23,7 @@ DeadlineHeader = Annotated[
 ]
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     """The one of the application that the route belongs to."""
     service: Service = request.app.state.service
     return service
@@ -36,11 +38,23 @@ def given_key(headers: Headers) -> str | None:
     return given.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key")
 
 
-def key_of(service: CurrentService, request: Request) -> Key:
-    """Who asks. Raises NotAuthenticated."""
-    key = service.key(given_key(request.headers))
+def admitted(service: Service, request: Request) -> Key:
+    """Who asks, counted against its rate. Raises NotAuthenticated, KeysUnreadable, TooMany."""
+    seen = current.get()
+    try:
+        key = service.admit(given_key(request.headers), request.client.host if request.client else "")
+    except TooMany:
+        if seen is not None:
+            seen.over_its_rate = True
+        raise
+    if seen is not None:
+        seen.key = key.id
     request.state.key = key
     return key
+
+
+async def key_of(service: CurrentService, request: Request) -> Key:
+    return admitted(service, request)
 
 
 CurrentKey = Annotated[Key, Depends(key_of)]
@@ -49,7 +63,7 @@ CurrentKey = Annotated[Key, Depends(key_of)]
 def allowed(scope: Scope) -> Any:
     """A dependency: the key has the scope and, where the path names a site, may know of that."""
 
-    def check(key: CurrentKey, request: Request) -> Key:
+    async def check(key: CurrentKey, request: Request) -> Key:
         key.require(scope, request.path_params.get("site"))
         return key
 

@@ -1,5 +1,6 @@
 """The application: every site's routes over one workspace, warmed up before it says that it is ready."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -7,9 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
-from overfetch import OverfetchError, Workspace, in_thread
+from overfetch import Workspace, in_thread
 from overfetch.sites import Site, load_site, site_names
 from overfetch_serve import problems
 from overfetch_serve.agents.http import PATH, AgentsOverHttp
@@ -18,9 +20,11 @@ from overfetch_serve.folders import folder_site
 from overfetch_serve.routes import operations, searching, sites
 from overfetch_serve.service import Service
 from overfetch_serve.settings import ServiceSettings, read_settings
+from overfetch_serve.watching import REQUEST_ID, RERANK_STATUS, Watched
 
 log = logging.getLogger(__name__)
 
+SAMPLED_EVERY_S = 1.0
 ROUTERS = (operations.router, sites.router, searching.router)
 
 
@@ -46,6 +50,7 @@ def create_app(
         responses={"default": {"model": problems.Problem, "description": "What went wrong (RFC 9457)."}},
     )
     app.state.service = service
+    _watch(app, service)
     app.state.agents = AgentsOverHttp(service)
     problems.install(app)
     for router in ROUTERS:
@@ -64,16 +69,37 @@ def _find_site(named: str) -> Site:
     return folder_site(Path(named)) if Path(named).is_dir() else load_site(named)
 
 
+def _watch(app: FastAPI, service: Service) -> None:
+    """The one added last is the outermost: what CORS refuses is seen too."""
+    origins = [origin for origin in service.settings.cors_origins.split(",") if origin]
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "Overfetch-Deadline-Ms", REQUEST_ID],
+            expose_headers=[REQUEST_ID, RERANK_STATUS, "Retry-After"],
+        )
+    app.add_middleware(Watched, watching=service.watching)
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
-    try:
-        await in_thread(service.warm_up)
-    except OverfetchError as error:  # what can be served is; /readyz says what cannot
-        service.not_ready = str(error)
-        log.warning("not ready: %s", error)
+    await in_thread(service.warm_up)
+    for site, reason in service.readiness.reasons.items():  # what can be served is; /readyz says what cannot
+        log.warning("%s is not ready: %s", site, reason)
+    sampling = asyncio.create_task(_sample(service))
     try:
         async with app.state.agents.running():
             yield
     finally:
-        await in_thread(service.workspace.close)
+        sampling.cancel()
+        await in_thread(service.close)
+
+
+async def _sample(service: Service) -> None:
+    """Where another worker is asked for the figures, it knows those of this one."""
+    while True:
+        service.sample()
+        await asyncio.sleep(SAMPLED_EVERY_S)

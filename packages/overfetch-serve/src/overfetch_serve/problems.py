@@ -42,6 +42,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(OverfetchError, _of_overfetch)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(Exception, _of_anything)
 
 
 def request_id(request: Request) -> str | None:
@@ -76,6 +77,15 @@ def _of_http(request: Request, error: Exception) -> JSONResponse:
     )
     answer = response(found)
     answer.headers.update(error.headers or {})
+    return answer
+
+
+def _of_anything(request: Request, error: Exception) -> JSONResponse:
+    """What nobody thought of: the log says what it was."""
+    found = problem(OverfetchError("the service failed; its log says why, under this request's id"), request_id(request))
+    answer = response(found)
+    if found.request_id:
+        answer.headers["X-Request-ID"] = found.request_id  # this answer passes by what sets it elsewhere
     return answer
 
 

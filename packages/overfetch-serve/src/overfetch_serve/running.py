@@ -14,15 +14,19 @@ from overfetch_serve.agents.server import Agents, serve_stdio
 from overfetch_serve.app import create_app, find_sites
 from overfetch_serve.folders import CHUNKER
 from overfetch_serve.keys import ANYBODY
+from overfetch_serve.logs import CONFIG
+from overfetch_serve.metrics import share_between_workers
 from overfetch_serve.service import Service
 from overfetch_serve.settings import ServiceSettings, read_settings
+from overfetch_serve.tracing import export_where_asked
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 APPLICATION = "overfetch_serve.running:application"
 
 
 def application() -> FastAPI:
-    """What each worker serves: the variables say what."""
+    """What each worker serves: the variables say what, and where spans go."""
+    export_where_asked()
     return create_app()
 
 
@@ -35,6 +39,8 @@ def run(served: Sequence[str], host: str, port: int, workers: int) -> None:
             "make one by `overfetch keys add`, or serve 127.0.0.1"
         )
     _index_missing(find_sites(None, settings))
+    if workers > 1:
+        share_between_workers(settings.state / "metrics")
     uvicorn.run(
         APPLICATION,
         factory=True,
@@ -43,6 +49,8 @@ def run(served: Sequence[str], host: str, port: int, workers: int) -> None:
         workers=workers,
         timeout_graceful_shutdown=round(settings.drain_s),
         server_header=False,
+        access_log=False,
+        log_config=CONFIG,
     )
 
 

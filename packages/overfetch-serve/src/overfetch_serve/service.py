@@ -6,11 +6,15 @@ from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
 
 from overfetch import Engine, Overloaded, Workspace, in_thread
+from overfetch.protocols import Generation
 from overfetch.requests import AskRequest, SearchRequest
 from overfetch.sites import Collection, Site
-from overfetch_serve.errors import NotFound
+from overfetch_serve.errors import NotAuthenticated, NotFound
 from overfetch_serve.keys import ANYBODY, Key, Keys
+from overfetch_serve.rates import Rates, network_of
+from overfetch_serve.readiness import Readiness
 from overfetch_serve.settings import ServiceSettings
+from overfetch_serve.watching import Watching
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,7 +57,9 @@ class Service:
         self.settings = settings
         self.keys = Keys(settings.keys) if settings.keys else None
         self.turns = Turns(settings.concurrency, settings.waiting)
-        self.not_ready: str | None = "the models are not loaded yet"
+        self.rates = Rates(settings.state)
+        self.watching = Watching(trace_content=settings.trace_content, log_queries=settings.log_queries)
+        self.readiness = Readiness([site.name for site in sites], self.engine, settings.deadline_ms)
         self._sites = {site.name: site for site in sites}
         self._engines: dict[str, Engine] = {}
 
@@ -65,12 +71,32 @@ class Service:
         """Who asks. Raises NotAuthenticated."""
         return self.keys.find(given) if self.keys else ANYBODY
 
+    def admit(self, given: str | None, address: str) -> Key:
+        """Who asks, counted: by key, or by address where no key is known.
+
+        Raises NotAuthenticated, KeysUnreadable and TooMany.
+        """
+        try:
+            key = self.key(given)
+        except NotAuthenticated:
+            self._count(network_of(address), None)
+            raise
+        self._count(network_of(address) if key is ANYBODY else f"key {key.id}", key.requests_per_minute)
+        return key
+
+    def _count(self, who: str, own_limit: int | None) -> None:
+        limit = own_limit or self.settings.requests_per_minute
+        if limit is not None:
+            self.rates.take(who, limit)
+
     def engine(self, site: str) -> Engine:
         """Raises NotFound."""
         if site not in self._sites:
             raise NotFound(f"no site {site!r} is served to this key")
         if site not in self._engines:
-            self._engines[site] = self.workspace.site(self._sites[site])
+            engine = self.workspace.site(self._sites[site])
+            engine.around = self.watching.retrieving
+            self._engines[site] = engine
         return self._engines[site]
 
     def collection(self, site: str, collection: str) -> tuple[Engine, Collection]:
@@ -93,8 +119,17 @@ class Service:
             return await in_thread(work, *args, **kwargs)
 
     def warm_up(self) -> None:
-        """So that the first request is as fast as the hundredth. Raises what opening and loading raise."""
-        for site in self._sites:
-            self.engine(site)
-        self.workspace.warm_up()
-        self.not_ready = None
+        """So that the first request is as fast as the hundredth; what fails is said by `readiness`."""
+        self.readiness.check()
+
+    def sample(self) -> None:
+        self.watching.metrics.sample(self.turns.waiting, self.turns.working)
+
+    def generations(self) -> dict[str, list[Generation]]:
+        """Of each collection. Raises StoreError."""
+        names = [f"{site.name}/{collection.name}" for site in self._sites.values() for collection in site.collections]
+        return {name: self.workspace.store.generations(name) for name in names}
+
+    def close(self) -> None:
+        self.rates.close()
+        self.workspace.close()

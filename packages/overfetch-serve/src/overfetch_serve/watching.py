@@ -34,7 +34,10 @@ class Watching:
     def retrieving(
         self, collection: str, settings: RetrievalSettings, retrieve: Callable[[], list[Retrieval]]
     ) -> list[Retrieval]:
-        """Put around every retrieval of the engines (`overfetch.engine.Around`)."""
+        """Put around every retrieval of the engines (`overfetch.engine.Around`); no request waits for a warm-up."""
+        seen = current.get()
+        if seen is None:
+            return retrieve()
         with self._tracing.retrieval(collection, settings) as span:
             try:
                 found = retrieve()
@@ -44,10 +47,9 @@ class Watching:
             for one in found:
                 self._tracing.retrieved(span, one, settings.top_n)
         self.metrics.retrieved(found)
-        if (seen := current.get()) is not None:
-            seen.queries += [one.query for one in found]
-            for one in found:
-                seen.reranked(one.rerank_status)
+        for one in found:
+            seen.queries.append(one.query)
+            seen.reranked(one.rerank_status)
         return found
 
     def reranked(

@@ -9,10 +9,11 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from overfetch import OverfetchError
 from overfetch_serve import problems
-from overfetch_serve.access import given_key
+from overfetch_serve.access import admitted, given_key
 from overfetch_serve.agents.server import Agents
-from overfetch_serve.errors import NotAuthenticated
+from overfetch_serve.errors import seconds_to_wait
 from overfetch_serve.keys import Key
 from overfetch_serve.service import Service
 
@@ -39,9 +40,9 @@ class AgentsOverHttp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            self.service.key(given_key(Request(scope).headers))
-        except NotAuthenticated as error:
-            await problems.response(problems.problem(error))(scope, receive, send)
+            admitted(self.service, Request(scope))
+        except OverfetchError as error:
+            await problems.response(problems.problem(error), seconds_to_wait(error))(scope, receive, send)
             return
         assert self._manager is not None, "it is not running"
         await self._manager.asgi_app(scope, receive, send)

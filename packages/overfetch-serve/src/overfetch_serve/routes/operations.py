@@ -1,18 +1,51 @@
-"""`/livez` and `/readyz`: whether the process runs, and whether the next request is answered at full speed."""
+"""`/livez`, `/readyz` and `/metrics`: for who runs the service."""
 
-from fastapi import APIRouter, Response
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Annotated
 
+from fastapi import APIRouter, Depends, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from overfetch.errors import OverfetchError
+from overfetch.protocols import Generation
 from overfetch.types import Frozen
-from overfetch_serve.access import CurrentService
+from overfetch_serve.access import CurrentService, admitted
+from overfetch_serve.errors import NotAllowed
+from overfetch_serve.service import Service
 
 router = APIRouter(tags=["operations"])
 
+LOOPBACK = {"127.0.0.1", "::1"}
+PATIENCE_S = 2.0  # with the store, for what is stored of each collection
+
 
 class Health(Frozen):
-    """`reason` tells what is not ready."""
+    """`reason` tells what is not ready. Which sites there are, and what is wrong, only operators learn."""
 
     status: str
     reason: str | None = None
+    sites: Mapping[str, str | None] | None = None
+    not_indexed: Sequence[str] | None = None
+
+
+def require_operator(request: Request, service: CurrentService) -> None:
+    """A key with scope `admin`; where there are no keys, whoever asks from this machine.
+
+    Raises NotAuthenticated, NotAllowed, TooMany.
+    """
+    if service.keys is not None:
+        admitted(service, request).require("admin")
+    elif request.client is None or request.client.host not in LOOPBACK:
+        raise NotAllowed("without keys (OVERFETCH_SERVE_KEYS) only this machine itself is told")
+
+
+def is_operator(request: Request, service: CurrentService) -> bool:
+    try:
+        require_operator(request, service)
+    except OverfetchError:
+        return False
+    return True
 
 
 @router.get("/livez")
@@ -21,10 +54,34 @@ async def livez() -> Health:
     return Health(status="alive")
 
 
-@router.get("/readyz", responses={503: {"model": Health}})
-async def readyz(service: CurrentService, response: Response) -> Health:
-    """Models are loaded and have run, collections are open, and their provenance is that of the models."""
-    if service.not_ready is None:
-        return Health(status="ready")
-    response.status_code = 503
-    return Health(status="not ready", reason=service.not_ready)
+@router.get("/readyz", responses={503: {"model": Health}}, response_model_exclude_none=True)
+async def readyz(
+    service: CurrentService, response: Response, operator: Annotated[bool, Depends(is_operator)]
+) -> Health:
+    """Models are verified and have run, collections are open, and the models that made them are those that search."""
+    await asyncio.to_thread(service.readiness.check)
+    reasons, names = service.readiness.reasons, service.sites
+    if reasons:
+        response.status_code = 503
+    reason = f"{len(reasons)} of {len(names)} sites cannot be answered" if reasons else None
+    status = "not ready" if reasons else "ready"
+    if not operator:
+        return Health(status=status, reason=reason)
+    sites = {name: reasons.get(name, "ready") for name in names}
+    return Health(status=status, reason=reason, sites=sites, not_indexed=service.readiness.unindexed)
+
+
+@router.get("/metrics", dependencies=[Depends(require_operator)], response_class=Response)
+async def metrics(service: CurrentService) -> Response:
+    """The figures of the service, as Prometheus reads them."""
+    service.sample()
+    text = service.watching.metrics.exposition(await _stored(service))
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+async def _stored(service: Service) -> Mapping[str, Sequence[Generation]]:
+    """None of what the store does not tell in time: the other figures are worth more than those."""
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(service.generations), PATIENCE_S)
+    except (OverfetchError, TimeoutError):
+        return {}
