@@ -6,9 +6,7 @@ from fastapi import Depends, Header, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.datastructures import Headers
 
-from overfetch_serve.errors import TooMany
 from overfetch_serve.keys import Key, Scope
-from overfetch_serve.seen import current
 from overfetch_serve.service import Service
 
 # For the API's description: `given_key` reads them.
@@ -40,15 +38,7 @@ def given_key(headers: Headers) -> str | None:
 
 def admitted(service: Service, request: Request) -> Key:
     """Who asks, counted against its rate. Raises NotAuthenticated, KeysUnreadable, TooMany."""
-    seen = current.get()
-    try:
-        key = service.admit(given_key(request.headers), request.client.host if request.client else "")
-    except TooMany:
-        if seen is not None:
-            seen.over_its_rate = True
-        raise
-    if seen is not None:
-        seen.key = key.id
+    key = service.admit(given_key(request.headers), request.client.host if request.client else "")
     request.state.key = key
     return key
 

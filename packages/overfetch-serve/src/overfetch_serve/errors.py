@@ -45,7 +45,10 @@ class TooSlow(OverfetchError):
 
 
 class TooMany(Overloaded):
-    """More requests than the key may send; `seconds` until one may be sent again."""
+    """More requests than may be sent in this time.
+
+    `seconds` until one may be sent again.
+    """
 
     def __init__(self, message: str, seconds: float = SECONDS_TO_WAIT) -> None:
         super().__init__(message)

@@ -9,10 +9,11 @@ from overfetch import Engine, Overloaded, Workspace, in_thread
 from overfetch.protocols import Generation
 from overfetch.requests import AskRequest, SearchRequest
 from overfetch.sites import Collection, Site
-from overfetch_serve.errors import NotAuthenticated, NotFound
+from overfetch_serve.errors import NotAuthenticated, NotFound, TooMany
 from overfetch_serve.keys import ANYBODY, Key, Keys
 from overfetch_serve.rates import Rates, network_of
 from overfetch_serve.readiness import Readiness
+from overfetch_serve.seen import current
 from overfetch_serve.settings import ServiceSettings
 from overfetch_serve.watching import Watching
 
@@ -81,13 +82,21 @@ class Service:
         except NotAuthenticated:
             self._count(network_of(address), None)
             raise
+        if (seen := current.get()) is not None:
+            seen.key = key.id
         self._count(network_of(address) if key is ANYBODY else f"key {key.id}", key.requests_per_minute)
         return key
 
     def _count(self, who: str, own_limit: int | None) -> None:
         limit = own_limit or self.settings.requests_per_minute
-        if limit is not None:
+        if limit is None:
+            return
+        try:
             self.rates.take(who, limit)
+        except TooMany:
+            if (seen := current.get()) is not None:
+                seen.over_its_rate = True
+            raise
 
     def engine(self, site: str) -> Engine:
         """Raises NotFound."""
