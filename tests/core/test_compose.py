@@ -3,26 +3,23 @@
 import os
 import re
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from readiness_server import answering
 
 COMPOSE = yaml.safe_load((Path(__file__).parents[2] / "shared" / "compose.yaml").read_text(encoding="utf-8"))
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+SERVICES: dict[str, dict[str, Any]] = {name: one for name, one in COMPOSE["services"].items() if "image" in one}
 NODES = ["qdrant-1", "qdrant-2", "qdrant-3"]
 ready = pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (None, False)])
 
 
 def test_one_node_or_a_cluster_of_three() -> None:
     profiles = {name: service["profiles"] for name, service in SERVICES.items()}
-    assert profiles == {"qdrant": ["node"]} | {name: ["cluster"] for name in NODES}
+    assert profiles == {"qdrant": ["node", "serve"]} | {name: ["cluster"] for name in NODES}
 
 
 @pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
@@ -40,7 +37,7 @@ def test_nodes_share_no_port_and_no_volume() -> None:
         ports = [port for name in names for port in SERVICES[name]["ports"]]
         assert len(set(ports)) == len(ports)
     volumes = [service["volumes"][0].partition(":")[0] for service in SERVICES.values()]
-    assert sorted(volumes) == sorted(COMPOSE["volumes"])
+    assert sorted([*volumes, "overfetch"]) == sorted(COMPOSE["volumes"])
 
 
 def test_the_second_and_third_join_the_first() -> None:
@@ -63,27 +60,3 @@ def test_the_health_check_tells_a_ready_node(status: int | None, healthy: bool) 
             timeout=10,
         )
     assert (checked.returncode == 0) == healthy
-
-
-@contextmanager
-def answering(status: int | None) -> Iterator[int]:
-    """The port of a server that gives /readyz that answer; None: nobody listens."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status if status and self.path == "/readyz" else 404)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Quiet."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        if status is None:
-            server.server_close()
-            yield server.server_port
-            return
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
