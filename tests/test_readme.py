@@ -24,9 +24,9 @@ def blocks(language: str, text: str = README) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
-def commands(language: str) -> list[list[str]]:
+def commands(language: str, text: str = README) -> list[list[str]]:
     """Arguments of every `uv run ... overfetch` line, without the environment before it."""
-    return [arguments for block in blocks(language) for arguments, _ in programs(block)]
+    return [arguments for block in blocks(language, text) for arguments, _ in programs(block)]
 
 
 def programs(block: str) -> list[tuple[list[str], str]]:
@@ -35,7 +35,7 @@ def programs(block: str) -> list[tuple[list[str], str]]:
     for line in block.splitlines():
         parts = PROGRAM.split(line)
         if len(parts) == 2:
-            found.append((shlex.split(parts[1]), making))
+            found.append((shlex.split(parts[1], comments=True), making))
         else:
             making += f"{line}\n"
     return found
@@ -80,11 +80,19 @@ def test_commands_run(arguments: list[str], making: str, tmp_path: Path, monkeyp
     assert done.stdout.strip()
 
 
-@pytest.mark.parametrize("arguments", commands("bash"), ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        part
+        for text in (README, *(path.read_text(encoding="utf-8") for path in MEMBERS))
+        for part in commands("bash", text)
+    ],
+    ids=" ".join,
+)
 def test_commands_that_need_more_are_spelt_right(arguments: list[str]) -> None:
     """They need a network or files of the reader: every option they name exists."""
     words = [word for word in arguments if re.fullmatch(r"[a-z]+", word)]
-    depth = 2 if words[0] in ("models", "bench") else 1
+    depth = 2 if words[0] in ("models", "bench", "keys") else 1
     told = CliRunner().invoke(app, [*words[:depth], "--help"], env={"COLUMNS": "200"})
     assert told.exit_code == 0
     assert all(option in told.output for option in arguments if option.startswith("--"))

@@ -31,7 +31,11 @@ def test_it_installs_what_the_lock_says_and_nothing_heavy() -> None:
     export = [part for part in command if part not in ("sync", "--no-editable")]
     known = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     told = subprocess.run(
-        ["uv", "export", "-q", "--no-hashes", "--no-annotate", *export], cwd=ROOT, env=known, capture_output=True, text=True
+        ["uv", "export", "-q", "--no-hashes", "--no-annotate", *export],
+        cwd=ROOT,
+        env=known,
+        capture_output=True,
+        text=True,
     )
     assert told.returncode == 0, told.stderr
     installed = {re.split(r"[=@;\[ ]", line)[0] for line in told.stdout.splitlines()}

@@ -81,7 +81,9 @@ class TestReadiness:
             monkeypatch.setattr("overfetch_serve.readiness.SECONDS", 0)
             assert client.get("/readyz").status_code == 200
 
-    def test_what_is_not_indexed_is_said_and_its_searches_are_counted(self, session_cache: Path, tmp_path: Path) -> None:
+    def test_what_is_not_indexed_is_said_and_its_searches_are_counted(
+        self, session_cache: Path, tmp_path: Path
+    ) -> None:
         workspace = Workspace(Environment(qdrant=f"file:{tmp_path / 'empty'}", cache=session_cache, lm=None))
         app = create_app(["sagedaily"], workspace=workspace, settings=ServiceSettings(state=tmp_path))
         with TestClient(app, client=LOCAL) as client:
@@ -191,7 +193,9 @@ class TestRequests:
             seen.reranked(status)
         assert seen.rerank_status == "partial"
 
-    def test_what_nobody_thought_of_is_a_problem_with_its_id(self, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_nobody_thought_of_is_a_problem_with_its_id(
+        self, opened: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         app = opened()
         monkeypatch.setattr(app.state.service, "collection", lambda *names: 1 / 0)
         with TestClient(app, raise_server_exceptions=False) as client:

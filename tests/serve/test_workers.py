@@ -15,6 +15,7 @@ import pytest
 
 SEARCH = "/v1/pages/pages/search"
 LIMIT = 6
+PROGRAM = "from overfetch.cli.main import run; run()"
 
 
 class Running(NamedTuple):
@@ -42,8 +43,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
     variables = {"STATE": str(tmp_path / "state"), "REQUESTS_PER_MINUTE": str(LIMIT)}
     with told.open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", "from overfetch.cli.main import run; run()", "serve", str(pages), "--workers", "2"]
-            + ["--port", "0"],
+            [sys.executable, "-c", PROGRAM, "serve", str(pages), "--workers", "2", "--port", "0"],
             env=os.environ | {f"OVERFETCH_SERVE_{name}": value for name, value in variables.items()},
             stderr=log,
             text=True,
@@ -72,7 +72,9 @@ def until(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 
 def test_figures_and_rates_are_the_services(running: Running) -> None:
-    answers = [httpx.post(f"{running.client.base_url}{SEARCH[1:]}", json={"query": f"ferry {n}"}) for n in range(LIMIT + 3)]
+    answers = [
+        httpx.post(f"{running.client.base_url}{SEARCH[1:]}", json={"query": f"ferry {n}"}) for n in range(LIMIT + 3)
+    ]
     assert [answer.status_code for answer in answers] == [200] * LIMIT + [429] * 3
     assert running.figure('overfetch_requests_total{route="/v1/{site}/{collection}/search"') == LIMIT + 3
     assert running.figure("overfetch_rerank_total") == LIMIT

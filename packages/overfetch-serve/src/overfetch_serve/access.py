@@ -17,7 +17,11 @@ SCHEMES = [
 
 DeadlineHeader = Annotated[
     float | None,
-    Header(alias="Overfetch-Deadline-Ms", gt=0, description="Milliseconds that the request may take, if its body says nothing."),
+    Header(
+        alias="Overfetch-Deadline-Ms",
+        gt=0,
+        description="Milliseconds that the request may take, if its body says nothing.",
+    ),
 ]
 
 

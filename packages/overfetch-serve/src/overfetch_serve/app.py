@@ -14,8 +14,8 @@ from starlette.routing import Route
 from overfetch import Workspace, in_thread
 from overfetch.sites import Site, load_site, site_names
 from overfetch_serve import problems
-from overfetch_serve.agents.http import PATH, AgentsOverHttp
 from overfetch_serve.access import SCHEMES
+from overfetch_serve.agents.http import PATH, AgentsOverHttp
 from overfetch_serve.folders import folder_site
 from overfetch_serve.routes import operations, searching, sites
 from overfetch_serve.service import Service
@@ -36,7 +36,7 @@ def create_app(
 ) -> FastAPI:
     """Serves the sites (objects, names of installed ones, or folders of documents), by default all installed ones.
 
-    Its lifespan warms up; mounted into another application, that one's lifespan has to enter `app.router.lifespan_context`.
+    Its lifespan warms up; mounted into another application, that one's has to enter `app.router.lifespan_context`.
     Raises SettingsError on an unknown site.
     """
     chosen = settings or read_settings()

@@ -24,8 +24,9 @@ File = Annotated[Path | None, typer.Option("--file", help="The file of keys; by 
 def add(
     site: Annotated[list[str], typer.Option(help="A site, or a folder that is served as one; '*' for every site.")],
     scope: Annotated[
-        list[str], typer.Option(help="search, ask, rerank or admin (indexing, documents, metrics).")
-    ] = list(USUAL_SCOPES),
+        list[str] | None,
+        typer.Option(help="search, ask, rerank or admin (indexing, documents, metrics); by default the first three."),
+    ] = None,
     note: Annotated[str, typer.Option(help="Whose it is, or what for.")] = "",
     requests_per_minute: Annotated[
         int | None, typer.Option(min=1, help="In place of OVERFETCH_SERVE_REQUESTS_PER_MINUTE.")
@@ -34,7 +35,7 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Make a key. What its holder sends is printed this once, and kept nowhere."""
-    key, secret = _keys(file).add([*map(_site_named, site)], scope, note, requests_per_minute)
+    key, secret = _keys(file).add([*map(_site_named, site)], scope or USUAL_SCOPES, note, requests_per_minute)
     if as_json:
         print_json({**_document(key), "key": secret})
         return

@@ -175,20 +175,21 @@ def _identity(stat: os.stat_result) -> Identity:
 
 def _write(path: Path, content: bytes) -> None:
     """Beside, then renamed: a service that reads meanwhile sees the old file or the new one. Mode and owner stay."""
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # new, and its owner's alone
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # new, and its owner's alone
+    beside = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(handle)
         _as_before(path, beside)
-        os.replace(beside, path)
+        beside.replace(path)
     except BaseException:
-        os.unlink(beside)
+        beside.unlink()
         raise
 
 
-def _as_before(path: Path, beside: str) -> None:
+def _as_before(path: Path, beside: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         before = path.stat()
         shutil.copymode(path, beside)

@@ -4,7 +4,6 @@ into the folder that PROMETHEUS_MULTIPROC_DIR names, and whichever is asked adds
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 

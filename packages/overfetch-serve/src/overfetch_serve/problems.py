@@ -80,9 +80,11 @@ def _of_http(request: Request, error: Exception) -> JSONResponse:
     return answer
 
 
-def _of_anything(request: Request, error: Exception) -> JSONResponse:
+def _of_anything(request: Request, _: Exception) -> JSONResponse:
     """What nobody thought of: the log says what it was."""
-    found = problem(OverfetchError("the service failed; its log says why, under this request's id"), request_id(request))
+    found = problem(
+        OverfetchError("the service failed; its log says why, under this request's id"), request_id(request)
+    )
     answer = response(found)
     if found.request_id:
         answer.headers["X-Request-ID"] = found.request_id  # this answer passes by what sets it elsewhere

@@ -17,11 +17,11 @@ class ServiceSettings(Variables):
     `sites` are names of installed sites and folders of documents, separated by commas; by default all installed
     sites. `keys` is a file made by `overfetch keys`; without it nobody is asked for a key, and only this machine is
     served. `state` is a folder that all workers share: what was asked within the last minute (`rates.sqlite`) and, with
-    several workers, their figures (`metrics/`). `requests_per_minute` are those of each key, unless it has a number of
-    its own, and of each address where no key is known. `cors_origins`, separated by commas, are the sites whose pages
-    may ask from a browser. `log_queries` and `trace_content` put texts into logs and spans, which are without by default.
-    Of the requests that a process was sent, it works on
-    `concurrency` at a time; `waiting` more wait for their turn, and the rest are told when to come again.
+    several workers, their figures (`metrics/`). Of the requests that a process was sent, it works on `concurrency` at a
+    time; `waiting` more wait for their turn, and the rest are told when to come again. `requests_per_minute` are those
+    of each key, unless it has a number of its own, and of each address where no key is known. `cors_origins`, separated
+    by commas, are the sites whose pages may ask from a browser. `log_queries` and `trace_content` put texts into logs
+    and spans, which have none by default.
     A body must have arrived within `body_timeout_s`.
     """
 

@@ -22,13 +22,8 @@ from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site
 from overfetch.types import Answer, LanguageModel, OnRefused, Retrieval, Turn
 
-
 Around = Callable[[str, RetrievalSettings, Callable[[], list[Retrieval]]], list[Retrieval]]
 """Called with the name of a collection, the settings, and what retrieves one part or more, with all candidates."""
-
-
-def _alone(collection: str, settings: RetrievalSettings, retrieve: Callable[[], list[Retrieval]]) -> list[Retrieval]:
-    return retrieve()
 
 
 class Engine:
@@ -57,7 +52,7 @@ class Engine:
         self.lm = lm
         self.tuned = dict(tuned or {})
         self.on_refused = on_refused
-        self.around: Around = _alone
+        self.around: Around = lambda collection, settings, retrieve: retrieve()
         self._close = close or store.close
 
     def __enter__(self) -> Self:
