@@ -16,6 +16,7 @@ from overfetch.testing import FakeReranker
 from overfetch_serve import create_app
 from overfetch_serve.keys import Keys
 from overfetch_serve.logs import JsonLines
+from overfetch_serve.running import application
 from overfetch_serve.seen import Seen
 from overfetch_serve.settings import ServiceSettings
 
@@ -212,6 +213,12 @@ class TestRequests:
             assert allowed.headers["Access-Control-Allow-Origin"] == "https://a.example"
             foreign = shared.get("/livez", headers={"Origin": "https://c.example"})
             assert "Access-Control-Allow-Origin" not in foreign.headers
+
+    def test_without_keys_a_name_that_merely_leads_here_is_not_answered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OVERFETCH_SERVE_SITES", "sagedaily")
+        app = application()
+        for host, status in (("127.0.0.1:8000", 200), ("localhost", 200), ("[::1]:8000", 200), ("evil.example", 400)):
+            assert TestClient(app, base_url=f"http://{host}").get("/livez").status_code == status
 
 
 class TestLogs:

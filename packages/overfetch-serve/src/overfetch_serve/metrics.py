@@ -136,6 +136,8 @@ def share_between_workers(folder: Path) -> None:
 
 def reserve(folder: Path) -> None:
     """Room for this process's files: written through a map, a full disk would end the process. Raises OSError."""
+    if not hasattr(os, "posix_fallocate"):
+        return
     for kind in KINDS:
         with (folder / f"{kind}_{os.getpid()}.db").open("ab") as file:
             os.posix_fallocate(file.fileno(), 0, ROOM)

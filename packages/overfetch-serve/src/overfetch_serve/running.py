@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from overfetch import SettingsError, Site, Workspace
 from overfetch.cli.console import index_with_progress
@@ -27,7 +28,10 @@ APPLICATION = "overfetch_serve.running:application"
 def application() -> FastAPI:
     """What each worker serves: the variables say what, and where spans go."""
     export_where_asked()
-    return create_app()
+    app = create_app()
+    if app.state.service.keys is None:  # else a page of any site could ask, by a name of its own that leads here
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])
+    return app
 
 
 def run(served: Sequence[str], host: str, port: int, workers: int) -> None:
