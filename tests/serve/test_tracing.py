@@ -1,7 +1,12 @@
 """Spans by OpenTelemetry's conventions, as an SDK records them."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import pytest
 from fastapi import FastAPI
@@ -18,6 +23,11 @@ from overfetch_serve.tracing import export_where_asked
 SEARCH, ASK = "/v1/sagedaily/canon/search", "/v1/sagedaily/canon/ask"
 SUN = {"query": "the sun", "top_k": 5, "top_n": 2}
 CALLER = "0af7651916cd43dd8448eb211c80319c"
+SENDING = """
+from overfetch_serve.tracing import Tracing, export_where_asked
+export_where_asked()
+Tracing().reranked("model", candidates=3, top_n=2, status="full", ms=5)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +123,33 @@ def test_nothing_is_exported_unasked(monkeypatch: pytest.MonkeyPatch, exporter: 
     assert trace.get_tracer_provider() is before
 
 
+def test_spans_are_sent_where_the_variable_says() -> None:
+    """In a process of its own, since the API takes one provider."""
+    received: list[tuple[str, bytes]] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    with HTTPServer(("127.0.0.1", 0), Collector) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        where = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.server_port}"}
+        done = subprocess.run([sys.executable, "-c", SENDING], env=os.environ | where, capture_output=True, text=True)
+        server.shutdown()
+    assert done.returncode == 0, done.stderr
+    ((path, spans),) = received
+    assert path == "/v1/traces"
+    assert b"gen_ai.rerank.candidate.count" in spans
+
+
 def test_an_exporter_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)
-    monkeypatch.setitem(__import__("sys").modules, "opentelemetry.exporter", None)
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter", None)
     with pytest.raises(SettingsError, match=r"overfetch-serve\[otel\]"):
         export_where_asked()
