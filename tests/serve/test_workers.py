@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 SEARCH = "/v1/pages/pages/search"
-LIMIT = 6
+LIMIT = 3
 PROGRAM = "from overfetch.cli.main import run; run()"
 
 
