@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from overfetch.errors import OverfetchError
 from overfetch.protocols import Generation
 from overfetch.types import Frozen
-from overfetch_serve.access import CurrentService, admitted
+from overfetch_serve.access import CurrentService, given_key
 from overfetch_serve.errors import NotAllowed
 from overfetch_serve.service import Service
 
@@ -32,10 +32,10 @@ class Health(Frozen):
 def require_operator(request: Request, service: CurrentService) -> None:
     """A key with scope `admin`; where there are no keys, whoever asks from this machine.
 
-    Raises NotAuthenticated, NotAllowed, TooMany.
+    Not counted as a request. Raises NotAuthenticated, KeysUnreadable, NotAllowed.
     """
     if service.keys is not None:
-        admitted(service, request).require("admin")
+        service.keys.find(given_key(request.headers)).require("admin")
     elif request.client is None or request.client.host not in LOOPBACK:
         raise NotAllowed("without keys (OVERFETCH_SERVE_KEYS) only this machine itself is told")
 
