@@ -38,12 +38,19 @@ class TooSlow(OverfetchError):
     """The body did not arrive in time."""
 
 
-class TooMany(Overloaded):
-    """More requests than the key may send; `seconds` until one may be sent again."""
+class Busy(Overloaded):
+    """So many requests are worked on or wait already that no more are taken.
+
+    `seconds` until one may be sent again.
+    """
 
     def __init__(self, message: str, seconds: float = SECONDS_TO_WAIT) -> None:
         super().__init__(message)
         self.seconds = seconds
+
+
+class TooMany(Busy):
+    """More requests than the key may send."""
 
 
 # The first that fits counts.

@@ -24,6 +24,9 @@ async def livez() -> Health:
 @router.get("/readyz", responses={503: {"model": Health}})
 async def readyz(service: CurrentService, response: Response) -> Health:
     """Models are loaded and have run, collections are open, and their provenance is that of the models."""
+    if service.is_leaving:
+        response.status_code = 503
+        return Health(status="leaving")
     if service.not_ready is None:
         return Health(status="ready")
     response.status_code = 503
