@@ -20,6 +20,7 @@ from overfetch_serve.turns import Turns
 
 SEARCH, ASK = "/v1/builddaily/resources/search", "/v1/builddaily/chat/ask"
 BODY = b'{"query": "a cross-encoder"}'
+JSON = {"Content-Type": "application/json"}
 
 Opened = Callable[..., FastAPI]
 
@@ -31,7 +32,7 @@ def test_a_body_that_is_too_large_is_refused(opened: Opened, path: str) -> None:
             answered = client.post(path, content=content)
             assert (answered.status_code, answered.json()["type"]) == (413, "BodyTooLarge")
             assert answered.headers["connection"] == "close"
-        assert client.post(SEARCH, content=BODY + b" " * (100 - len(BODY))).status_code == 200
+        assert client.post(SEARCH, headers=JSON, content=BODY + b" " * (100 - len(BODY))).status_code == 200
 
 
 def test_documents_may_be_larger(opened: Opened) -> None:
@@ -121,10 +122,10 @@ async def test_more_than_may_wait_are_told_when_to_come_again(opened: Opened) ->
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             async with service.turns.taken():
-                waiting = asyncio.create_task(client.post(SEARCH, content=BODY))
-                while not service.turns.waiting:
+                waiting = asyncio.create_task(client.post(SEARCH, headers=JSON, content=BODY))
+                while not (service.turns.waiting or waiting.done()):
                     await asyncio.sleep(0)
-                refused = await client.post(SEARCH, content=BODY)
+                refused = await client.post(SEARCH, headers=JSON, content=BODY)
             assert (await waiting).status_code == 200
     assert (refused.status_code, refused.json()["type"]) == (429, "Busy")
     assert int(refused.headers["retry-after"]) >= 1
@@ -137,7 +138,7 @@ async def test_questions_have_a_bound_of_their_own(opened: Opened) -> None:
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             async with service.asks.taken():
                 assert (await client.post(ASK, json={"question": "So?"})).status_code == 429
-                assert (await client.post(SEARCH, content=BODY)).status_code == 200
+                assert (await client.post(SEARCH, headers=JSON, content=BODY)).status_code == 200
             assert (await client.post(ASK, json={"question": "So?"})).status_code == 200
 
 
