@@ -10,7 +10,6 @@ from overfetch import Environment, Workspace
 from overfetch.documents import AnswerDocument, RetrievalDocument
 from overfetch_serve.settings import ServiceSettings
 
-
 QUERY = "cross-encoder that reorders retrieved passages locally"
 SEARCH, ASK = "/v1/builddaily/resources/search", "/v1/builddaily/chat/ask"
 OF_THE_RUN = {"timings_ms"}

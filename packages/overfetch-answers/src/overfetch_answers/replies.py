@@ -50,11 +50,13 @@ class _JSONReplyAdapter(dspy.JSONAdapter):
 class FieldReader:
     """The text of one field out of the pieces of a reply: `add` gives what has become certain, `end` the rest.
 
-    Thoughts before the fields are passed over. A reply in JSON has no headers: nothing of it is shown.
+    Thoughts before the fields are passed over; `before` has the fields that come first. A reply in JSON has no headers:
+    nothing of it is shown.
     """
 
     def __init__(self, field: str) -> None:
         self.header = f"[[ ## {field} ## ]]"
+        self.before = ""
         self._read = self._start
         self._pending = ""
         self._begun = False
@@ -88,8 +90,10 @@ class FieldReader:
         return self._read()
 
     def _before(self) -> str:
-        _, found, rest = self._pending.partition(self.header)
-        self._pending = rest if found else self._pending[-len(self.header) :]
+        before, found, rest = self._pending.partition(self.header)
+        if not found:
+            before, rest = before[: -len(self.header)], before[-len(self.header) :]
+        self.before, self._pending = self.before + before, rest
         if not found:
             return ""
         self._read = self._within

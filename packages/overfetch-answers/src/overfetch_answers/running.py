@@ -5,7 +5,7 @@ import copy
 import inspect
 import logging
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,22 +17,21 @@ from overfetch_answers.language_model import Allowance, allowance, shared_langua
 from overfetch_answers.looping import result_of, submit, turn, wait_for
 from overfetch_answers.module import GroundedModule
 from overfetch_answers.programs import load_program, provenance_of
-from overfetch_answers.replies import FieldListener, ReplyAdapter
+from overfetch_answers.replies import ReplyAdapter
 from overfetch_answers.retriever import Retriever
 from overfetch_answers.rewriting import Rewrite
+from overfetch_answers.streaming import Emit, stream_prediction
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 2
 SHOWN_CHARACTERS = 200
 
-Emit = Callable[[str], None]
-
 
 class Answers:
     """Answers requests with modules of one class: `answer_chat = Answers(ChatAnswer)`.
 
-    Called, it waits; `acall` is a coroutine; `stream` yields texts and then the Draft. All raise AnswerError.
+    Called, it waits; `acall` is a coroutine; `stream` yields what comes before the Draft too. All raise AnswerError.
     """
 
     def __init__(self, module: type[GroundedModule]) -> None:
@@ -46,9 +45,11 @@ class Answers:
         return await result_of(self._draft(request))
 
     async def stream(self, request: AnswerRequest) -> AsyncIterator[str | Draft]:
-        """Pieces of the module's streamed field as they come, at the end the Draft."""
-        here, pieces = asyncio.get_running_loop(), asyncio.Queue[str | None]()
-        work = submit(self._draft(request, lambda text: _tell(here, pieces, text)))
+        """Pieces of the module's streamed field as they come, a partial Draft with each further sentence, at the end
+        the Draft.
+        """
+        here, pieces = asyncio.get_running_loop(), asyncio.Queue[str | Draft | None]()
+        work = submit(self._draft(request, lambda piece: _tell(here, pieces, piece)))
         work.add_done_callback(lambda _: _tell(here, pieces, None))
         try:
             while (piece := await pieces.get()) is not None:
@@ -82,7 +83,11 @@ class Answers:
         adapter = ReplyAdapter(use_json_adapter_fallback=allowed.json_fallback)
         history = {"history": [*request.history]} if request.history and module.reads_history else {}
         with dspy.context(lm=lm, adapter=adapter, disable_history=True):
-            prediction = await _called(program, module.streamed, emit, question=request.question, **history)
+            inputs = {"question": request.question, **history}
+            if emit is None or module.streamed is None:
+                prediction = await program.acall(**inputs)
+            else:
+                prediction = await stream_prediction(program, module, fitted, emit, **inputs)
         if not prediction.answer.strip():
             raise AnswerError(f"language model {request.lm.name!r} gave an empty answer; try a more capable model")
         return Draft(
@@ -134,23 +139,9 @@ def fit(module: GroundedModule, request: AnswerRequest) -> tuple[tuple[Retrieval
         left_out += 1
 
 
-async def _called(program: dspy.Module, field: str | None, emit: Emit | None, **inputs: object) -> dspy.Prediction:
-    """The prediction; the text of `field` goes to `emit` as it comes."""
-    if emit is None or field is None:
-        return await program.acall(**inputs)
-    listener = FieldListener(field)
-    prediction = None
-    async for piece in dspy.streamify(program, stream_listeners=[listener], is_async_program=True)(**inputs):
-        if isinstance(piece, dspy.Prediction):
-            prediction = piece
-        elif isinstance(piece, dspy.streaming.StreamResponse) and piece.chunk:
-            emit(piece.chunk)
-    if prediction is None:
-        raise AnswerError("the stream of the language model ended without an answer; ask again")
-    return prediction
-
-
-def _tell(loop: asyncio.AbstractEventLoop, pieces: "asyncio.Queue[str | None]", piece: str | None) -> None:
+def _tell(
+    loop: asyncio.AbstractEventLoop, pieces: "asyncio.Queue[str | Draft | None]", piece: str | Draft | None
+) -> None:
     if not loop.is_closed():
         loop.call_soon_threadsafe(pieces.put_nowait, piece)
 

@@ -16,6 +16,7 @@ from overfetch.sites import Site, load_site, site_names
 from overfetch_serve import problems
 from overfetch_serve.access import SCHEMES
 from overfetch_serve.agents.http import PATH, AgentsOverHttp
+from overfetch_serve.bounds import Bounded
 from overfetch_serve.folders import folder_site
 from overfetch_serve.routes import operations, searching, sites
 from overfetch_serve.service import Service
@@ -50,6 +51,7 @@ def create_app(
         responses={"default": {"model": problems.Problem, "description": "What went wrong (RFC 9457)."}},
     )
     app.state.service = service
+    app.add_middleware(Bounded, settings=chosen)
     _watch(app, service)
     app.state.agents = AgentsOverHttp(service)
     problems.install(app)

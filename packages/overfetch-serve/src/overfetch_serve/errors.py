@@ -44,8 +44,8 @@ class TooSlow(OverfetchError):
     """The body did not arrive in time."""
 
 
-class TooMany(Overloaded):
-    """More requests than may be sent in this time.
+class Busy(Overloaded):
+    """So many requests are worked on or wait already that no more are taken.
 
     `seconds` until one may be sent again.
     """
@@ -53,6 +53,10 @@ class TooMany(Overloaded):
     def __init__(self, message: str, seconds: float = SECONDS_TO_WAIT) -> None:
         super().__init__(message)
         self.seconds = seconds
+
+
+class TooMany(Busy):
+    """More requests than the key may send."""
 
 
 # The first that fits counts.

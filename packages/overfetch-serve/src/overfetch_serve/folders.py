@@ -26,7 +26,9 @@ def folder_site(folder: Path) -> Site:
         answering="",
         retrieval=RetrievalSettings(top_k=20, top_n=5),
     )
-    return Site(name=name if name[:1].isalpha() else f"folder-{name}", title=folder.name, collections=(pages,), ask=COLLECTION)
+    return Site(
+        name=name if name[:1].isalpha() else f"folder-{name}", title=folder.name, collections=(pages,), ask=COLLECTION
+    )
 
 
 def _chunk(document: Document) -> list[Chunk]:

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,6 +15,8 @@ from overfetch.cli.console import index_with_progress
 from overfetch.cli.terminal import notice
 from overfetch_serve.agents.server import Agents, serve_stdio
 from overfetch_serve.app import create_app, find_sites
+from overfetch_serve.connections import PatientProtocol
+from overfetch_serve.draining import leaving_first
 from overfetch_serve.folders import CHUNKER
 from overfetch_serve.keys import ANYBODY
 from overfetch_serve.logs import CONFIG
@@ -31,6 +35,15 @@ def application() -> FastAPI:
     app = create_app()
     if app.state.service.keys is None:  # else a page of any site could ask, by a name of its own that leads here
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])
+    serving = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def leaving(app: FastAPI) -> AsyncIterator[Any]:
+        with leaving_first(app.state.service):
+            async with serving(app) as state:
+                yield state
+
+    app.router.lifespan_context = leaving
     return app
 
 
@@ -51,11 +64,23 @@ def run(served: Sequence[str], host: str, port: int, workers: int) -> None:
         host=host,
         port=port,
         workers=workers,
-        timeout_graceful_shutdown=round(settings.drain_s),
-        server_header=False,
         access_log=False,
         log_config=CONFIG,
+        **server_options(settings),
     )
+
+
+def server_options(settings: ServiceSettings) -> dict[str, Any]:
+    """What bounds the connections of a server, and its end."""
+    return {
+        "http": PatientProtocol,
+        "ws": "none",
+        "limit_concurrency": settings.connections,
+        "h11_max_incomplete_event_size": settings.head_bytes,
+        "timeout_keep_alive": settings.head_timeout_s,
+        "timeout_graceful_shutdown": round(settings.drain_s),
+        "server_header": False,
+    }
 
 
 def run_mcp(served: Sequence[str]) -> None:

@@ -1,11 +1,12 @@
 """What the routes of an application share: the opened sites, who may ask, and how much is worked on at a time."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import ParamSpec, TypeVar
 
-from overfetch import Engine, Overloaded, Workspace, in_thread
+from overfetch import Answer, Engine, Retrieval, Workspace, in_thread
+from overfetch.engine import AskEvent
 from overfetch.protocols import Generation
 from overfetch.requests import AskRequest, SearchRequest
 from overfetch.sites import Collection, Site
@@ -15,38 +16,12 @@ from overfetch_serve.rates import Rates, network_of
 from overfetch_serve.readiness import Readiness
 from overfetch_serve.seen import current
 from overfetch_serve.settings import ServiceSettings
+from overfetch_serve.turns import Turns
 from overfetch_serve.watching import Watching
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Asked = TypeVar("Asked", SearchRequest, AskRequest)
-
-
-class Turns:
-    """How many requests are worked on at a time, and how many may wait for that."""
-
-    def __init__(self, concurrency: int, waiting: int) -> None:
-        self._places = asyncio.Semaphore(concurrency)
-        self._most_waiting = waiting
-        self.waiting = 0
-        self.working = 0
-
-    @asynccontextmanager
-    async def taken(self) -> AsyncIterator[None]:
-        """Raises Overloaded where too many wait already."""
-        if self._places.locked() and self.waiting >= self._most_waiting:
-            raise Overloaded(f"{self.waiting} requests wait already; try again later")
-        self.waiting += 1
-        try:
-            await self._places.acquire()
-        finally:
-            self.waiting -= 1
-        self.working += 1
-        try:
-            yield
-        finally:
-            self.working -= 1
-            self._places.release()
 
 
 class Service:
@@ -58,6 +33,8 @@ class Service:
         self.settings = settings
         self.keys = Keys(settings.keys) if settings.keys else None
         self.turns = Turns(settings.concurrency, settings.waiting)
+        self.asks = Turns(settings.asking, 0)
+        self.is_leaving = False
         self.rates = Rates(settings.state)
         self.watching = Watching(trace_content=settings.trace_content, log_queries=settings.log_queries)
         self.readiness = Readiness([site.name for site in sites], self.engine, settings.deadline_ms)
@@ -122,8 +99,35 @@ class Service:
         wanted = request.deadline_ms or deadline_ms or self.settings.deadline_ms
         return request.model_copy(update={"deadline_ms": min(wanted, self.settings.longest_deadline_ms)})
 
+    async def retrieve(self, engine: Engine, collection: str, request: SearchRequest) -> Retrieval:
+        """`Engine.retrieve` in its turn; the wait for that counts as the request's time."""
+        return await self.work(engine.retrieve, collection, request, time.monotonic())
+
+    async def answer(self, engine: Engine, request: AskRequest) -> Answer:
+        """`Engine.answer` in its turn, as `events`."""
+        async with aclosing(self.events(engine, request, whole=True)) as events:
+            async for event in events:
+                if isinstance(event, Answer):
+                    return event
+        raise AssertionError("an answer comes last")
+
+    async def events(
+        self, engine: Engine, request: AskRequest, *, whole: bool = False
+    ) -> AsyncGenerator[AskEvent, None]:
+        """`Engine.events`; its turn ends with the search, since whoever waits for a language model holds up no one.
+
+        Raises Busy.
+        """
+        answering = engine.events(request, whole=whole, asked_at=time.monotonic())
+        async with self.asks.taken(), aclosing(answering) as events:
+            async with self.turns.taken():
+                found = await anext(events)
+            yield found
+            async for event in events:
+                yield event
+
     async def work(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """In a worker thread, when its turn comes. Raises Overloaded, and what the work raises."""
+        """In a worker thread, when its turn comes. Raises Busy, and what the work raises."""
         async with self.turns.taken():
             return await in_thread(work, *args, **kwargs)
 

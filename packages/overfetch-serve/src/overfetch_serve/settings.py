@@ -18,11 +18,14 @@ class ServiceSettings(Variables):
     sites. `keys` is a file made by `overfetch keys`; without it nobody is asked for a key, and only this machine is
     served. `state` is a folder that all workers share: what was asked within the last minute (`rates.sqlite`) and, with
     several workers, their figures (`metrics/`). Of the requests that a process was sent, it works on `concurrency` at a
-    time; `waiting` more wait for their turn, and the rest are told when to come again. `requests_per_minute` are those
+    time; `waiting` more wait for their turn, and the rest are told when to come again. A question needs a turn for its
+    search only; `asking` of them may be under way, the language model's time included. `requests_per_minute` are those
     of each key, unless it has a number of its own, and of each address where no key is known. `cors_origins`, separated
     by commas, are the sites whose pages may ask from a browser. `log_queries` and `trace_content` put texts into logs
     and spans, which have none by default.
-    A body must have arrived within `body_timeout_s`.
+    A body must have arrived within `body_timeout_s`, the longer ones of documents in proportion; the head of a request
+    within `head_timeout_s`, and in `head_bytes`. Told to end by SIGTERM, it is not ready, but answers, for `leaving_s`
+    more, so that a load balancer can notice; what is under way then has `drain_s` to finish.
     """
 
     prefix = "OVERFETCH_SERVE_"
@@ -37,7 +40,12 @@ class ServiceSettings(Variables):
     body_timeout_s: float = Field(default=10.0, gt=0, le=LONGEST_WAIT_S)
     concurrency: int = Field(default=16, gt=0, le=1_024)
     waiting: int = Field(default=64, ge=0, le=100_000)
+    asking: int = Field(default=64, gt=0, le=10_000)
+    connections: int = Field(default=1_000, gt=0, le=100_000)
+    head_bytes: int = Field(default=32 * KIBIBYTE, ge=KIBIBYTE)
+    head_timeout_s: int = Field(default=5, gt=0, le=LONGEST_WAIT_S)
     requests_per_minute: int | None = Field(default=None, gt=0)
+    leaving_s: float = Field(default=0.0, ge=0, le=LONGEST_WAIT_S)
     drain_s: float = Field(default=20.0, ge=0, le=LONGEST_WAIT_S)
     cors_origins: str = ""
     log_queries: bool = False

@@ -39,6 +39,7 @@ from overfetch.sources import Record
 from overfetch.token_counting import token_counter
 from overfetch.types import (
     Answer,
+    AnswerSoFar,
     AsOf,
     Chunk,
     Citation,
@@ -58,6 +59,7 @@ __all__ = [
     "Answer",
     "AnswerError",
     "AnswerRequest",
+    "AnswerSoFar",
     "AnyOf",
     "AsOf",
     "AskOptions",

@@ -12,7 +12,7 @@ from overfetch.extras import command
 from overfetch.foreign import without_foreign
 from overfetch.leaving import in_thread
 from overfetch.protocols import Reranker
-from overfetch.types import Answer, Citation, Frozen, LanguageModel, OnRefused, Retrieval, Turn
+from overfetch.types import Answer, AnswerSoFar, Citation, Frozen, LanguageModel, OnRefused, Retrieval, Turn
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +24,14 @@ class Draft(Frozen):
     """What an answer module returns, before its citations are checked; in the answer `[n]` names the nth of them.
 
     `found` is False where the module says that the sources hold no answer; only then may citations lack. `note`
-    tells what the reader should know of how it came about.
+    tells what the reader should know of how it came about. `partial`: more sentences of it are still being written.
     """
 
     answer: str
     citations: tuple[Citation, ...]
     found: bool = True
     note: str | None = None
+    partial: bool = False
 
 
 class AnswerRequest(Frozen):
@@ -48,7 +49,8 @@ AnswerFunction = Callable[[AnswerRequest], Draft]
 class Answering(NamedTuple):
     """How a collection answers: `module` names the function `package.module:function`.
 
-    The function may have `acall`, the same as a coroutine, and `stream`, which yields texts and then the draft.
+    The function may have `acall`, the same as a coroutine, and `stream`, which yields texts, partial drafts and at the
+    end the draft.
     """
 
     module: str
@@ -70,8 +72,9 @@ class Answering(NamedTuple):
 
     async def stream(
         self, question: str, retrievals: Sequence[Retrieval], history: Sequence[Turn] = (), *, whole: bool = False
-    ) -> AsyncIterator[str | Answer]:
-        """As `answer`: pieces of the text as they are written (none if `whole`), at the end the checked answer.
+    ) -> AsyncIterator[str | AnswerSoFar | Answer]:
+        """As `answer`: pieces of the text as they are written, and what is checked of it (none if `whole`); at the end
+        the checked answer.
 
         Importing and checking happen in worker threads: the event loop stays free.
         """
@@ -80,7 +83,12 @@ class Answering(NamedTuple):
             if isinstance(request, AnswerRequest):
                 function = await in_thread(load_answer_function, self.module)
                 async for piece in _drafts(function, request, whole):
-                    yield await in_thread(self._checked, piece, request) if isinstance(piece, Draft) else piece
+                    if isinstance(piece, str):
+                        yield piece
+                    elif not piece.partial:
+                        yield await in_thread(self._checked, piece, request)
+                    elif so_far := await in_thread(self._so_far, piece, request):
+                        yield so_far
                 return
             reason = request
         except AnswerError as error:
@@ -97,6 +105,13 @@ class Answering(NamedTuple):
 
     def _quoted(self, question: str, retrievals: Sequence[Retrieval], reason: str) -> Answer:
         return extractive_answer(question, retrievals, self.reranker, reason, self.quoted_hits)
+
+    def _so_far(self, draft: Draft, request: AnswerRequest) -> AnswerSoFar | None:
+        """What is shown of a partial draft; None where `_checked` would refuse it."""
+        text, _ = without_foreign(draft.answer, request.retrievals)
+        guarded = guard(text, draft.citations, request.retrievals, self.on_refused)
+        shown = guarded.citations or not draft.found
+        return AnswerSoFar(answer=guarded.answer, citations=guarded.citations) if shown else None
 
     def _checked(self, draft: Draft, request: AnswerRequest) -> Answer:
         """The draft with the citations that hold. Raises AnswerError where it claims an answer and none does."""

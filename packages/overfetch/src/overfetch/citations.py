@@ -18,6 +18,8 @@ from overfetch.verbatim import count_words, find_verbatim
 UNVERIFIED = "[unverified]"
 MARKER = re.compile(r"\[\d+\]")  # as renumbered
 LATE_MARKERS = re.compile(r"(?:\s*\[(?:\d+|unverified)\])+")
+MARKER_BEGUN = re.compile(r"\s*[\[［【〔(（&\\][^\]］】〕)）;]*")
+CODE_ENDS = ("x`", "\nx\n```", "\nx\n~~~")
 LIST_MARKER = re.compile(r"\s*(?:\d+[.)]|[-*•])\s+")
 
 
@@ -104,6 +106,25 @@ class Sentence(NamedTuple):
 def split_sentences(answer: str) -> list[str]:
     """Sentences that join to the answer again; markers after a full stop stay with their sentence."""
     return [sentence.text for sentence in _split(answer, mask_code(answer))]
+
+
+def whole_sentences(written: str) -> str:
+    """Of an answer that is still being written, the beginning that no longer changes.
+
+    Its last sentence may yet get markers, as may the one before where one has begun; where code has begun and not
+    ended, brackets may be either.
+    """
+    *sentences, rest = split_sentences(written) or [""]
+    if MARKER_BEGUN.fullmatch(rest):
+        sentences = sentences[:-1]
+    while sentences and _ends_in_code("".join(sentences)):
+        sentences.pop()
+    return "".join(sentences)
+
+
+def _ends_in_code(text: str) -> bool:
+    masked = mask_code(text)
+    return any(mask_code(text + end)[: len(text)] != masked for end in CODE_ENDS)
 
 
 def _split(answer: str, masked: str) -> list[Sentence]:

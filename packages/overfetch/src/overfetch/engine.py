@@ -1,6 +1,7 @@
 """One site, opened: search, ask and index over live models and a live store. Safe to share between threads."""
 
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self, Unpack
@@ -20,7 +21,9 @@ from overfetch.provenance import SAMPLE, Provenance, join_sources, require_searc
 from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site
-from overfetch.types import Answer, LanguageModel, OnRefused, Retrieval, Turn
+from overfetch.types import Answer, AnswerSoFar, LanguageModel, OnRefused, Retrieval, Turn
+
+AskEvent = tuple[Retrieval, ...] | str | AnswerSoFar | Answer
 
 Around = Callable[[str, RetrievalSettings, Callable[[], list[Retrieval]]], list[Retrieval]]
 """Called with the name of a collection, the settings, and what retrieves one part or more, with all candidates."""
@@ -89,11 +92,13 @@ class Engine:
         """Both stages for one query. Raises SettingsError, and what `overfetch.retrieve` raises."""
         return self.retrieve(collection, SearchRequest.of(query, **options))
 
-    def retrieve(self, collection: str, request: SearchRequest) -> Retrieval:
-        """`search`, as a request."""
-        return self._retrieve(collection, [request])[0]
+    def retrieve(self, collection: str, request: SearchRequest, asked_at: float | None = None) -> Retrieval:
+        """`search`, as a request; its deadline counts from `asked_at` (`time.monotonic()`), by default from now."""
+        return self._retrieve(collection, [request], asked_at)[0]
 
-    def _retrieve(self, collection: str, requests: Sequence[SearchRequest]) -> list[Retrieval]:
+    def _retrieve(
+        self, collection: str, requests: Sequence[SearchRequest], asked_at: float | None = None
+    ) -> list[Retrieval]:
         """One or more that differ in nothing but their query."""
         chosen, shared = self.site.collection(collection), requests[0]
         settings, name = chosen.retrieval.override(**shared.overrides), self.name_of(collection)
@@ -110,6 +115,7 @@ class Engine:
                 conditions=list(shared.conditions(chosen)),
                 as_of=shared.known_by(chosen),
                 include_candidates=True,
+                asked_at=asked_at,
             )
 
         with at_work():
@@ -178,7 +184,7 @@ class Engine:
 
     async def search_async(self, collection: str, query: str, **options: Unpack[SearchOptions]) -> Retrieval:
         """`search` in a worker thread: the event loop stays free. Cancelled, it stops before its next model run."""
-        return await in_thread(self.retrieve, collection, SearchRequest.of(query, **options))
+        return await in_thread(self.retrieve, collection, SearchRequest.of(query, **options), time.monotonic())
 
     async def ask_async(self, question: str, **options: Unpack[AskOptions]) -> Answer:
         """`ask`: searching in a worker thread, as `search_async`; waiting for a language model takes none."""
@@ -196,8 +202,19 @@ class Engine:
 
     async def stream(self, request: AskRequest, *, whole: bool = False) -> AsyncGenerator[str | Answer, None]:
         """`ask_stream`, as a request; with `whole`, without the pieces."""
-        turns = request.history[-KEPT_TURNS:]
-        retrievals = await in_thread(self._retrieve_parts, request, turns)
+        async for event in self.events(request, whole=whole):
+            if isinstance(event, str | Answer):
+                yield event
+
+    async def events(
+        self, request: AskRequest, *, whole: bool = False, asked_at: float | None = None
+    ) -> AsyncGenerator[AskEvent, None]:
+        """`stream` with more to show: first what each part of the question found, and between the pieces of the text
+        what is checked of it, each time a further sentence is complete. `asked_at` as for `retrieve`.
+        """
+        turns, asked_at = request.history[-KEPT_TURNS:], time.monotonic() if asked_at is None else asked_at
+        retrievals = await in_thread(self._retrieve_parts, request, turns, asked_at)
+        yield tuple(retrievals)
         async for piece in self._answering(request).stream(request.question, retrievals, turns, whole=whole):
             yield piece
 
@@ -209,7 +226,9 @@ class Engine:
     def _asked(self, request: AskRequest) -> Collection:
         return self.site.collection(request.collection if request.collection is not None else self.site.ask)
 
-    def _retrieve_parts(self, request: AskRequest, history: Sequence[Turn]) -> list[Retrieval]:
+    def _retrieve_parts(
+        self, request: AskRequest, history: Sequence[Turn], asked_at: float | None = None
+    ) -> list[Retrieval]:
         chosen, question = self._asked(request), request.question
         if not question.strip():
             raise SettingsError(f"the question is empty (given {question!r}); write what to ask")
@@ -220,7 +239,7 @@ class Engine:
             wanted = [request.searching(part, question) for part in request.parts]
         else:
             wanted = [request.searching(standalone(question, history, chosen.answering, self.lm))]
-        return self._retrieve(chosen.name, wanted)
+        return self._retrieve(chosen.name, wanted, asked_at)
 
     def _provenance(self, collection: Collection, source: str) -> Provenance:
         return Provenance.of(self.embedder.spec, collection.chunker, source, collection.filters)

@@ -181,12 +181,13 @@ class Environment(Variables):
 
     `backend` runs the models of the hub: onnxruntime, or one of the libraries on torch (`torch` is
     sentence-transformers), which `auto` takes where there is an NVIDIA GPU; `rerank` and `embed` are servers that run
-    models instead.
+    models instead. `faster` is a profile whose reranker reads, here, where a deadline leaves the other too little time.
     """
 
     prefix = "OVERFETCH_"
 
     profile: str = "mini"
+    faster: str | None = None
     qdrant: str = ""
     server: ServerSettings = Field(default_factory=ServerSettings)
     cache: Path = Field(default_factory=lambda: user_cache_path("overfetch"))

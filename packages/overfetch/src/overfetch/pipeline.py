@@ -12,6 +12,7 @@ from overfetch.errors import DeadlineExceeded, ModelError, SettingsError
 from overfetch.filters import Condition, KnownBy, spell_condition
 from overfetch.first_stage import FirstStage, StoreSearch, search_understood
 from overfetch.leaving import carried
+from overfetch.models import ModelSpec
 from overfetch.ordering import keep_apart, order
 from overfetch.protocols import Embedder, Reranker, Store
 from overfetch.provenance import Provenance
@@ -24,12 +25,13 @@ log = logging.getLogger(__name__)
 
 
 class Reranked(NamedTuple):
-    """Logits of the first candidates, and how the second stage went."""
+    """Logits of the first candidates, and how the second stage went; `spec` is of the faster model where that read."""
 
     logits: list[float]
     status: RerankStatus
     reason: str | None = None
     truncated_tokens: int | None = 0
+    spec: ModelSpec | None = None
 
 
 class Asked(NamedTuple):
@@ -94,17 +96,19 @@ def retrieve_parts(
     conditions: Sequence[Condition] = (),
     as_of: AsOf | None = None,
     include_candidates: bool = False,
+    asked_at: float | None = None,
 ) -> list[Retrieval]:
     """`retrieve` for the parts of one question in one batch: one run of the embedder, and shared runs of the reranker.
 
     All parts together read no more than `settings.pairs`, and keep no passage twice unless nothing else is found.
-    Each reports the milliseconds of the whole.
+    Each reports the milliseconds of the whole. The deadline counts from `asked_at` (`time.monotonic()`), by default
+    from now: whoever waited for a turn has that much less.
     """
     for one in asked:
         if not one.query.strip():
             raise SettingsError(f"the query is empty (given {one.query!r}); write what to search for")
     began = time.monotonic()
-    deadline = began + settings.deadline_ms / 1000 if settings.deadline_ms is not None else None
+    deadline = _deadline(settings, began if asked_at is None else asked_at)
     settings = settings.shared_by(len(asked))
     texts = list(dict.fromkeys(text for one in asked for text in one.understood.texts))
     vectors = dict(zip(texts, embedder.embed_queries(texts), strict=True))
@@ -123,7 +127,7 @@ def retrieve_parts(
         ]
     )
     ordered = [
-        order(part.candidates, read.logits, settings, reranker.spec.order_weight, part.leading)
+        order(part.candidates, read.logits, settings, (read.spec or reranker.spec).order_weight, part.leading)
         for part, read in zip(found, reranked, strict=True)
     ]
     kept = keep_apart(ordered, settings.top_n)
@@ -141,10 +145,14 @@ def retrieve_parts(
             rerank_reason=read.reason,
             truncated_tokens=read.truncated_tokens,
             timings_ms=timings,
-            provenance=_served_by(lists.provenance, reranker),
+            provenance=_served_by(lists.provenance, read.spec or reranker.spec),
         )
         for one, part, read, candidates, hits in zip(asked, found, reranked, ordered, kept, strict=True)
     ]
+
+
+def _deadline(settings: RetrievalSettings, asked_at: float) -> float | None:
+    return None if settings.deadline_ms is None else asked_at + settings.deadline_ms / 1000
 
 
 def _side_by_side(work: Sequence[Callable[[], Reranked]]) -> list[Reranked]:
@@ -172,10 +180,10 @@ def _told(query: str, understood: Understood, found: FirstStage) -> Reading | No
     )
 
 
-def _served_by(stored: Provenance, reranker: Reranker) -> dict[str, str]:
+def _served_by(stored: Provenance, reranker: ModelSpec) -> dict[str, str]:
     return {
         "embedder": stored.embedder,
-        "reranker": reranker.spec.identity,
+        "reranker": reranker.identity,
         "chunker": stored.chunker,
         "sparse_tokenizer": stored.sparse_tokenizer,
         "indexed": stored.created,
@@ -203,10 +211,12 @@ def rerank(
         log.warning("reranking failed, keeping first-stage order: %s", reason)
         return Reranked([], "failed", reason)
     read = len(scores.logits)
-    if read == len(candidates):
-        return Reranked(scores.logits, "full", None, scores.truncated_tokens)
+    status: RerankStatus = "full" if read == len(candidates) else "partial" if read else "skipped"
     reason = f"the deadline of {settings.deadline_ms} ms allowed {read} of {len(candidates)} passages"
-    return Reranked(scores.logits, "partial" if read else "skipped", reason, scores.truncated_tokens)
+    if scores.spec is not None:
+        reason += f", read by the faster {scores.spec.name}"
+    told = None if status == "full" and scores.spec is None else reason
+    return Reranked(scores.logits, status, told, scores.truncated_tokens, scores.spec)
 
 
 def _require_usable(logits: Sequence[float], passages: int) -> None:

@@ -45,11 +45,14 @@ class EncodedPassage(NamedTuple):
 class RerankScores(NamedTuple):
     """Raw logits of the first passages of the list, in its order; fewer than given if the deadline passed.
 
-    `truncated_tokens` is None where a server read them and does not say what it cut.
+    `truncated_tokens` is None where a server read them and does not say what it cut. `remembered` were not read anew;
+    `spec` is that of the model that read, where a reranker has another one too.
     """
 
     logits: list[float]
     truncated_tokens: int | None
+    remembered: int = 0
+    spec: ModelSpec | None = None
 
 
 class Found(NamedTuple):

@@ -218,6 +218,17 @@ class Answer(Frozen):
     retrievals: tuple[Retrieval, ...]
 
 
+class AnswerSoFar(Frozen):
+    """The sentences that a language model has completed, checked as those of an Answer.
+
+    The next one mostly begins with the same text. Where it does not, a later attempt or the fall-back to quotes has
+    taken this one's place.
+    """
+
+    answer: str
+    citations: tuple[Citation, ...]
+
+
 class LanguageModel(Frozen):
     """Which language model answers: any DSPy model string, where it is served, and what one request may take.
 

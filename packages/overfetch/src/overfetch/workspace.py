@@ -9,9 +9,10 @@ from weakref import WeakSet, WeakValueDictionary
 from overfetch import backends
 from overfetch.backends import LazyEmbedder, LazyReranker
 from overfetch.engine import Engine
-from overfetch.environment import Environment, read_environment
+from overfetch.environment import Environment, RerankServer, read_environment
 from overfetch.forking import ProcessLock
-from overfetch.models import ModelSpec, Profile
+from overfetch.ladder import Ladder
+from overfetch.models import ModelSpec, Profile, find_profile
 from overfetch.protocols import Generation, Reranker, Store, Verified
 from overfetch.sites import Site, find_collection, find_collections, load_site, load_sites
 from overfetch.tuned import model_folder, read_tuned, tuned_folder
@@ -30,6 +31,7 @@ class Workspace:
         self.report = report
         self._embedders: dict[str, LazyEmbedder] = {}
         self._rerankers: dict[str, LazyReranker] = {}
+        self._ladders: dict[Reranker, Ladder] = {}
         self._engines: WeakSet[Engine] = WeakSet()
         self._store: Store | None = None
         self._lock = ProcessLock()
@@ -63,10 +65,10 @@ class Workspace:
             engine = Engine(
                 found,
                 embedder=self.embedder(pair.embedder),
-                reranker=self.reranker(pair.reranker),
+                reranker=self._laddered(self.reranker(pair.reranker)),
                 store=self.store,
                 lm=self.environment.language_model,
-                tuned={name: reranker for name, reranker in tuned.items() if reranker},
+                tuned={name: self._laddered(reranker) for name, reranker in tuned.items() if reranker},
                 on_refused=self.environment.on_refused,
                 close=close,
             )
@@ -84,6 +86,16 @@ class Workspace:
         with self._lock:
             load = partial(backends.load_reranker, spec, self.environment)
             return self._rerankers.setdefault(spec.identity, LazyReranker(spec, load))
+
+    def _laddered(self, usual: Reranker) -> Reranker:
+        """With the faster model beside it, where there is one. Raises SettingsError on an unknown profile."""
+        if self.environment.faster is None:
+            return usual
+        spec = find_profile(self.environment.faster).reranker
+        here = self.environment.model_copy(update={"rerank": RerankServer()})
+        load = partial(backends.load_reranker, spec, here)
+        faster = self._rerankers.setdefault(spec.identity, LazyReranker(spec, load))
+        return usual if faster is usual else self._ladders.setdefault(usual, Ladder(usual, faster))
 
     def status(self, target: str | None = None) -> dict[str, list[Generation]]:
         """The generations of each collection of `SITE` or `SITE/COLLECTION`, by default of every site that loads."""

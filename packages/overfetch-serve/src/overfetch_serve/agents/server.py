@@ -99,9 +99,9 @@ class Agents:
         engine, name, options = self.service.engine(tool.site.name), tool.collection.name, options_of(given)
         if tool.verb == "search":
             search = self.service.within(SearchRequest.of(given.query, **options), None)
-            return RetrievalDocument.of(await self.service.work(engine.retrieve, name, search))
+            return RetrievalDocument.of(await self.service.retrieve(engine, name, search))
         ask = self.service.within(AskRequest.of(given.query, collection=name, **options), None)
-        return AnswerDocument.of_answer(await self.service.work(engine.answer, ask))
+        return AnswerDocument.of_answer(await self.service.answer(engine, ask))
 
     async def _passage(self, key: Key, uri: str) -> Passage:
         site, _, rest = uri.removeprefix(f"{SCHEME}://").partition("/")

@@ -59,7 +59,9 @@ def tools_of(sites: Iterable[Site]) -> dict[str, CollectionTool]:
 def instructions(sites: Iterable[Site]) -> str:
     """When to use which collection."""
     lines = [
-        f"- {site.name}/{c.name} ({site.title}): {c.about or 'no description'}" for site in sites for c in site.collections
+        f"- {site.name}/{c.name} ({site.title}): {c.about or 'no description'}"
+        for site in sites
+        for c in site.collections
     ]
     return "\n".join(
         [

@@ -59,6 +59,9 @@ async def readyz(
     service: CurrentService, response: Response, operator: Annotated[bool, Depends(is_operator)]
 ) -> Health:
     """Models are verified and have run, collections are open, and the models that made them are those that search."""
+    if service.is_leaving:
+        response.status_code = 503
+        return Health(status="leaving")
     await asyncio.to_thread(service.readiness.check)
     reasons, names = service.readiness.reasons, service.sites
     if reasons:

@@ -1,10 +1,14 @@
 """`POST /v1/{site}/{collection}/search` and `/ask`: the JSON of `--json` on the command line."""
 
-from fastapi import APIRouter
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response
 
 from overfetch.documents import AnswerDocument, RetrievalDocument
 from overfetch.requests import AskRequest, SearchRequest
 from overfetch_serve.access import CurrentService, DeadlineHeader, allowed
+from overfetch_serve.problems import request_id
+from overfetch_serve.streaming import MEDIA_TYPE, stream_answer
 
 router = APIRouter(tags=["search"])
 
@@ -17,22 +21,41 @@ class AskBody(AskRequest, defer_build=False):
     """See `overfetch.AskRequest`."""
 
 
-
 @router.post("/v1/{site}/{collection}/search", dependencies=[allowed("search")])
 async def search(
     site: str, collection: str, asked: SearchBody, service: CurrentService, deadline_ms: DeadlineHeader = None
 ) -> RetrievalDocument:
     """Retrieve `top_k` passages, rerank them, keep `top_n`."""
     engine, _ = service.collection(site, collection)
-    found = await service.work(engine.retrieve, collection, service.within(asked, deadline_ms))
-    return RetrievalDocument.of(found)
+    return RetrievalDocument.of(await service.retrieve(engine, collection, service.within(asked, deadline_ms)))
 
 
-@router.post("/v1/{site}/{collection}/ask", dependencies=[allowed("ask")])
+EXAMPLE = 'event: delta\ndata: {"text": "It is so. [1]"}\n\n'
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": EXAMPLE}}}
+}
+
+
+@router.post(
+    "/v1/{site}/{collection}/ask", dependencies=[allowed("ask")], response_model=AnswerDocument, responses=EVENTS
+)
 async def ask(
-    site: str, collection: str, asked: AskBody, service: CurrentService, deadline_ms: DeadlineHeader = None
-) -> AnswerDocument:
-    """Search, then answer with citations."""
+    site: str,
+    collection: str,
+    asked: AskBody,
+    service: CurrentService,
+    request: Request,
+    deadline_ms: DeadlineHeader = None,
+    accept: Annotated[str, Header()] = "",
+) -> AnswerDocument | Response:
+    """Search, then answer with citations: as JSON, or with `Accept: text/event-stream` as it is written.
+
+    Events: `retrieval` (a RetrievalDocument for each part), `delta` (`text` to add: whole sentences, checked),
+    `citation` (`number`, `passage_id`, `document_id`, `quote`), `replace` (`text` in place of all that was shown),
+    `answer` (the AnswerDocument, last) and `error` (a problem).
+    """
     engine, _ = service.collection(site, collection)
     bounded = service.within(asked, deadline_ms).model_copy(update={"collection": collection})
-    return AnswerDocument.of_answer(await service.work(engine.answer, bounded))
+    if MEDIA_TYPE in accept:
+        return await stream_answer(service.events(engine, bounded), request_id(request))
+    return AnswerDocument.of_answer(await service.answer(engine, bounded))

@@ -157,7 +157,8 @@ class OnnxReranker:
             scores[place] = scored
         self._cache.keep({keys[place]: scored for place, scored in found.items()})
         read = [known for known in takewhile(lambda known: known is not None, scores) if known is not None]
-        return RerankScores([known.logit for known in read], sum(known.cut for known in read))
+        logits, cut = [known.logit for known in read], sum(known.cut for known in read)
+        return RerankScores(logits, cut, remembered=len(passages) - len(missing))
 
     def _read(
         self, query: str, passages: Sequence[str], places: Sequence[int], deadline: float | None

@@ -1,0 +1,50 @@
+"""How much is worked on at a time, how much may wait for that, and how long that takes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from overfetch_serve.errors import Busy
+
+WEIGHT_OF_THE_LAST = 0.1
+
+
+class Turns:
+    """Of one event loop."""
+
+    def __init__(self, concurrency: int, waiting: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._places = asyncio.Semaphore(concurrency)
+        self._concurrency, self._most_waiting, self._clock = concurrency, waiting, clock
+        self._usual_s: float | None = None
+        self.waiting = 0
+        self.working = 0
+
+    @property
+    def seconds_to_wait(self) -> float:
+        """Until one more would have its turn, if turns go on to take as long as the last ones did."""
+        return (self.waiting + 1) * (self._usual_s or 0.0) / self._concurrency
+
+    @asynccontextmanager
+    async def taken(self) -> AsyncIterator[None]:
+        """Raises Busy where too many wait already."""
+        if self._places.locked() and self.waiting >= self._most_waiting:
+            told = f"{self.working} requests are worked on and {self.waiting} wait already; try again later"
+            raise Busy(told, self.seconds_to_wait)
+        self.waiting += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self.waiting -= 1
+        self.working += 1
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self._learn(self._clock() - began)
+            self.working -= 1
+            self._places.release()
+
+    def _learn(self, seconds: float) -> None:
+        usual = seconds if self._usual_s is None else self._usual_s
+        self._usual_s = usual + WEIGHT_OF_THE_LAST * (seconds - usual)

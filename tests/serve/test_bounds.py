@@ -1,0 +1,181 @@
+"""What no client may do: send too much, too slowly, or more at a time than is worked on; and one that leaves."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from overfetch.leaving import whether_left
+from overfetch.protocols import RerankScores
+from overfetch.testing import FakeReranker
+from overfetch_serve.errors import Busy
+from overfetch_serve.service import Service
+from overfetch_serve.turns import Turns
+
+SEARCH, ASK = "/v1/builddaily/resources/search", "/v1/builddaily/chat/ask"
+BODY = b'{"query": "a cross-encoder"}'
+JSON = {"Content-Type": "application/json"}
+
+Opened = Callable[..., FastAPI]
+
+
+@pytest.mark.parametrize("path", [SEARCH, "/v1/nosite/chat/ask", "/mcp", "/nowhere"])
+def test_a_body_that_is_too_large_is_refused(opened: Opened, path: str) -> None:
+    with TestClient(opened(body_bytes=100)) as client:
+        for content in (b" " * 101, iter([b" " * 60, b" " * 41])):
+            answered = client.post(path, content=content)
+            assert (answered.status_code, answered.json()["type"]) == (413, "BodyTooLarge")
+            assert answered.headers["connection"] == "close"
+        assert client.post(SEARCH, headers=JSON, content=BODY + b" " * (100 - len(BODY))).status_code == 200
+
+
+def test_documents_may_be_larger(opened: Opened) -> None:
+    with TestClient(opened(body_bytes=100, document_bytes=200)) as client:
+        path = "/v1/builddaily/chat/documents"
+        assert client.post(path, content=b" " * 200).status_code != 413
+        assert client.post(path, content=b" " * 201).status_code == 413
+
+
+class Client:
+    """Speaks ASGI to an application, with what it sends and when in the test's hands."""
+
+    def __init__(self, app: FastAPI, path: str) -> None:
+        self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.received: list[dict[str, Any]] = []
+        headers = [(b"content-type", b"application/json"), (b"accept", b"application/json")]
+        self.scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+        self.app = app
+
+    def send(self, body: bytes, more_body: bool = False) -> None:
+        self.messages.put_nowait({"type": "http.request", "body": body, "more_body": more_body})
+
+    def leave(self) -> None:
+        self.messages.put_nowait({"type": "http.disconnect"})
+
+    async def answered(self) -> None:
+        async def receive(message: Any) -> None:
+            self.received.append(message)
+
+        await self.app(self.scope, self.messages.get, receive)
+
+
+async def test_a_body_that_comes_too_slowly_is_refused(opened: Opened) -> None:
+    client = Client(opened(body_timeout_s=0.02), SEARCH)
+    client.send(BODY[:5], more_body=True)
+    await client.answered()
+    assert client.received[0]["status"] == 408
+
+
+async def test_who_leaves_while_sending_is_not_answered(opened: Opened) -> None:
+    client = Client(opened(), SEARCH)
+    client.send(BODY[:5], more_body=True)
+    client.leave()
+    await client.answered()
+    assert client.received == []
+
+
+class Waiting(FakeReranker):
+    """Reads until whoever asked has left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began, self.left = threading.Event(), False
+
+    def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
+        self.began.set()
+        self.left = whether_left().wait(10)
+        return RerankScores([], 0)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[Service]:
+    async with app.router.lifespan_context(app):
+        service: Service = app.state.service
+        yield service
+
+
+@pytest.mark.parametrize("path", [SEARCH, ASK])
+async def test_the_work_for_who_has_left_ends(opened: Opened, path: str) -> None:
+    async with lifespan(app := opened()) as service:
+        engine, reading = service.engine("builddaily"), Waiting()
+        engine.reranker = reading
+        client = Client(app, path)
+        client.send(BODY if path is SEARCH else BODY.replace(b"query", b"question"))
+        answering = asyncio.create_task(client.answered())
+        assert await asyncio.to_thread(reading.began.wait, 10)
+        assert service.turns.working == 1
+        client.leave()
+        await answering
+        assert client.received == []
+        assert service.turns.working == service.asks.working == 0
+    assert reading.left
+
+
+async def test_more_than_may_wait_are_told_when_to_come_again(opened: Opened) -> None:
+    async with lifespan(app := opened(concurrency=1, waiting=1)) as service:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            async with service.turns.taken():
+                waiting = asyncio.create_task(client.post(SEARCH, headers=JSON, content=BODY))
+                while not (service.turns.waiting or waiting.done()):
+                    await asyncio.sleep(0)
+                refused = await client.post(SEARCH, headers=JSON, content=BODY)
+            assert (await waiting).status_code == 200
+    assert (refused.status_code, refused.json()["type"]) == (429, "Busy")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert "1 requests are worked on and 1 wait already" in refused.json()["detail"]
+
+
+async def test_questions_have_a_bound_of_their_own(opened: Opened) -> None:
+    async with lifespan(app := opened(asking=1)) as service:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            async with service.asks.taken():
+                assert (await client.post(ASK, json={"question": "So?"})).status_code == 429
+                assert (await client.post(SEARCH, headers=JSON, content=BODY)).status_code == 200
+            assert (await client.post(ASK, json={"question": "So?"})).status_code == 200
+
+
+async def test_the_wait_is_estimated_from_what_waits_and_how_long_turns_take() -> None:
+    now = [0.0]
+    turns = Turns(concurrency=2, waiting=3, clock=lambda: now[0])
+    assert turns.seconds_to_wait == 0
+    async with turns.taken():
+        now[0] += 8
+    assert turns.seconds_to_wait == 4, "one more, of eight seconds, with two at a time"
+    async with turns.taken():
+        now[0] += 18
+    assert turns.seconds_to_wait == pytest.approx((8 + 0.1 * 10) / 2)
+    release = asyncio.Event()
+
+    async def hold() -> None:
+        async with turns.taken():
+            await release.wait()
+
+    holding = [asyncio.create_task(hold()) for _ in range(5)]
+    await asyncio.sleep(0)
+    with pytest.raises(Busy, match="2 requests are worked on and 3 wait") as refused:
+        async with turns.taken():
+            pass
+    assert refused.value.seconds == pytest.approx(4 * 9 / 2)
+    release.set()
+    await asyncio.gather(*holding)
+
+
+async def test_waiting_for_a_turn_takes_of_the_requests_time(opened: Opened) -> None:
+    async with lifespan(app := opened(concurrency=1)) as service:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            async with service.turns.taken():
+                late = asyncio.create_task(client.post(SEARCH, json={"query": "a tool", "deadline_ms": 20}))
+                await asyncio.sleep(0.1)
+            found = (await late).json()
+    assert found["rerank_status"] == "skipped"
+    assert found["rerank_reason"].startswith("the deadline of 20.0 ms allowed 0 of")
+    assert found["hits"]
