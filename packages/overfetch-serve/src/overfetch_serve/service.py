@@ -11,6 +11,7 @@ from overfetch.sites import Collection, Site
 from overfetch_serve.errors import NotFound
 from overfetch_serve.keys import ANYBODY, Key, Keys
 from overfetch_serve.settings import ServiceSettings
+from overfetch_serve.values import CountedValues
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,6 +54,7 @@ class Service:
         self.settings = settings
         self.keys = Keys(settings.keys) if settings.keys else None
         self.turns = Turns(settings.concurrency, settings.waiting)
+        self.values = CountedValues()
         self.not_ready: str | None = "the models are not loaded yet"
         self._sites = {site.name: site for site in sites}
         self._engines: dict[str, Engine] = {}
