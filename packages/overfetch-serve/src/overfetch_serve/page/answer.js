@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 import { showPassage } from "./passages.js";
 import { notice, sentence } from "./summary.js";
+import { inline } from "./text.js";
 
 const MARKER = /\[(\d+|unverified)\]/g;
 
@@ -57,10 +58,10 @@ export class AnswerView {
     const found = [];
     let at = 0;
     for (const marker of text.matchAll(MARKER)) {
-      found.push(text.slice(at, marker.index), marker[1] === "unverified" ? unverified() : citeButton(Number(marker[1]), this.#citations));
+      found.push(...inline(text, at, marker.index), marker[1] === "unverified" ? unverified() : citeButton(Number(marker[1]), this.#citations));
       at = marker.index + marker[0].length;
     }
-    return [...found, text.slice(at)];
+    return [...found, ...inline(text, at, text.length)];
   }
 }
 
@@ -73,11 +74,10 @@ function citeButton(number, citations) {
 }
 
 function how(found) {
-  const extractive = found.mode === "extractive";
-  const cited = found.coverage === null ? "" : ` ${Math.round(found.coverage * 100)}% of its sentences carry a citation that holds.`;
-  const text = extractive ? "Sentences of the passages, word for word." : `Written by a language model, its citations checked word for word.${cited}`;
-  const reason = found.reason && notice(extractive ? "warn" : "plain", extractive ? "Quoted, not written" : "Note", sentence(found.reason));
-  return [reason, h("p", { class: "soft how" }, text)];
+  if (found.mode === "extractive") return notice("warn", "Quoted, not written", `Sentences of the passages, word for word. ${sentence(found.reason ?? "")}`);
+  const share = found.coverage === null ? "" : ` ${Math.round(found.coverage * 100)}% of its sentences carry a citation that holds.`;
+  const checked = h("p", { class: "soft how" }, `Written by a language model, its citations checked word for word.${share}`);
+  return [checked, found.reason && notice("warn", "Note", sentence(found.reason))];
 }
 
 function sources(found) {

@@ -247,6 +247,7 @@ function setTheme(theme) {
 
 $("theme").value = localStorage.getItem("overfetch.theme") ?? "";
 $("key-field").value = readKey();
+$("key").hidden = !readKey();
 placePanels();
 preparePanel(page);
 prepareOptions(page);

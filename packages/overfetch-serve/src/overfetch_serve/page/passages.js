@@ -17,7 +17,7 @@ export function passagesOf(page, found, citations = []) {
     { class: "passages", "aria-labelledby": "passages-title" },
     h("h2", { id: "passages-title" }, "Passages ", h("span", { class: "soft" }, `kept ${found.hits.length} of ${all.length}`)),
     found.hits.map(card),
-    cut.length > 0 && h("p", { class: "cut" }, h("span", {}, `Read and not kept: ${cut.length}`)),
+    cut.length > 0 && h("p", { class: "cut" }, h("span", {}, `Not kept: ${cut.length}`)),
     cut.map((hit) => folded(hit, card)),
   );
 }
@@ -53,7 +53,7 @@ function crumb(hit, marks) {
 
 function scores(hit) {
   const moved = hit.first_stage_rank - hit.rank;
-  const told = moved > 0 ? `up ${moved} from ${hit.first_stage_rank}` : moved < 0 ? `down ${-moved} from ${hit.first_stage_rank}` : `where it was`;
+  const told = moved ? `${moved > 0 ? "up" : "down"} ${Math.abs(moved)} from ${hit.first_stage_rank}` : "stayed";
   return h(
     "dl",
     { class: "scores" },
@@ -63,14 +63,15 @@ function scores(hit) {
   );
 }
 
+/** What may be filtered; the document has the rest. */
 function metadata(page, hit) {
-  const entries = Object.entries(hit.metadata).filter(([, value]) => value !== "" && !(Array.isArray(value) && !value.length));
-  return h("dl", { class: "metadata" }, entries.map(([field, value]) => h("div", {}, h("dt", {}, field), h("dd", {}, valuesOf(page, field, value)))));
+  const fields = Object.keys(page.info?.filters ?? {}).filter((field) => ![undefined, "", false].includes(hit.metadata[field]) && hit.metadata[field].length !== 0);
+  return h("dl", { class: "metadata" }, fields.map((field) => h("div", {}, h("dt", {}, field), h("dd", {}, valuesOf(page, field, hit.metadata[field])))));
 }
 
 function valuesOf(page, field, value) {
   const items = Array.isArray(value) ? value : [value];
-  if (page.info?.filters[field] !== "keyword") return items.join(", ");
+  if (page.info.filters[field] !== "keyword") return items.join(", ");
   return items.map((item) => h("button", { type: "button", class: "value-button", title: `Filter by ${field} = ${item}`, onclick: () => page.filterBy(field, String(item)) }, String(item)));
 }
 

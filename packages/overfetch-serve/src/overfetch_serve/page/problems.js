@@ -22,6 +22,7 @@ export function problemCard(problem, again) {
   const needsIndex = problem.type === "CollectionMissing";
   const advice = needsIndex ? "Index it first, by the command above; this page needs no restart." : (ADVICE[problem.status] ?? "");
   const id = problem.request_id && h("p", { class: "mono soft" }, `Request ${problem.request_id}`);
+  if (problem.status === 401) $("key").hidden = false;
   tell(`${problem.title} ${problem.detail}`);
   return h(
     "section",

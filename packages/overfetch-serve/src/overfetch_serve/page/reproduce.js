@@ -12,8 +12,15 @@ export function reproduceOf(state) {
   return h(
     "section",
     { class: "card", "aria-labelledby": "reproduce-title" },
-    h("div", { class: "row" }, h("h2", { id: "reproduce-title" }, "Reproduce"), h("span", { class: "gap" }), copyButton("Copy link", () => location.href)),
-    h("div", { class: "row" }, h("fieldset", { class: "segments small" }, h("legend", { class: "hidden" }, "As"), choices), h("span", { class: "gap" }), copyButton("Copy", () => code.textContent)),
+    h(
+      "div",
+      { class: "row" },
+      h("h2", { id: "reproduce-title" }, "Reproduce"),
+      h("fieldset", { class: "segments small" }, h("legend", { class: "hidden" }, "As"), choices),
+      h("span", { class: "gap" }),
+      copyButton("Copy", () => code.textContent),
+      copyButton("Copy link", () => location.href),
+    ),
     h("pre", { class: "code", tabindex: 0, "aria-label": "The request" }, code),
   );
 }

@@ -43,7 +43,7 @@ export function summaryOf(page, found, took) {
     "section",
     { class: "card", "aria-labelledby": "summary-title" },
     h("h2", { id: "summary-title" }, "How it was found"),
-    h("dl", { class: "facts-list" }, row("Reranking", statusOf(found), reranking(found)), row("Cut", cutOf(found)), row("Understood", ...understood(page, found))),
+    h("dl", { class: "facts-list" }, row("Reranking", statusOf(found), reranking(found)), row("Cut", cutOf(found, page.info?.retrieval.one_per_document)), row("Understood", ...understood(page, found))),
     timeOf(found.timings_ms, took),
     servedBy(found.provenance),
   );
@@ -56,9 +56,9 @@ function reranking(found) {
   return found.rerank_status === "full" ? null : reason;
 }
 
-function cutOf(found) {
-  const read = (found.candidates ?? []).filter((hit) => hit.rerank_score !== null).length;
-  const kept = `${found.hits.length} of ${found.candidates?.length ?? found.hits.length} passages kept${read ? `, ${read} read` : ""}`;
+function cutOf(found, oneEach) {
+  const all = found.candidates?.length ?? found.hits.length;
+  const kept = `${found.hits.length} of ${all} kept${oneEach ? ", one a document" : ""}`;
   const tokens = found.truncated_tokens;
   if (tokens === null) return `${kept}; the model's server does not say whether it cut any.`;
   return tokens ? `${kept}; ${tokens} tokens were beyond what the model reads.` : `${kept}; none was cut short.`;
@@ -67,8 +67,10 @@ function cutOf(found) {
 function understood(page, found) {
   const read = found.understood;
   if (!read) return [page.state.literal ? "Searched for as it is written." : "As it is written: nothing was read into it."];
+  const plain = read.text === found.query && !read.conditions.length && !read.notes.length && !read.missing.length;
   const literally = h("button", { type: "button", class: "quiet small", onclick: () => page.switchLiteral(true) }, "Search as written");
   return [
+    plain && h("p", {}, "Read by the collection's own rules, which narrowed nothing."),
     read.text !== found.query && h("p", {}, "Searched for ", h("q", {}, read.text)),
     read.conditions.length > 0 && h("p", { class: read.given_up ? "struck" : "" }, read.conditions.map((one) => h("code", {}, one))),
     read.given_up && h("p", {}, "Nothing met these conditions: searched without them."),

@@ -58,7 +58,7 @@ function tableOf(text, start, end, marks) {
 }
 
 /** Text with code, bold and link words; what a link points to is not followed from here. */
-function inline(text, start, end, marks) {
+export function inline(text, start, end, marks = []) {
   const found = [];
   let at = start;
   for (const one of text.slice(start, end).matchAll(INLINE)) {
