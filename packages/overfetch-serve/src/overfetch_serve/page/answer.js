@@ -15,7 +15,13 @@ export class AnswerView {
   #citations = [];
 
   constructor() {
-    this.element = h("section", { class: "answer", "aria-labelledby": "answer-title" }, h("h2", { id: "answer-title" }, "Answer"), this.#body, this.#foot);
+    this.element = h(
+      "section",
+      { class: "answer", "aria-labelledby": "answer-title" },
+      h("h2", { id: "answer-title" }, "Answer"),
+      this.#body,
+      this.#foot,
+    );
     this.#body.append(h("p", { class: "soft waiting" }, "Reading the passages…"));
   }
 
@@ -58,7 +64,10 @@ export class AnswerView {
     const found = [];
     let at = 0;
     for (const marker of text.matchAll(MARKER)) {
-      found.push(...inline(text, at, marker.index), marker[1] === "unverified" ? unverified() : citeButton(Number(marker[1]), this.#citations));
+      found.push(
+        ...inline(text, at, marker.index),
+        marker[1] === "unverified" ? unverified() : citeButton(Number(marker[1]), this.#citations),
+      );
       at = marker.index + marker[0].length;
     }
     return [...found, ...inline(text, at, text.length)];
@@ -70,25 +79,70 @@ const unverified = () => h("span", { class: "unverified", title: "The citation h
 function citeButton(number, citations) {
   const citation = citations[number - 1];
   const jump = () => citation && showPassage(citation.passage_id, number);
-  return h("button", { type: "button", class: "cite", "aria-label": `Citation ${number}: show the quote`, title: citation?.quote, onclick: jump }, String(number));
+  return h(
+    "button",
+    {
+      type: "button",
+      class: "cite",
+      "aria-label": `Citation ${number}: show the quote`,
+      title: citation?.quote,
+      onclick: jump,
+    },
+    String(number),
+  );
 }
 
 function how(found) {
-  if (found.mode === "extractive") return notice("warn", "Quoted, not written", `Sentences of the passages, word for word. ${sentence(found.reason ?? "")}`);
-  const share = found.coverage === null ? "" : ` ${Math.round(found.coverage * 100)}% of its sentences carry a citation that holds.`;
-  const checked = h("p", { class: "soft how" }, `Written by a language model, its citations checked word for word.${share}`);
+  if (found.mode === "extractive")
+    return notice(
+      "warn",
+      "Quoted, not written",
+      `Sentences of the passages, word for word. ${sentence(found.reason ?? "")}`,
+    );
+  const share =
+    found.coverage === null
+      ? ""
+      : ` ${Math.round(found.coverage * 100)}% of its sentences carry a citation that holds.`;
+  const checked = h(
+    "p",
+    { class: "soft how" },
+    `Written by a language model, its citations checked word for word.${share}`,
+  );
   return [checked, found.reason && notice("warn", "Note", sentence(found.reason))];
 }
 
 function sources(found) {
-  const titles = new Map([...found.hits, ...(found.candidates ?? [])].map((hit) => [hit.passage_id, hit.breadcrumb || hit.title]));
+  const titles = new Map(
+    [...found.hits, ...(found.candidates ?? [])].map((hit) => [hit.passage_id, hit.breadcrumb || hit.title]),
+  );
   const row = (one, n) =>
-    h("li", {}, h("button", { type: "button", class: "source", onclick: () => showPassage(one.passage_id, n + 1) }, h("span", { class: "cite" }, String(n + 1)), h("span", { class: "source-words" }, h("span", { class: "source-title" }, titles.get(one.passage_id) ?? one.document_id), h("span", { class: "soft" }, one.quote))));
-  return found.citations.length > 0 && h("ol", { class: "sources", "aria-label": "Citations" }, found.citations.map(row));
+    h(
+      "li",
+      {},
+      h(
+        "button",
+        { type: "button", class: "source", onclick: () => showPassage(one.passage_id, n + 1) },
+        h("span", { class: "cite" }, String(n + 1)),
+        h(
+          "span",
+          { class: "source-words" },
+          h("span", { class: "source-title" }, titles.get(one.passage_id) ?? one.document_id),
+          h("span", { class: "soft" }, one.quote),
+        ),
+      ),
+    );
+  return (
+    found.citations.length > 0 && h("ol", { class: "sources", "aria-label": "Citations" }, found.citations.map(row))
+  );
 }
 
 function refused(found) {
   if (!found.refused.length) return null;
   const rows = found.refused.map((one) => h("li", {}, h("q", {}, one.citation.quote), " ", sentence(one.reason)));
-  return h("details", { class: "refused" }, h("summary", {}, `${found.refused.length} refused: what did not hold`), h("ul", {}, rows));
+  return h(
+    "details",
+    { class: "refused" },
+    h("summary", {}, `${found.refused.length} refused: what did not hold`),
+    h("ul", {}, rows),
+  );
 }

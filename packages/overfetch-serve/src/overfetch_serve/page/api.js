@@ -19,10 +19,21 @@ async function send(path, { body, signal, accept = "application/json" } = {}) {
   if (body) headers["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal, cache: "no-store" });
+    response = await fetch(path, {
+      method: body ? "POST" : "GET",
+      headers,
+      body: body && JSON.stringify(body),
+      signal,
+      cache: "no-store",
+    });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem({ type: "Unreachable", title: "The service does not answer.", status: 0, detail: `${location.origin} was not reached.` });
+    throw new Problem({
+      type: "Unreachable",
+      title: "The service does not answer.",
+      status: 0,
+      detail: `${location.origin} was not reached.`,
+    });
   }
   if (!response.ok) throw await problemOf(response);
   return response;
@@ -56,7 +67,13 @@ export async function* ask(path, body, signal) {
     ended ||= name === "answer" || name === "error";
     yield [name, data];
   }
-  if (!ended) throw new Problem({ type: "Cut", title: "The answer broke off.", status: 0, detail: "The connection ended before the answer was complete." });
+  if (!ended)
+    throw new Problem({
+      type: "Cut",
+      title: "The answer broke off.",
+      status: 0,
+      detail: "The connection ended before the answer was complete.",
+    });
 }
 
 async function* events(body) {

@@ -19,7 +19,13 @@ export const ofWords = (field, words) => (words.trim() ? [`${field}=${words.trim
 
 export function valuesOf(conditions, field) {
   const own = conditions.filter((one) => fieldOf(one) === field);
-  return own.flatMap((one) => (typeof one === "string" ? FORM.exec(one)[3].split("|").map((v) => v.trim()) : one.values ?? []));
+  return own.flatMap((one) =>
+    typeof one === "string"
+      ? FORM.exec(one)[3]
+          .split("|")
+          .map((v) => v.trim())
+      : (one.values ?? []),
+  );
 }
 
 export function rangeOf(conditions, field) {

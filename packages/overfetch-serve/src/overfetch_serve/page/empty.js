@@ -7,10 +7,18 @@ export function invitation(page) {
   const { info } = page;
   if (!info.passages) {
     const command = `overfetch index ${info.name}`;
-    return h("section", { class: "empty" }, h("h2", {}, "Nothing is indexed here yet"), h("p", {}, "Index this collection, then search it; this page needs no restart."), h("pre", { class: "code" }, command));
+    return h(
+      "section",
+      { class: "empty" },
+      h("h2", {}, "Nothing is indexed here yet"),
+      h("p", {}, "Index this collection, then search it; this page needs no restart."),
+      h("pre", { class: "code" }, command),
+    );
   }
   const { top_k, top_n } = info.retrieval;
-  const examples = info.examples.map((text) => h("li", {}, h("button", { type: "button", class: "example", onclick: () => page.tryQuestion(text) }, text)));
+  const examples = info.examples.map((text) =>
+    h("li", {}, h("button", { type: "button", class: "example", onclick: () => page.tryQuestion(text) }, text)),
+  );
   return h(
     "section",
     { class: "empty" },
@@ -29,9 +37,21 @@ export function nothingFound(page) {
     page.changed();
   };
   const advice = narrowed ? "No passage meets the filters." : "Use other words, or another collection.";
-  return h("section", { class: "empty" }, h("h2", {}, "Nothing was found"), h("p", {}, advice), narrowed && h("button", { type: "button", onclick: clear }, "Clear the filters"));
+  return h(
+    "section",
+    { class: "empty" },
+    h("h2", {}, "Nothing was found"),
+    h("p", {}, advice),
+    narrowed && h("button", { type: "button", onclick: clear }, "Clear the filters"),
+  );
 }
 
 export function noSites() {
-  return h("section", { class: "empty" }, h("h2", {}, "No site is served to this key"), h("p", {}, "Start the service with a folder of documents or an installed site:"), h("pre", { class: "code" }, "overfetch serve FOLDER"));
+  return h(
+    "section",
+    { class: "empty" },
+    h("h2", {}, "No site is served to this key"),
+    h("p", {}, "Start the service with a folder of documents or an installed site:"),
+    h("pre", { class: "code" }, "overfetch serve FOLDER"),
+  );
 }

@@ -97,7 +97,9 @@ function showForm() {
   for (const radio of document.getElementsByName("mode")) radio.checked = radio.value === state.mode;
   $("rerank").checked = state.rerank;
   $("literal").checked = state.literal;
-  $("facts").textContent = info?.passages ? `${info.passages.toLocaleString("en")} passages · indexed ${info.provenance?.created?.slice(0, 10) ?? ""}` : "";
+  $("facts").textContent = info?.passages
+    ? `${info.passages.toLocaleString("en")} passages · indexed ${info.provenance?.created?.slice(0, 10) ?? ""}`
+    : "";
   document.title = state.query ? `${state.query.slice(0, 60)} · Overfetch` : "Overfetch";
   showFilters(page);
   showOptions(page);
@@ -152,7 +154,11 @@ async function run() {
 
 async function runSearch(signal) {
   const began = performance.now();
-  const found = await post(`${routeOf(page.state)}/search`, { ...requestOf(page.state), include_candidates: true }, signal);
+  const found = await post(
+    `${routeOf(page.state)}/search`,
+    { ...requestOf(page.state), include_candidates: true },
+    signal,
+  );
   showResult(page, found, { took: performance.now() - began, nothing: nothingFound });
   tell(`${found.hits.length} passages kept, reranking: ${found.rerank_status}`);
 }
@@ -185,7 +191,8 @@ async function runAsk(signal) {
 
 /** Beside what is there already of an answer that broke off. */
 function showProblem(problem, again) {
-  if (!(problem instanceof Problem)) problem = new Problem({ type: problem.name, title: "The page failed.", status: 0, detail: problem.message });
+  if (!(problem instanceof Problem))
+    problem = new Problem({ type: problem.name, title: "The page failed.", status: 0, detail: problem.message });
   const card = problemCard(problem, again);
   for (const old of document.querySelectorAll(".problem")) old.remove();
   if (document.querySelector(".answer.broken .answer-text > p")) $("results").prepend(card);

@@ -7,7 +7,12 @@ const NUMBERS = [
   ["top_n", "Keep (top_n)"],
   ["deadline_ms", "Deadline in ms"],
 ];
-const STAGES = [["", "As the collection has it"], ["hybrid", "Hybrid"], ["dense", "Dense only"], ["bm25", "BM25 only"]];
+const STAGES = [
+  ["", "As the collection has it"],
+  ["hybrid", "Hybrid"],
+  ["dense", "Dense only"],
+  ["bm25", "BM25 only"],
+];
 
 export function prepareOptions(page) {
   $("options").addEventListener("click", () => $("options-panel").replaceChildren(form(page)));
@@ -22,10 +27,21 @@ function form(page) {
   const { state, info } = page;
   const numbers = NUMBERS.map(([name, label]) => {
     const usual = info?.retrieval?.[name] ?? (name === "deadline_ms" ? "service" : "");
-    const input = h("input", { type: "number", min: 1, step: name === "deadline_ms" ? "any" : 1, id: `option-${name}`, value: state[name] ?? "", placeholder: usual });
+    const input = h("input", {
+      type: "number",
+      min: 1,
+      step: name === "deadline_ms" ? "any" : 1,
+      id: `option-${name}`,
+      value: state[name] ?? "",
+      placeholder: usual,
+    });
     return [input, h("div", { class: "labelled" }, h("label", { for: input.id }, label), input)];
   });
-  const stage = h("select", { id: "option-stage" }, STAGES.map(([value, label]) => h("option", { value }, label)));
+  const stage = h(
+    "select",
+    { id: "option-stage" },
+    STAGES.map(([value, label]) => h("option", { value }, label)),
+  );
   stage.value = state.first_stage ?? "";
   const apply = (event) => {
     event.preventDefault();
@@ -43,6 +59,11 @@ function form(page) {
     { class: "editor", onsubmit: apply },
     numbers.map(([, labelled]) => labelled),
     h("div", { class: "labelled" }, h("label", { for: "option-stage" }, "First stage"), stage),
-    h("div", { class: "row end" }, h("button", { type: "button", class: "quiet", onclick: reset }, "Reset"), h("button", { type: "submit", class: "primary" }, "Apply")),
+    h(
+      "div",
+      { class: "row end" },
+      h("button", { type: "button", class: "quiet", onclick: reset }, "Reset"),
+      h("button", { type: "submit", class: "primary" }, "Apply"),
+    ),
   );
 }

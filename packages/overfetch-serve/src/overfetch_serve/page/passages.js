@@ -15,7 +15,12 @@ export function passagesOf(page, found, citations = []) {
   return h(
     "section",
     { class: "passages", "aria-labelledby": "passages-title" },
-    h("h2", { id: "passages-title" }, "Passages ", h("span", { class: "soft" }, `kept ${found.hits.length} of ${all.length}`)),
+    h(
+      "h2",
+      { id: "passages-title" },
+      "Passages ",
+      h("span", { class: "soft" }, `kept ${found.hits.length} of ${all.length}`),
+    ),
     found.hits.map(card),
     cut.length > 0 && h("p", { class: "cut" }, h("span", {}, `Not kept: ${cut.length}`)),
     cut.map((hit) => folded(hit, card)),
@@ -29,12 +34,21 @@ function quotesIn(hit, citations) {
 }
 
 function passageCard(page, hit, quotes) {
-  const places = (text) => quotes.map(({ quote, number }) => [...(locate(quote, text) ?? [0, 0]), number]).filter(([start, end]) => end > start);
+  const places = (text) =>
+    quotes
+      .map(({ quote, number }) => [...(locate(quote, text) ?? [0, 0]), number])
+      .filter(([start, end]) => end > start);
   const text = h("div", { class: "text" }, readable(hit.text, places(hit.text)));
   const card = h(
     "article",
     { class: "passage", id: placeOf(hit.passage_id), tabindex: -1, "aria-label": `${hit.rank}. ${hit.title}` },
-    h("header", {}, h("span", { class: "rank" }, String(hit.rank)), h("div", { class: "titles" }, titleOf(hit), crumb(hit, places(hit.breadcrumb))), scores(hit)),
+    h(
+      "header",
+      {},
+      h("span", { class: "rank" }, String(hit.rank)),
+      h("div", { class: "titles" }, titleOf(hit), crumb(hit, places(hit.breadcrumb))),
+      scores(hit),
+    ),
     text,
     h("footer", {}, metadata(page, hit), actions(page, hit)),
   );
@@ -57,7 +71,12 @@ function scores(hit) {
   return h(
     "dl",
     { class: "scores" },
-    h("div", {}, h("dt", {}, "Rerank"), h("dd", { class: "strong" }, hit.rerank_score === null ? "not scored" : hit.rerank_score.toFixed(2))),
+    h(
+      "div",
+      {},
+      h("dt", {}, "Rerank"),
+      h("dd", { class: "strong" }, hit.rerank_score === null ? "not scored" : hit.rerank_score.toFixed(2)),
+    ),
     h("div", {}, h("dt", {}, "First stage"), h("dd", {}, `${hit.first_stage_score.toFixed(3)}`)),
     h("div", {}, h("dt", {}, "Moved"), h("dd", { class: moved > 0 ? "up" : moved < 0 ? "down" : "" }, told)),
   );
@@ -65,14 +84,31 @@ function scores(hit) {
 
 /** What may be filtered; the document has the rest. */
 function metadata(page, hit) {
-  const fields = Object.keys(page.info?.filters ?? {}).filter((field) => ![undefined, "", false].includes(hit.metadata[field]) && hit.metadata[field].length !== 0);
-  return h("dl", { class: "metadata" }, fields.map((field) => h("div", {}, h("dt", {}, field), h("dd", {}, valuesOf(page, field, hit.metadata[field])))));
+  const fields = Object.keys(page.info?.filters ?? {}).filter(
+    (field) => ![undefined, "", false].includes(hit.metadata[field]) && hit.metadata[field].length !== 0,
+  );
+  return h(
+    "dl",
+    { class: "metadata" },
+    fields.map((field) => h("div", {}, h("dt", {}, field), h("dd", {}, valuesOf(page, field, hit.metadata[field])))),
+  );
 }
 
 function valuesOf(page, field, value) {
   const items = Array.isArray(value) ? value : [value];
   if (page.info.filters[field] !== "keyword") return items.join(", ");
-  return items.map((item) => h("button", { type: "button", class: "value-button", title: `Filter by ${field} = ${item}`, onclick: () => page.filterBy(field, String(item)) }, String(item)));
+  return items.map((item) =>
+    h(
+      "button",
+      {
+        type: "button",
+        class: "value-button",
+        title: `Filter by ${field} = ${item}`,
+        onclick: () => page.filterBy(field, String(item)),
+      },
+      String(item),
+    ),
+  );
 }
 
 function actions(page, hit) {
@@ -86,7 +122,11 @@ function actions(page, hit) {
 
 function fold(card, text) {
   text.classList.add("folded");
-  const more = h("button", { type: "button", class: "quiet more", "aria-expanded": "false", onclick: unfold }, "Show all of it");
+  const more = h(
+    "button",
+    { type: "button", class: "quiet more", "aria-expanded": "false", onclick: unfold },
+    "Show all of it",
+  );
   function unfold() {
     text.classList.remove("folded");
     more.remove();
@@ -98,7 +138,15 @@ function fold(card, text) {
 function folded(hit, card) {
   const details = h("details", { class: "not-kept", id: placeOf(hit.passage_id), ontoggle: fill });
   const score = hit.rerank_score === null ? "not scored" : hit.rerank_score.toFixed(2);
-  details.append(h("summary", {}, h("span", { class: "rank" }, String(hit.rank)), h("span", { class: "name" }, hit.breadcrumb || hit.title), h("span", { class: "number" }, score)));
+  details.append(
+    h(
+      "summary",
+      {},
+      h("span", { class: "rank" }, String(hit.rank)),
+      h("span", { class: "name" }, hit.breadcrumb || hit.title),
+      h("span", { class: "number" }, score),
+    ),
+  );
   function fill() {
     if (details.open && details.childElementCount === 1) {
       const made = card(hit);

@@ -20,18 +20,31 @@ const AGAIN = new Set([0, 408, 409, 429, 500, 503, 504]);
 
 export function problemCard(problem, again) {
   const needsIndex = problem.type === "CollectionMissing";
-  const advice = needsIndex ? "Index it first, by the command above; this page needs no restart." : (ADVICE[problem.status] ?? "");
+  const advice = needsIndex
+    ? "Index it first, by the command above; this page needs no restart."
+    : (ADVICE[problem.status] ?? "");
   const id = problem.request_id && h("p", { class: "mono soft" }, `Request ${problem.request_id}`);
   if (problem.status === 401) $("key").hidden = false;
   tell(`${problem.title} ${problem.detail}`);
   return h(
     "section",
     { class: "notice bad problem", role: "alert" },
-    h("p", { class: "notice-title" }, problem.title, " ", h("span", { class: "mono soft" }, problem.status ? `${problem.status} ${problem.type}` : problem.type)),
+    h(
+      "p",
+      { class: "notice-title" },
+      problem.title,
+      " ",
+      h("span", { class: "mono soft" }, problem.status ? `${problem.status} ${problem.type}` : problem.type),
+    ),
     h("p", { class: "detail" }, sentence(problem.detail)),
     h("p", {}, advice),
     id,
-    h("div", { class: "row" }, AGAIN.has(problem.status) && againButton(problem, again), problem.status === 401 && keyButton()),
+    h(
+      "div",
+      { class: "row" },
+      AGAIN.has(problem.status) && againButton(problem, again),
+      problem.status === 401 && keyButton(),
+    ),
   );
 }
 
@@ -49,5 +62,9 @@ function waitFor(button, seconds) {
 }
 
 function keyButton() {
-  return h("button", { type: "button", class: "primary", onclick: () => $("key-panel").showPopover() }, "Enter an API key");
+  return h(
+    "button",
+    { type: "button", class: "primary", onclick: () => $("key-panel").showPopover() },
+    "Enter an API key",
+  );
 }

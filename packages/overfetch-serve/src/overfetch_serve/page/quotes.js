@@ -1,7 +1,14 @@
 // Where a quote stands in a passage, however both are spaced and marked up: the service checked its words already.
 
 const MARKS = new Set("*_`\\~#>|");
-const SAME = new Map([..."‘’‛′ʼ"].map((c) => [c, "'"]).concat([..."“”„‟″«»"].map((c) => [c, '"']), [..."‐‑‒–—―−"].map((c) => [c, "-"])));
+const SAME = new Map(
+  [..."‘’‛′ʼ"]
+    .map((c) => [c, "'"])
+    .concat(
+      [..."“”„‟″«»"].map((c) => [c, '"']),
+      [..."‐‑‒–—―−"].map((c) => [c, "-"]),
+    ),
+);
 
 /** [start, end] in the text, or null. */
 export function locate(quote, text) {

@@ -8,7 +8,14 @@ export function reproduceOf(state) {
   const forms = { curl: curl(state), Python: python(state) };
   const code = h("code", {}, forms.curl);
   const choose = (name) => () => (code.textContent = forms[name]);
-  const choices = Object.keys(forms).map((name, n) => h("label", {}, h("input", { type: "radio", name: "form", value: name, checked: n === 0, onchange: choose(name) }), h("span", {}, name)));
+  const choices = Object.keys(forms).map((name, n) =>
+    h(
+      "label",
+      {},
+      h("input", { type: "radio", name: "form", value: name, checked: n === 0, onchange: choose(name) }),
+      h("span", {}, name),
+    ),
+  );
   return h(
     "section",
     { class: "card", "aria-labelledby": "reproduce-title" },
@@ -41,14 +48,26 @@ export function python(state) {
   if (!state.rerank) named.push("rerank=False");
   if (state.literal) named.push("literal=True");
   const asks = state.mode === "ask";
-  const given = asks ? [literal(state.query), `collection=${literal(state.collection)}`] : [literal(state.collection), literal(state.query)];
+  const given = asks
+    ? [literal(state.query), `collection=${literal(state.collection)}`]
+    : [literal(state.collection), literal(state.query)];
   const call = `site.${asks ? "ask" : "search"}(${[...given, ...named].join(", ")})`;
-  const shown = asks ? ["    print(found.answer)"] : ["    for hit in found.hits:", "        print(hit.rank, hit.rerank_score, hit.passage.title)"];
-  return [`from overfetch import ${objects ? "AnyOf, " : ""}open_site`, "", `with open_site(${literal(state.site)}) as site:`, `    found = ${call}`, ...shown].join("\n");
+  const shown = asks
+    ? ["    print(found.answer)"]
+    : ["    for hit in found.hits:", "        print(hit.rank, hit.rerank_score, hit.passage.title)"];
+  return [
+    `from overfetch import ${objects ? "AnyOf, " : ""}open_site`,
+    "",
+    `with open_site(${literal(state.site)}) as site:`,
+    `    found = ${call}`,
+    ...shown,
+  ].join("\n");
 }
 
 const literal = (value) => (typeof value === "number" ? String(value) : JSON.stringify(value)); // JSON's strings are Python's
 
 function condition(given) {
-  return typeof given === "string" ? literal(given) : `AnyOf(field=${literal(given.field)}, values=(${given.values.map((v) => `${literal(v)},`).join(" ")}))`;
+  return typeof given === "string"
+    ? literal(given)
+    : `AnyOf(field=${literal(given.field)}, values=(${given.values.map((v) => `${literal(v)},`).join(" ")}))`;
 }

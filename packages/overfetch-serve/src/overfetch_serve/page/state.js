@@ -4,13 +4,27 @@ const PLAIN = ["as_of", "near", "first_stage"];
 const NUMBERS = ["top_k", "top_n", "deadline_ms"];
 export const OPTIONS = [...NUMBERS, ...PLAIN];
 
-export const empty = () => ({ site: "", collection: "", mode: "search", query: "", where: [], rerank: true, literal: false });
+export const empty = () => ({
+  site: "",
+  collection: "",
+  mode: "search",
+  query: "",
+  where: [],
+  rerank: true,
+  literal: false,
+});
 
 export function readAddress(hash) {
   const [path, given = ""] = hash.replace(/^#\/?/, "").split("?");
   const [site = "", collection = ""] = path.split("/").map(decodeURIComponent);
   const search = new URLSearchParams(given);
-  const state = { ...empty(), site, collection, query: search.get("q") ?? "", where: search.getAll("where").map(readCondition) };
+  const state = {
+    ...empty(),
+    site,
+    collection,
+    query: search.get("q") ?? "",
+    where: search.getAll("where").map(readCondition),
+  };
   state.mode = search.get("mode") === "ask" ? "ask" : "search";
   state.rerank = search.get("rerank") !== "off";
   state.literal = search.get("literal") === "on";

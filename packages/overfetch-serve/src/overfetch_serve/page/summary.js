@@ -24,7 +24,13 @@ export function degradedNotice(found) {
 }
 
 export function notice(tone, title, text, ...more) {
-  return h("div", { class: `notice ${tone}` }, h("p", { class: "notice-title" }, title), text && h("p", {}, text.trim()), more);
+  return h(
+    "div",
+    { class: `notice ${tone}` },
+    h("p", { class: "notice-title" }, title),
+    text && h("p", {}, text.trim()),
+    more,
+  );
 }
 
 export function sentence(text) {
@@ -43,7 +49,13 @@ export function summaryOf(page, found, took) {
     "section",
     { class: "card", "aria-labelledby": "summary-title" },
     h("h2", { id: "summary-title" }, "How it was found"),
-    h("dl", { class: "facts-list" }, row("Reranking", statusOf(found), reranking(found)), row("Cut", cutOf(found, page.info?.retrieval.one_per_document)), row("Understood", ...understood(page, found))),
+    h(
+      "dl",
+      { class: "facts-list" },
+      row("Reranking", statusOf(found), reranking(found)),
+      row("Cut", cutOf(found, page.info?.retrieval.one_per_document)),
+      row("Understood", ...understood(page, found)),
+    ),
     timeOf(found.timings_ms, took),
     servedBy(found.provenance),
   );
@@ -66,13 +78,23 @@ function cutOf(found, oneEach) {
 
 function understood(page, found) {
   const read = found.understood;
-  if (!read) return [page.state.literal ? "Searched for as it is written." : "As it is written: nothing was read into it."];
+  if (!read)
+    return [page.state.literal ? "Searched for as it is written." : "As it is written: nothing was read into it."];
   const plain = read.text === found.query && !read.conditions.length && !read.notes.length && !read.missing.length;
-  const literally = h("button", { type: "button", class: "quiet small", onclick: () => page.switchLiteral(true) }, "Search as written");
+  const literally = h(
+    "button",
+    { type: "button", class: "quiet small", onclick: () => page.switchLiteral(true) },
+    "Search as written",
+  );
   return [
     plain && h("p", {}, "Read by the collection's own rules, which narrowed nothing."),
     read.text !== found.query && h("p", {}, "Searched for ", h("q", {}, read.text)),
-    read.conditions.length > 0 && h("p", { class: read.given_up ? "struck" : "" }, read.conditions.map((one) => h("code", {}, one))),
+    read.conditions.length > 0 &&
+      h(
+        "p",
+        { class: read.given_up ? "struck" : "" },
+        read.conditions.map((one) => h("code", {}, one)),
+      ),
     read.given_up && h("p", {}, "Nothing met these conditions: searched without them."),
     read.notes.map((note) => h("p", {}, sentence(note))),
     read.missing.map((missing) => h("p", { class: "warned" }, "Not in this collection: ", missing)),
@@ -87,15 +109,24 @@ function timeOf(timings, took) {
     part.style.flexGrow = String(timings[stage] / total);
     return part;
   });
-  const legend = STAGES.map((stage) => h("li", { class: stage }, h("span", {}, stage), h("span", { class: "number" }, milliseconds(timings[stage]))));
+  const legend = STAGES.map((stage) =>
+    h("li", { class: stage }, h("span", {}, stage), h("span", { class: "number" }, milliseconds(timings[stage]))),
+  );
   const whole = h("li", {}, h("span", {}, "total"), h("span", { class: "number" }, milliseconds(timings.total)));
   const there = took && h("li", {}, h("span", {}, "with HTTP"), h("span", { class: "number" }, milliseconds(took)));
-  return h("div", { class: "times" }, h("div", { class: "time-bar", "aria-hidden": "true" }, parts), h("ul", { "aria-label": "Milliseconds by stage" }, legend, whole, there));
+  return h(
+    "div",
+    { class: "times" },
+    h("div", { class: "time-bar", "aria-hidden": "true" }, parts),
+    h("ul", { "aria-label": "Milliseconds by stage" }, legend, whole, there),
+  );
 }
 
 export const milliseconds = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
 
 function servedBy(provenance) {
-  const rows = Object.entries(provenance).map(([name, value]) => h("div", {}, h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, value)));
+  const rows = Object.entries(provenance).map(([name, value]) =>
+    h("div", {}, h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, value)),
+  );
   return h("details", { class: "served" }, h("summary", {}, "Served by"), h("dl", { class: "facts-list mono" }, rows));
 }

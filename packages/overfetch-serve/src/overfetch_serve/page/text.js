@@ -53,7 +53,13 @@ function tableOf(text, start, end, marks) {
     rows.push(cells.map((cell) => [start + line.index + cell.index + 1, cell[1].length]));
   }
   const tag = (row) => (row === 0 ? "th" : "td");
-  const drawn = rows.map((cells, row) => h("tr", {}, cells.map(([at, length]) => h(tag(row), {}, inline(text, at, at + length, marks)))));
+  const drawn = rows.map((cells, row) =>
+    h(
+      "tr",
+      {},
+      cells.map(([at, length]) => h(tag(row), {}, inline(text, at, at + length, marks))),
+    ),
+  );
   return h("table", {}, h("tbody", {}, drawn));
 }
 
@@ -65,7 +71,10 @@ export function inline(text, start, end, marks = []) {
     const sign = one[1] ?? one[3] ?? one[5];
     const words = one[2] ?? one[4] ?? one[6];
     const first = start + one.index + sign.length;
-    found.push(...marked(text, at, start + one.index, marks), h(TAGS[sign], {}, marked(text, first, first + words.length, marks)));
+    found.push(
+      ...marked(text, at, start + one.index, marks),
+      h(TAGS[sign], {}, marked(text, first, first + words.length, marks)),
+    );
     at = start + one.index + one[0].length;
   }
   return [...found, ...marked(text, at, end, marks)];
