@@ -311,7 +311,9 @@ class TestForeignText:
         page.get_by_role("button", name="Whole document").click()
         expect(page.locator("dialog .text")).to_contain_text("<iframe")
         assert page.evaluate("typeof attacked") == "undefined"
-        assert page.locator("main img, main iframe, main b, main script, dialog iframe, a[href^=javascript]").count() == 0
+        assert (
+            page.locator("main img, main iframe, main b, main script, dialog iframe, a[href^=javascript]").count() == 0
+        )
 
     def test_the_policy_allows_this_service_only(self, client: TestClient) -> None:
         policy = client.get("/").headers["Content-Security-Policy"]
@@ -416,7 +418,9 @@ class TestReproducing:
     @pytest.fixture
     def shown(self, page: Page, address: str) -> dict[str, str]:
         """The forms of a search that needs quoting, as the page shows them."""
-        page.goto(f"{address}/#/builddaily/chat?q=it%27s+%22pinned%22+%24HOME&where=kind%3Dguide&top_n=2&first_stage=dense")
+        page.goto(
+            f"{address}/#/builddaily/chat?q=it%27s+%22pinned%22+%24HOME&where=kind%3Dguide&top_n=2&first_stage=dense"
+        )
         settled(page)
         code = page.locator("pre.code")
         curl = code.inner_text()
