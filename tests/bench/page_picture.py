@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 PICTURES = Path(__file__).parents[2] / "shared/pictures"
 ASKED = {"q": "How do I pin a reranker to one version?", "mode": "ask", "where": "kind=guide|model|tool"}
-SIZE = {"width": 1_280, "height": 860}
+SIZE = {"width": 1_200, "height": 800}
 STARTS_WITHIN_S = 300.0  # it indexes first
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
