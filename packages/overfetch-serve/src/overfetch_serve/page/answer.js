@@ -12,7 +12,7 @@ export class AnswerView {
   #body = h("div", { class: "answer-text" });
   #foot = h("div", { class: "answer-foot" });
   #text = "";
-  #citations = [];
+  citations = [];
 
   constructor() {
     this.element = h(
@@ -32,12 +32,12 @@ export class AnswerView {
 
   replace(text) {
     this.#text = text;
-    this.#citations = [];
+    this.citations = [];
     this.#draw();
   }
 
   cite(citation) {
-    this.#citations[citation.number - 1] = citation;
+    this.citations[citation.number - 1] = citation;
     this.#draw();
   }
 
@@ -49,7 +49,7 @@ export class AnswerView {
 
   finish(found) {
     this.#text = found.answer;
-    this.#citations = found.citations;
+    this.citations = found.citations;
     this.#draw();
     this.#foot.replaceChildren(...[how(found), sources(found), refused(found)].flat().filter(Boolean));
     this.element.classList.add("done");
@@ -66,7 +66,7 @@ export class AnswerView {
     for (const marker of text.matchAll(MARKER)) {
       found.push(
         ...inline(text, at, marker.index),
-        marker[1] === "unverified" ? unverified() : citeButton(Number(marker[1]), this.#citations),
+        marker[1] === "unverified" ? unverified() : citeButton(Number(marker[1]), this.citations),
       );
       at = marker.index + marker[0].length;
     }

@@ -7,6 +7,7 @@ import { $, placePanels, tell } from "./dom.js";
 import { invitation, noSites, nothingFound } from "./empty.js";
 import { addValue, preparePanel, showFilters } from "./filters.js";
 import { prepareOptions, showOptions } from "./options.js";
+import { markQuotes } from "./passages.js";
 import { problemCard } from "./problems.js";
 import { showResult } from "./results.js";
 import { readAddress, requestOf, routeOf, writeAddress } from "./state.js";
@@ -168,17 +169,28 @@ async function runAsk(signal) {
   const view = new AnswerView();
   const took = () => performance.now() - began;
   const body = { ...requestOf(page.state), include_candidates: true };
+  let shown = null;
   const on = {
-    retrieval: (found) => showResult(page, found, { took: took(), view }),
+    retrieval: (found) => {
+      shown = found;
+      showResult(page, found, { took: took(), view });
+    },
     delta: ({ text }) => view.add(text),
-    citation: (citation) => view.cite(citation),
-    replace: ({ text }) => view.replace(text ?? ""),
+    citation: (citation) => {
+      view.cite(citation);
+      markQuotes(page, shown, view.citations);
+    },
+    replace: ({ text }) => {
+      view.replace(text);
+      markQuotes(page, shown, []);
+    },
     error: (problem) => {
       throw new Problem(problem);
     },
     answer: (found) => {
       view.finish(found);
-      showResult(page, found, { took: took(), view, citations: found.citations });
+      if (!shown) showResult(page, found, { took: took(), view });
+      markQuotes(page, found, found.citations);
       tell("The answer is complete.");
     },
   };

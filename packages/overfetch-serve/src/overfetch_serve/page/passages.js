@@ -6,12 +6,12 @@ import { marked, readable } from "./text.js";
 
 const LONG = 700; // characters of a passage that is folded at first
 
-/** `page` opens documents and adds filters; `citations` are marked where they stand. */
-export function passagesOf(page, found, citations = []) {
+/** `page` opens documents and adds filters. */
+export function passagesOf(page, found) {
   const all = found.candidates?.length ? found.candidates : found.hits;
   const kept = new Set(found.hits.map((hit) => hit.passage_id));
   const cut = all.filter((hit) => !kept.has(hit.passage_id));
-  const card = (hit) => passageCard(page, hit, quotesIn(hit, citations));
+  const card = (hit) => passageCard(page, hit, []);
   return h(
     "section",
     { class: "passages", "aria-labelledby": "passages-title" },
@@ -27,10 +27,20 @@ export function passagesOf(page, found, citations = []) {
   );
 }
 
+/** Marks what the answer quotes by now, and leaves all else as it is. */
+export function markQuotes(page, found, citations) {
+  for (const hit of found.hits) {
+    const quotes = quotesIn(hit, citations);
+    const place = document.getElementById(placeOf(hit.passage_id));
+    if (place && place.dataset.quotes !== JSON.stringify(quotes)) place.replaceWith(passageCard(page, hit, quotes));
+  }
+}
+
 export const placeOf = (passageId) => `passage-${passageId}`;
 
 function quotesIn(hit, citations) {
-  return citations.map((one, n) => ({ ...one, number: n + 1 })).filter((one) => one.passage_id === hit.passage_id);
+  const own = citations.map(({ passage_id, quote }, n) => ({ passage_id, quote, number: n + 1 }));
+  return own.filter((one) => one.passage_id === hit.passage_id);
 }
 
 function passageCard(page, hit, quotes) {
@@ -41,7 +51,13 @@ function passageCard(page, hit, quotes) {
   const text = h("div", { class: "text" }, readable(hit.text, places(hit.text)));
   const card = h(
     "article",
-    { class: "passage", id: placeOf(hit.passage_id), tabindex: -1, "aria-label": `${hit.rank}. ${hit.title}` },
+    {
+      class: "passage",
+      id: placeOf(hit.passage_id),
+      tabindex: -1,
+      "aria-label": `${hit.rank}. ${hit.title}`,
+      "data-quotes": JSON.stringify(quotes),
+    },
     h(
       "header",
       {},

@@ -16,13 +16,14 @@ const ADVICE = {
   503: "A part of the service is not there right now: try again.",
   504: "Give the request more time under Options, or try again.",
 };
+const ADVICE_BY_TYPE = {
+  CollectionMissing: "Index it first, by the command above; this page needs no restart.",
+  Cut: "What is shown was checked, but more was to come: try again.",
+};
 const AGAIN = new Set([0, 408, 409, 429, 500, 503, 504]);
 
 export function problemCard(problem, again) {
-  const needsIndex = problem.type === "CollectionMissing";
-  const advice = needsIndex
-    ? "Index it first, by the command above; this page needs no restart."
-    : (ADVICE[problem.status] ?? "");
+  const advice = ADVICE_BY_TYPE[problem.type] ?? ADVICE[problem.status];
   const id = problem.request_id && h("p", { class: "mono soft" }, `Request ${problem.request_id}`);
   if (problem.status === 401) $("key").hidden = false;
   tell(`${problem.title} ${problem.detail}`);
@@ -37,7 +38,7 @@ export function problemCard(problem, again) {
       h("span", { class: "mono soft" }, problem.status ? `${problem.status} ${problem.type}` : problem.type),
     ),
     h("p", { class: "detail" }, sentence(problem.detail)),
-    h("p", {}, advice),
+    advice && h("p", {}, advice),
     id,
     h(
       "div",

@@ -6,10 +6,10 @@ import { passagesOf } from "./passages.js";
 import { reproduceOf } from "./reproduce.js";
 import { degradedNotice, summaryOf } from "./summary.js";
 
-/** `view` is the answer's, `citations` those to mark, `nothing` makes what stands where nothing was found. */
-export function showResult(page, found, { took, view, citations, nothing }) {
+/** `view` is the answer's; `nothing` makes what stands where nothing was found. */
+export function showResult(page, found, { took, view, nothing }) {
   const main = h("div", { class: "main" }, degradedNotice(found), view?.element);
-  if (found.hits.length) main.append(passagesOf(page, found, citations));
+  if (found.hits.length) main.append(passagesOf(page, found));
   else if (nothing) main.append(nothing(page));
   const side = h("aside", { class: "side", "aria-label": "How it came about" });
   side.append(...[summaryOf(page, found, took), movementOf(found), reproduceOf(page.state)].filter(Boolean));
