@@ -156,6 +156,24 @@ class TestRoundTrip:
         assert store.count(f"{collection}-too") == 2
 
 
+class TestValues:
+    def test_the_commonest_values_come_first(self, store: Store, collection: str) -> None:
+        pages = [passage(f"page {n}", "text", kind="tool" if n % 3 else "model", tags=["b", "a"]) for n in range(6)]
+        other = passage("other", "text", kind="note", tags=["a", "a", "c"])
+        write(store, collection, [*pages, other], schema=SCHEMA)
+        counted = {field: store.values(collection, field, most) for field, most in (("kind", 10), ("tags", 2))}
+        assert [(v.value, v.passages) for v in counted["kind"]] == [("tool", 4), ("model", 2), ("note", 1)]
+        assert [(v.value, v.passages) for v in counted["tags"]] == [("a", 7), ("b", 6)]
+
+    def test_what_nobody_has_has_no_values(self, store: Store, collection: str) -> None:
+        write(store, collection, CORPUS, schema={"owner": "keyword"})
+        assert store.values(collection, "owner", 10) == []
+
+    def test_what_is_not_there_cannot_be_counted(self, store: Store, collection: str) -> None:
+        with pytest.raises(CollectionMissing):
+            store.values(collection, "kind", 10)
+
+
 class TestWriting:
     def test_an_incremental_run_adds_changes_and_deletes(
         self, store: Store, collection: str, encode_query: EncodeQuery

@@ -138,6 +138,9 @@ class QdrantDouble:
                 return self.engine.delete(name, model)
             case "points/count":
                 return self.engine.count(name, count_filter=model.filter, exact=model.exact)
+            case "facet":
+                self._require_index(name, model.key)
+                return self.engine.facet(name, model.key, model.filter, model.limit, exact=bool(model.exact))
             case "points/scroll":
                 self._require_indexes(name, model.filter)
                 wanted = {field: getattr(model, field) for field in ("limit", "offset", "with_payload")}
@@ -161,9 +164,12 @@ class QdrantDouble:
         return next((a.collection_name for a in self.engine.get_aliases().aliases if a.alias_name == name), name)
 
     def _require_indexes(self, name: str, only: models.Filter | None) -> None:
-        indexes = self.indexes.get(self._resolved(name), {})
         conditions: list[Any] = list(only.must or []) if only else []
-        for field in {condition.key for condition in conditions} - indexes.keys():
+        for condition in conditions:
+            self._require_index(name, condition.key)
+
+    def _require_index(self, name: str, field: str) -> None:
+        if field not in self.indexes.get(self._resolved(name), {}):
             raise Refused(400, f'Bad request: Index required but not found for "{field}"')
 
 
@@ -180,6 +186,7 @@ BODIES: list[tuple[str, str, Any]] = [
     ("POST", r"/collections/[^/]+/points", models.PointRequest),
     ("POST", r"/collections/[^/]+/points/delete", models.PointIdsList),
     ("POST", r"/collections/[^/]+/points/count", models.CountRequest),
+    ("POST", r"/collections/[^/]+/facet", models.FacetRequest),
     ("POST", r"/collections/[^/]+/points/scroll", models.ScrollRequest),
     ("POST", r"/collections/[^/]+/points/query", models.QueryRequest),
     ("POST", r"/collections/aliases", models.ChangeAliasesOperation),

@@ -159,6 +159,15 @@ POINTS: dict[str, Route] = {
         *("POST", "/collections/{}/points/count", lambda r: models.CountRequest(exact=r.exact)),
         lambda counted: grpc.CountResponse(result=RestToGrpc.convert_count_result(counted)),
     ),
+    "Facet": (
+        *("POST", "/collections/{}/facet"),
+        lambda r: models.FacetRequest(key=r.key, limit=r.limit, exact=r.exact),
+        lambda found: grpc.FacetResponse(
+            hits=[
+                grpc.FacetHit(value=grpc.FacetValue(string_value=str(hit.value)), count=hit.count) for hit in found.hits
+            ]
+        ),
+    ),
     "Scroll": ("POST", "/collections/{}/points/scroll", scroll, scrolled),
     "Query": (
         *("POST", "/collections/{}/points/query", query),

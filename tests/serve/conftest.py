@@ -1,16 +1,22 @@
 """A service over the real engine and the real mini models, on the sites' sample corpora."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from listening import listening
 
 from overfetch import Environment, Workspace
 from overfetch_serve import create_app
 from overfetch_serve.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 SITES = ("builddaily", "sagedaily")
 
@@ -52,3 +58,39 @@ def client(opened: Opened) -> Iterator[TestClient]:
     """Of a service that asks for no key, warmed up."""
     with TestClient(opened()) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """No longer than a module: its loop would stand in the way of tests that run their own."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no Chromium is installed: apt-get install --no-install-recommends chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(served_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a service that listens, warmed up."""
+    settings = ServiceSettings(state=tmp_path_factory.mktemp("state"))
+    with listening(create_app(SITES, workspace=Workspace(served_environment), settings=settings)) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: "Browser") -> Iterator["Page"]:
+    """Fails where a script fails, a policy is broken, or anything is asked of another host."""
+    context = browser.new_context(viewport={"width": 1_280, "height": 900})
+    page = context.new_page()
+    failed: list[str] = []
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    page.on("console", lambda said: failed.append(said.text) if "Content Security" in said.text else None)
+    page.on("request", lambda asked: None if asked.url.startswith("http://127.0.0.1:") else failed.append(asked.url))
+    yield page
+    context.close()
+    assert failed == []

@@ -18,7 +18,7 @@ from overfetch_serve.access import SCHEMES
 from overfetch_serve.agents.http import PATH, AgentsOverHttp
 from overfetch_serve.bounds import Bounded
 from overfetch_serve.folders import folder_site
-from overfetch_serve.routes import operations, searching, sites
+from overfetch_serve.routes import operations, page, searching, sites
 from overfetch_serve.service import Service
 from overfetch_serve.settings import ServiceSettings, read_settings
 from overfetch_serve.watching import REQUEST_ID, RERANK_STATUS, Watched
@@ -26,7 +26,7 @@ from overfetch_serve.watching import REQUEST_ID, RERANK_STATUS, Watched
 log = logging.getLogger(__name__)
 
 SAMPLED_EVERY_S = 1.0
-ROUTERS = (operations.router, sites.router, searching.router)
+ROUTERS = (page.router, operations.router, sites.router, searching.router)
 
 
 def create_app(

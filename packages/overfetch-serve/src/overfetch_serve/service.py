@@ -17,6 +17,7 @@ from overfetch_serve.readiness import Readiness
 from overfetch_serve.seen import current
 from overfetch_serve.settings import ServiceSettings
 from overfetch_serve.turns import Turns
+from overfetch_serve.values import CountedValues
 from overfetch_serve.watching import Watching
 
 P = ParamSpec("P")
@@ -36,6 +37,7 @@ class Service:
         self.asks = Turns(settings.asking, 0)
         self.is_leaving = False
         self.rates = Rates(settings.state)
+        self.values = CountedValues()
         self.watching = Watching(trace_content=settings.trace_content, log_queries=settings.log_queries)
         self.readiness = Readiness([site.name for site in sites], self.engine, settings.deadline_ms)
         self._sites = {site.name: site for site in sites}

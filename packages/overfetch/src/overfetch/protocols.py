@@ -62,6 +62,13 @@ class Found(NamedTuple):
     provenance: Provenance
 
 
+class ValueCount(Frozen):
+    """A value of a keyword field, and how many passages have it."""
+
+    value: str
+    passages: int
+
+
 class Embedder(Protocol):
     """A bi-encoder. Prefixes and normalisation are its own business."""
 
@@ -181,6 +188,12 @@ class Store(Protocol):
 
     def passages(self, collection: str) -> Iterator[Passage]:
         """All that are published, of one generation, a page at a time, in any order. Raises CollectionMissing."""
+
+    def values(self, collection: str, field: str, limit: int) -> list[ValueCount]:
+        """The commonest values of a keyword field, counted by its index: commonest first, those alike by value.
+
+        Raises CollectionMissing.
+        """
 
     def drop(self, collection: str) -> list[Generation]:
         """Deletes all that is stored of the collection; gives what that was. Raises StoreLocked."""

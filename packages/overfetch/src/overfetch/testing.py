@@ -24,6 +24,7 @@ from overfetch.protocols import (
     Generation,
     RerankScores,
     SparseVector,
+    ValueCount,
     Vectors,
     Verified,
 )
@@ -148,6 +149,12 @@ class FakeStore:
 
     def passages(self, collection: str) -> Iterator[Passage]:
         return iter([_as_read(stored.passage) for stored in self._live(collection).passages.values()])
+
+    def values(self, collection: str, field: str, limit: int) -> list[ValueCount]:
+        stored = self._live(collection).passages.values()
+        counts = Counter(str(v) for s in stored for v in dict.fromkeys(s.passage.filters.get(field, ())))
+        commonest = sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:limit]
+        return [ValueCount(value=value, passages=passages) for value, passages in commonest]
 
     def drop(self, collection: str) -> list[Generation]:
         dropped = self.generations(collection)

@@ -7,17 +7,21 @@ from fastapi import APIRouter
 from overfetch.contents import find_passages
 from overfetch.errors import SettingsError
 from overfetch.filters import FieldKind
-from overfetch.protocols import Store
+from overfetch.protocols import Store, ValueCount
 from overfetch.settings import RetrievalSettings
 from overfetch.types import Frozen, Passage
 from overfetch_serve.access import CurrentKey, CurrentService, allowed
 from overfetch_serve.errors import NotFound
+from overfetch_serve.values import MOST_VALUES, examples, live_generation
 
 router = APIRouter(tags=["sites"])
 
 
 class CollectionDocument(Frozen):
-    """A collection: how it is searched, what may be filtered, what is indexed; None where nothing is yet."""
+    """A collection: how it is searched, what may be filtered, what is indexed (None where nothing is yet).
+
+    `examples` are questions to begin with.
+    """
 
     name: str
     filters: dict[str, FieldKind]
@@ -26,6 +30,15 @@ class CollectionDocument(Frozen):
     known_at: str | None
     passages: int | None
     provenance: dict[str, Any] | None
+    examples: tuple[str, ...]
+
+
+class ValuesDocument(Frozen):
+    """The commonest values of a keyword field and how many passages have each; `more`: there are others."""
+
+    field: str
+    values: tuple[ValueCount, ...]
+    more: bool
 
 
 class SiteDocument(Frozen):
@@ -51,8 +64,7 @@ async def sites(service: CurrentService, key: CurrentKey) -> list[SiteDocument]:
 async def collection(site: str, collection: str, service: CurrentService) -> CollectionDocument:
     """Filters and their kinds, counts, and what made what is indexed."""
     engine, chosen = service.collection(site, collection)
-    stored = await service.work(engine.store.generations, engine.name_of(collection))
-    live = stored[0] if stored and stored[0].state == "live" else None
+    live = await service.work(live_generation, engine.store, engine.name_of(collection))
     made = live.provenance if live else None
     return CollectionDocument(
         name=engine.name_of(collection),
@@ -62,7 +74,22 @@ async def collection(site: str, collection: str, service: CurrentService) -> Col
         known_at=chosen.known_at,
         passages=live.passages if live else None,
         provenance=made.model_dump(mode="json") if made else None,
+        examples=await service.work(examples, chosen.judged),
     )
+
+
+@router.get("/v1/{site}/{collection}/values/{field}", dependencies=[allowed("search")])
+async def values(site: str, collection: str, field: str, service: CurrentService) -> ValuesDocument:
+    """What a keyword field may be filtered by."""
+    engine, chosen = service.collection(site, collection)
+    if field not in chosen.filters:
+        known = ", ".join(chosen.filters) or "none"
+        raise NotFound(f"{engine.name_of(collection)} has no filter field {field!r}; its fields: {known}")
+    kind = chosen.filters[field]
+    if kind != "keyword":
+        raise SettingsError(f"field {field!r} holds {kind} values: only those of keyword fields are counted")
+    found = await service.work(service.values.of, engine.store, engine.name_of(collection), field)
+    return ValuesDocument(field=field, values=found[:MOST_VALUES], more=len(found) > MOST_VALUES)
 
 
 @router.get("/v1/{site}/{collection}/passages/{passage_id}", dependencies=[allowed("search")])

@@ -14,12 +14,12 @@ from overfetch.errors import CollectionMissing, OverfetchError, StoreError
 from overfetch.filters import Condition, Schema
 from overfetch.forking import ProcessLock, starting_over
 from overfetch.partitions import Partition, need_server
-from overfetch.protocols import EncodedQuery, Found, Generation, Verified
+from overfetch.protocols import EncodedQuery, Found, Generation, ValueCount, Verified
 from overfetch.provenance import WRITE_FIELDS, Provenance, require_match, require_searchable
 from overfetch.settings import RetrievalSettings
 from overfetch.stores.copying import size_of
 from overfetch.stores.edge_generations import CollectionFolder, GenerationFolder
-from overfetch.stores.edge_opening import Opened, count, key_of, open_generation, require_whole, verify
+from overfetch.stores.edge_opening import Opened, count, count_values, key_of, open_generation, require_whole, verify
 from overfetch.stores.edge_writing import (
     EdgeWriter,
     begin,
@@ -90,6 +90,12 @@ class EdgeStore:
     def passages(self, collection: str) -> Iterator[Passage]:
         with translated(f"cannot read {collection!r}"):
             yield from scroll_passages(self._read(collection, lambda live: self._open(collection, live).shard))
+
+    def values(self, collection: str, field: str, limit: int) -> list[ValueCount]:
+        with translated(f"cannot count the values of {field!r} in {collection!r}"):
+            return self._read(
+                collection, lambda live: count_values(self._open(collection, live).shard, field, limit)
+            )
 
     def drop(self, collection: str) -> list[Generation]:
         folder = self._folder(collection)

@@ -2,13 +2,14 @@
 
 from typing import NamedTuple
 
-from qdrant_edge import CountRequest, EdgeShard
+from qdrant_edge import CountRequest, EdgeShard, FacetRequest
 
 from overfetch.errors import OverfetchError, StoreError
-from overfetch.protocols import Verified
+from overfetch.protocols import ValueCount, Verified
 from overfetch.provenance import Provenance
 from overfetch.stores.edge_generations import GenerationFolder
 from overfetch.stores.edge_writing import read_hashes, translated
+from overfetch.stores.payloads import field_key
 from overfetch.stores.private import PrivateCopy, can_be_opened
 from overfetch.stores.resident import let_go
 from overfetch.stores.room import require_room
@@ -61,6 +62,11 @@ def _load(generation: GenerationFolder) -> tuple[EdgeShard, PrivateCopy | None]:
 
 def count(shard: EdgeShard) -> int:
     return shard.count(CountRequest(exact=True))
+
+
+def count_values(shard: EdgeShard, field: str, limit: int) -> list[ValueCount]:
+    found = shard.facet(FacetRequest(field_key(field), limit=limit, exact=True))
+    return [ValueCount(value=str(hit.value), passages=hit.count) for hit in found.hits]
 
 
 def require_whole(collection: str, generation: GenerationFolder) -> None:

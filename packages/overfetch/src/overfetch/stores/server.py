@@ -16,7 +16,7 @@ from overfetch.environment import ServerSettings
 from overfetch.errors import CollectionMissing, StoreError, StoreUnavailable
 from overfetch.filters import Condition, Schema
 from overfetch.partitions import Partition
-from overfetch.protocols import EncodedQuery, Found, Generation, Verified
+from overfetch.protocols import EncodedQuery, Found, Generation, ValueCount, Verified
 from overfetch.provenance import WRITE_FIELDS, Provenance, require_match, require_searchable
 from overfetch.settings import RetrievalSettings
 from overfetch.stores import server_requests as requests
@@ -82,6 +82,9 @@ class ServerStore:
 
     def passages(self, collection: str) -> Iterator[Passage]:
         return self._read(collection, lambda name: self._contents(collection, name).passages())
+
+    def values(self, collection: str, field: str, limit: int) -> list[ValueCount]:
+        return self._read(collection, lambda name: self._contents(collection, name).values(field, limit))
 
     def drop(self, collection: str) -> list[Generation]:
         """On a server also what others are building right now: nobody holds a lock there."""

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 from overfetch.environment import ServerSettings
 from overfetch.filters import Condition
 from overfetch.partitions import Partition
-from overfetch.protocols import EncodedQuery
+from overfetch.protocols import EncodedQuery, ValueCount
 from overfetch.settings import RetrievalSettings
 from overfetch.stores import server_requests as requests
 from overfetch.stores.known import is_bounded, search_known
-from overfetch.stores.payloads import CONTENT_HASH, from_payload
+from overfetch.stores.payloads import CONTENT_HASH, field_key, from_payload
 from overfetch.stores.server_connection import MEMORY, Connection
 from overfetch.types import Candidate, Passage
 
@@ -86,6 +86,18 @@ class ServerContents(NamedTuple):
             yield from (from_payload(str(record.id), record.payload or {}) for record in records)
             if offset is None:
                 return
+
+    def values(self, field: str, limit: int) -> list[ValueCount]:
+        """The commonest values of a keyword field, counted by its index."""
+        found = self.call(
+            self.connection.client.facet,
+            self.name,
+            field_key(field),
+            facet_filter=requests.within(self.partition),
+            limit=limit,
+            exact=True,
+        )
+        return [ValueCount(value=str(hit.value), passages=hit.count) for hit in found.hits]
 
     def call(self, operation: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
         return self.connection.call(self.collection, operation, *arguments, **options)
