@@ -15,13 +15,14 @@ from overfetch_serve import problems
 from overfetch_serve.agents.http import PATH, AgentsOverHttp
 from overfetch_serve.access import SCHEMES
 from overfetch_serve.folders import folder_site
-from overfetch_serve.routes import operations, searching, sites
+from overfetch_serve.routes import chat, embeddings, listing, operations, reranking, searching, sites
 from overfetch_serve.service import Service
 from overfetch_serve.settings import ServiceSettings, read_settings
 
 log = logging.getLogger(__name__)
 
-ROUTERS = (operations.router, sites.router, searching.router)
+OF_VENDORS = (reranking.router, embeddings.router, chat.router, listing.router)  # before what could be sites' names
+ROUTERS = (operations.router, *OF_VENDORS, sites.router, searching.router)
 
 
 def create_app(

@@ -38,6 +38,14 @@ class TooSlow(OverfetchError):
     """The body did not arrive in time."""
 
 
+class TooMuch(OverfetchError):
+    """More texts than can be read in the request's time; it allows the first `allowed`."""
+
+    def __init__(self, message: str, allowed: int) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
 class TooMany(Overloaded):
     """More requests than the key may send; `seconds` until one may be sent again."""
 
@@ -54,6 +62,7 @@ STATUS: dict[type[OverfetchError], int] = {
     BodyTooLarge: 413,
     TooSlow: 408,
     SettingsError: 422,
+    TooMuch: 422,
     CorpusError: 422,
     RecallLoss: 409,
     CollectionMissing: 404,

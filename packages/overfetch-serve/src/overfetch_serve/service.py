@@ -11,6 +11,7 @@ from overfetch.sites import Collection, Site
 from overfetch_serve.errors import NotFound
 from overfetch_serve.keys import ANYBODY, Key, Keys
 from overfetch_serve.settings import ServiceSettings
+from overfetch_serve.vendors.catalogue import Catalogue
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,6 +56,7 @@ class Service:
         self.turns = Turns(settings.concurrency, settings.waiting)
         self.not_ready: str | None = "the models are not loaded yet"
         self._sites = {site.name: site for site in sites}
+        self.catalogue = Catalogue(workspace, settings, [site.name for site in sites])
         self._engines: dict[str, Engine] = {}
 
     @property
@@ -84,8 +86,11 @@ class Service:
 
     def within(self, request: Asked, deadline_ms: float | None) -> Asked:
         """The request with the time that it has: its own, the header's or the usual, and no more than the longest."""
-        wanted = request.deadline_ms or deadline_ms or self.settings.deadline_ms
-        return request.model_copy(update={"deadline_ms": min(wanted, self.settings.longest_deadline_ms)})
+        return request.model_copy(update={"deadline_ms": self.milliseconds(request.deadline_ms or deadline_ms)})
+
+    def milliseconds(self, wanted: float | None) -> float:
+        """What a request has: what it wants or the usual, and no more than the longest."""
+        return min(wanted or self.settings.deadline_ms, self.settings.longest_deadline_ms)
 
     async def work(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """In a worker thread, when its turn comes. Raises Overloaded, and what the work raises."""
@@ -97,4 +102,5 @@ class Service:
         for site in self._sites:
             self.engine(site)
         self.workspace.warm_up()
+        self.catalogue.warm_up()
         self.not_ready = None

@@ -19,6 +19,8 @@ class ServiceSettings(Variables):
     served. `state` is a folder that all workers share. Of the requests that a process was sent, it works on
     `concurrency` at a time; `waiting` more wait for their turn, and the rest are told when to come again.
     A body must have arrived within `body_timeout_s`.
+    In the shapes of other vendors the models of the environment's profile are served, and of the `profiles` named
+    here; `aliases` are what clients call them (or a site), such as `rerank-v3.5=mini,gpt-4o=sagedaily`.
     """
 
     prefix = "OVERFETCH_SERVE_"
@@ -37,6 +39,13 @@ class ServiceSettings(Variables):
     drain_s: float = Field(default=20.0, ge=0, le=LONGEST_WAIT_S)
     cors_origins: str = ""
     log_queries: bool = False
+    profiles: str = ""
+    aliases: str = ""
+
+
+def listed(given: str) -> list[str]:
+    """What stands between commas."""
+    return [name for one in given.split(",") if (name := one.strip())]
 
 
 def read_settings() -> ServiceSettings:
