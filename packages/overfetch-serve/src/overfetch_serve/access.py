@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 
 from overfetch_serve.keys import Key, Scope
 from overfetch_serve.service import Service
+from overfetch_serve.vendors.pace import Budget
 
 # For the API's description: `given_key` reads them.
 SCHEMES = [
@@ -62,3 +63,8 @@ def allowed(scope: Scope) -> Any:
         return key
 
     return Depends(check)
+
+
+def budget(service: Service, deadline_ms: float | None) -> Budget:
+    """The time of a request, from now on: the wait for its turn counts."""
+    return Budget.of(service.milliseconds(deadline_ms), alone=not service.turns.working)

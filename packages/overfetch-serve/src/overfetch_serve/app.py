@@ -18,15 +18,16 @@ from overfetch_serve.access import SCHEMES
 from overfetch_serve.agents.http import PATH, AgentsOverHttp
 from overfetch_serve.bounds import Bounded
 from overfetch_serve.folders import folder_site
-from overfetch_serve.routes import operations, page, searching, sites
+from overfetch_serve.routes import chat, embeddings, listing, operations, page, reranking, searching, sites
 from overfetch_serve.service import Service
-from overfetch_serve.settings import ServiceSettings, read_settings
+from overfetch_serve.settings import ServiceSettings, listed, read_settings
 from overfetch_serve.watching import REQUEST_ID, RERANK_STATUS, Watched
 
 log = logging.getLogger(__name__)
 
 SAMPLED_EVERY_S = 1.0
-ROUTERS = (page.router, operations.router, sites.router, searching.router)
+OF_VENDORS = (reranking.router, embeddings.router, chat.router, listing.router)  # before what could be sites' names
+ROUTERS = (page.router, operations.router, *OF_VENDORS, sites.router, searching.router)
 
 
 def create_app(
@@ -63,7 +64,7 @@ def create_app(
 
 def find_sites(served: Sequence[Site | str] | None, settings: ServiceSettings) -> list[Site]:
     """Raises SettingsError on an unknown site."""
-    named = served or [name for name in settings.sites.split(",") if name] or site_names()
+    named = served or listed(settings.sites) or site_names()
     return [one if isinstance(one, Site) else _find_site(one) for one in named]
 
 
@@ -73,7 +74,7 @@ def _find_site(named: str) -> Site:
 
 def _watch(app: FastAPI, service: Service) -> None:
     """The one added last is the outermost: what CORS refuses is seen too."""
-    origins = [origin for origin in service.settings.cors_origins.split(",") if origin]
+    origins = listed(service.settings.cors_origins)
     if origins:
         app.add_middleware(
             CORSMiddleware,

@@ -44,6 +44,14 @@ class TooSlow(OverfetchError):
     """The body did not arrive in time."""
 
 
+class TooMuch(OverfetchError):
+    """More texts than can be read in the request's time; it allows the first `allowed`."""
+
+    def __init__(self, message: str, allowed: int) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
 class Busy(Overloaded):
     """So many requests are worked on or wait already that no more are taken.
 
@@ -68,6 +76,7 @@ STATUS: dict[type[OverfetchError], int] = {
     BodyTooLarge: 413,
     TooSlow: 408,
     SettingsError: 422,
+    TooMuch: 422,
     CorpusError: 422,
     RecallLoss: 409,
     CollectionMissing: 404,

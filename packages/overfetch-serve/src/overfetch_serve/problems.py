@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from overfetch.errors import OverfetchError
 from overfetch.redacting import redacted
 from overfetch_serve.errors import seconds_to_wait, status_of
+from overfetch_serve.vendors.shapes import Fault, shape_of
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST_SHOWN = 80  # characters of what was given
@@ -32,17 +33,26 @@ def problem(error: OverfetchError, request_id: str | None = None) -> Problem:
     return Problem(type=kind.__name__, title=title, status=status_of(error), detail=str(error), request_id=request_id)
 
 
-def response(found: Problem, seconds: int | None = None) -> JSONResponse:
+def response(found: Problem, seconds: int | None = None, path: str = "") -> JSONResponse:
+    """In the shape of the vendor whose `path` was asked, if it was one's."""
     headers = {} if seconds is None else {"Retry-After": str(seconds)}
+    if shape := shape_of(path):
+        status = shape.statuses.get(found.status, found.status)
+        return JSONResponse(shape.body(Fault(status, found.detail, found.request_id)), status, headers=headers)
     return JSONResponse(found.model_dump(exclude_none=True), found.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
-    """Answers errors of `app` as problems; routes of other vendors' shapes answer theirs before."""
+    """Answers errors of `app` as problems."""
     app.add_exception_handler(OverfetchError, _of_overfetch)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(Exception, _of_anything)
+
+
+def path_of(request: Request) -> str:
+    """Within the application, wherever that is mounted."""
+    return request.url.path.removeprefix(request.scope.get("root_path", ""))
 
 
 def request_id(request: Request) -> str | None:
@@ -51,7 +61,7 @@ def request_id(request: Request) -> str | None:
 
 def _of_overfetch(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, OverfetchError)
-    return response(problem(error, request_id(request)), seconds_to_wait(error))
+    return response(problem(error, request_id(request)), seconds_to_wait(error), path_of(request))
 
 
 def _of_validation(request: Request, error: Exception) -> JSONResponse:
@@ -63,7 +73,7 @@ def _of_validation(request: Request, error: Exception) -> JSONResponse:
         detail=explain_validation(error),
         request_id=request_id(request),
     )
-    return response(found)
+    return response(found, path=path_of(request))
 
 
 def _of_http(request: Request, error: Exception) -> JSONResponse:
@@ -75,7 +85,7 @@ def _of_http(request: Request, error: Exception) -> JSONResponse:
         detail=f"{request.method} {request.url.path}: {error.detail}; the routes are listed at /openapi.json",
         request_id=request_id(request),
     )
-    answer = response(found)
+    answer = response(found, path=path_of(request))
     answer.headers.update(error.headers or {})
     return answer
 

@@ -18,6 +18,7 @@ from overfetch_serve.seen import current
 from overfetch_serve.settings import ServiceSettings
 from overfetch_serve.turns import Turns
 from overfetch_serve.values import CountedValues
+from overfetch_serve.vendors.catalogue import Catalogue
 from overfetch_serve.watching import Watching
 
 P = ParamSpec("P")
@@ -41,6 +42,7 @@ class Service:
         self.watching = Watching(trace_content=settings.trace_content, log_queries=settings.log_queries)
         self.readiness = Readiness([site.name for site in sites], self.engine, settings.deadline_ms)
         self._sites = {site.name: site for site in sites}
+        self.catalogue = Catalogue(workspace, settings, [site.name for site in sites])
         self._engines: dict[str, Engine] = {}
 
     @property
@@ -98,8 +100,11 @@ class Service:
 
     def within(self, request: Asked, deadline_ms: float | None) -> Asked:
         """The request with the time that it has: its own, the header's or the usual, and no more than the longest."""
-        wanted = request.deadline_ms or deadline_ms or self.settings.deadline_ms
-        return request.model_copy(update={"deadline_ms": min(wanted, self.settings.longest_deadline_ms)})
+        return request.model_copy(update={"deadline_ms": self.milliseconds(request.deadline_ms or deadline_ms)})
+
+    def milliseconds(self, wanted: float | None) -> float:
+        """What a request has: what it wants or the usual, and no more than the longest."""
+        return min(wanted or self.settings.deadline_ms, self.settings.longest_deadline_ms)
 
     async def retrieve(self, engine: Engine, collection: str, request: SearchRequest) -> Retrieval:
         """`Engine.retrieve` in its turn; the wait for that counts as the request's time."""
@@ -136,6 +141,7 @@ class Service:
     def warm_up(self) -> None:
         """So that the first request is as fast as the hundredth; what fails is said by `readiness`."""
         self.readiness.check()
+        self.catalogue.warm_up()
 
     def sample(self) -> None:
         self.watching.metrics.sample(self.turns.waiting, self.turns.working)

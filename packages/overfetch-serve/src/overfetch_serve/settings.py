@@ -26,6 +26,8 @@ class ServiceSettings(Variables):
     A body must have arrived within `body_timeout_s`, the longer ones of documents in proportion; the head of a request
     within `head_timeout_s`, and in `head_bytes`. Told to end by SIGTERM, it is not ready, but answers, for `leaving_s`
     more, so that a load balancer can notice; what is under way then has `drain_s` to finish.
+    In the shapes of other vendors the models of the environment's profile are served, and of the `profiles` named
+    here; `aliases` are what clients call them (or a site), such as `rerank-v3.5=mini,gpt-4o=sagedaily`.
     """
 
     prefix = "OVERFETCH_SERVE_"
@@ -50,6 +52,13 @@ class ServiceSettings(Variables):
     cors_origins: str = ""
     log_queries: bool = False
     trace_content: bool = False
+    profiles: str = ""
+    aliases: str = ""
+
+
+def listed(given: str) -> list[str]:
+    """What stands between commas."""
+    return [name for one in given.split(",") if (name := one.strip())]
 
 
 def read_settings() -> ServiceSettings:

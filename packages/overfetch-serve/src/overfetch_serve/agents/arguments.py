@@ -1,4 +1,4 @@
-"""What an agent may give a tool: a form made of the collection's own filters, and the options of a search that it becomes."""
+"""What an agent may give a tool: a form made of the collection's own filters, and the options that it becomes."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple

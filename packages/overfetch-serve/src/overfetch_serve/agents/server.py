@@ -53,7 +53,7 @@ class Agents:
             on_read_resource=self.read_resource,
         )
 
-    async def list_tools(self, context: Context, asked: PaginatedRequestParams | None) -> ListToolsResult:
+    async def list_tools(self, context: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
         """Those that the key may use: it does not learn of the rest."""
         key = self.who_asks(context)
         return ListToolsResult(tools=[tool.described() for tool in self.tools.values() if _may_use(key, tool)])
@@ -65,9 +65,7 @@ class Agents:
         except OverfetchError as error:
             return CallToolResult(content=[TextContent(text=f"{type(error).__name__}: {error}")], is_error=True)
 
-    async def list_templates(
-        self, context: Context, asked: PaginatedRequestParams | None
-    ) -> ListResourceTemplatesResult:
+    async def list_templates(self, context: Context, _: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
         key = self.who_asks(context)
         return ListResourceTemplatesResult(
             resource_templates=[

@@ -65,7 +65,7 @@ def instructions(sites: Iterable[Site]) -> str:
     ]
     return "\n".join(
         [
-            "Search these collections before you answer from memory. `search_...` returns passages, `ask_...` an answer",
+            "Search these collections before you answer from memory. `search_...` gives passages, `ask_...` an answer",
             "with verbatim quotes: cite the documents that they name. Filters, where a tool has them, go before words.",
             "Where `rerank_status` is not `full`, the order is that of the first stage and less to be trusted.",
             *lines,

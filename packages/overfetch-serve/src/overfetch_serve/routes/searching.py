@@ -14,7 +14,7 @@ router = APIRouter(tags=["search"])
 
 
 class SearchBody(SearchRequest, defer_build=False):
-    """See `overfetch.SearchRequest`. Built at once: FastAPI gives what it reads an alias, and built later, that warns."""
+    """See `overfetch.SearchRequest`. Built at once: FastAPI gives it an alias, and built later, that warns."""
 
 
 class AskBody(AskRequest, defer_build=False):

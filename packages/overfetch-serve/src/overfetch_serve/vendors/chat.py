@@ -1,0 +1,100 @@
+"""A chat in OpenAI's shape as a question with its history, and an answer as a text with footnotes."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from overfetch.documents import AnswerDocument
+from overfetch.errors import SettingsError
+from overfetch.requests import AskRequest, Query
+from overfetch.settings import explain
+from overfetch.types import Turn
+
+MOST_MESSAGES = 2_000
+FOOTNOTES = "\n\n---\n"  # between an answer and where it comes from
+LONGEST_QUOTE = 160
+
+# What asks for an answer of another form than there is; what only tunes a model's writing is ignored, and said so.
+REFUSED = ("tools", "functions", "response_format", "logprobs", "modalities", "audio")
+UNDERSTOOD = {"type": "text"}, ["text"], None, False, [], {}
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["text"]
+    text: Query
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Query | Annotated[list[Part], Field(max_length=MOST_MESSAGES)] | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content)
+        return self.content or ""
+
+
+class ChatRequest(BaseModel):
+    """`overfetch` (not OpenAI's) takes what `ask` takes: `where`, `as_of`, `parts`, `top_n` ..."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MOST_MESSAGES)]
+    stream: bool = False
+    stream_options: dict[str, Any] | None = None
+    n: Literal[1] | None = 1
+    overfetch: dict[str, Any] = Field(default_factory=dict)
+
+    def asking(self, collection: str | None) -> AskRequest:
+        """The last message as the question, those before it as its history. Raises SettingsError."""
+        for name in REFUSED:
+            if (given := (self.model_extra or {}).get(name)) not in UNDERSTOOD:
+                raise SettingsError(f"{name}: this service answers in plain text with citations (given {given!r})")
+        *earlier, last = self.messages
+        if last.role != "user":
+            raise SettingsError(f"messages: the last one is the question, of the role 'user' (given {last.role!r})")
+        said = {"question": last.text, "history": turns(earlier), "collection": collection}
+        try:
+            return AskRequest.model_validate({**self.overfetch, **said})
+        except ValidationError as error:
+            raise SettingsError(explain(error)) from error
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """What was given and changes nothing here."""
+        roles = {f"messages of the role {m.role!r}" for m in self.messages if m.role in ("system", "developer")}
+        return (*(self.model_extra or ()), *sorted(roles))
+
+
+def turns(messages: Sequence[Message]) -> tuple[Turn, ...]:
+    """Each question with what was answered, but for its footnotes."""
+    found: list[Turn] = []
+    for message in messages:
+        if message.role == "user":
+            found.append(Turn(question=message.text))
+        elif message.role == "assistant" and found:
+            answer = message.text.partition(FOOTNOTES)[0]
+            found[-1] = found[-1].model_copy(update={"answer": answer})
+    return tuple(found)
+
+
+def with_footnotes(answer: AnswerDocument) -> str:
+    """The answer, and under it what each `[n]` quotes."""
+    titles = {hit.passage_id: hit.title for hit in answer.hits}
+    notes = [
+        f"[{number}] {titles.get(citation.passage_id, citation.document_id)}: “{_shortened(citation.quote)}”"
+        for number, citation in enumerate(answer.citations, start=1)
+    ]
+    return answer.answer + (FOOTNOTES + "\n".join(notes) if notes else "")
+
+
+def _shortened(quote: str) -> str:
+    line = " ".join(quote.split())
+    return line if len(line) <= LONGEST_QUOTE else f"{line[:LONGEST_QUOTE]}…"

@@ -1,0 +1,159 @@
+"""`/v1/chat/completions` and `/v1/models`: sites as models of OpenAI's shape."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from overfetch_serve.keys import Keys
+from overfetch_serve.vendors.chat import FOOTNOTES, Message, turns
+
+PATH = "/v1/chat/completions"
+QUESTION = "What is Sage Daily?"
+OF_THE_RUN = {"timings_ms", "ignored"}
+
+
+def asking(question: str = QUESTION, model: str = "builddaily", **more: object) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": question}], **more}
+
+
+def ask(client: TestClient, **body: Any) -> dict[str, Any]:
+    return client.post("/v1/builddaily/chat/ask", json=body).json()
+
+
+def same(told: dict[str, Any], own: dict[str, Any]) -> bool:
+    return all(told[name] == own[name] for name in own if name not in OF_THE_RUN)
+
+
+def test_an_answer_has_footnotes_and_what_ask_answers(client: TestClient) -> None:
+    answered = client.post(PATH, json=asking()).json()
+    own = ask(client, question=QUESTION)
+    assert same(answered["overfetch"], own)
+    text, _, notes = answered["choices"][0]["message"]["content"].partition(FOOTNOTES)
+    assert text == own["answer"]
+    assert len(notes.splitlines()) == len(own["citations"]) > 0
+    assert notes.startswith("[1] ")
+    assert answered["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_collection_may_be_the_model(client: TestClient) -> None:
+    answered = client.post(PATH, json=asking("a cross-encoder to run locally", "builddaily/resources")).json()
+    assert answered["overfetch"]["collection"] == "builddaily/resources"
+
+
+def test_earlier_messages_are_the_history(client: TestClient) -> None:
+    earlier = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": f"A site.{FOOTNOTES}[1] Sage Daily: “...”"},
+        {"role": "user", "content": [{"type": "text", "text": "And what does it cost?"}]},
+    ]
+    answered = client.post(PATH, json={"model": "builddaily", "messages": earlier}).json()["overfetch"]
+    history = [{"question": QUESTION, "answer": "A site."}]
+    own = ask(client, question="And what does it cost?", history=history)
+    assert same(answered, own)
+    assert own["query"] != ask(client, question="And what does it cost?")["query"]
+    assert answered["ignored"] == ["messages of the role 'system'"]
+
+
+def test_parts_and_filters_are_taken_as_ask_takes_them(client: TestClient) -> None:
+    options = {"parts": ["Sage Daily", "Paid Daily"], "top_n": 2}
+    answered = client.post(PATH, json=asking("Which sites are there?", overfetch=options)).json()["overfetch"]
+    own = ask(client, question="Which sites are there?", **options)
+    assert same(answered, own)
+    assert [part["query"] for part in own["parts"]] == options["parts"]
+
+
+def test_a_stream_tells_the_same(client: TestClient) -> None:
+    whole = client.post(PATH, json=asking()).json()
+    lines = [line for line in client.post(PATH, json=asking(stream=True)).text.splitlines() if line]
+    assert lines[-1] == "data: [DONE]"
+    chunks = [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+    assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+    text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
+    assert text == whole["choices"][0]["message"]["content"]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+    assert same(chunks[-1]["overfetch"], whole["overfetch"])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        (asking(""), 400, "empty"),
+        (asking(model="gpt-9"), 404, "builddaily/chat"),
+        (asking(model="builddaily/nothing"), 404, "builddaily/chat"),
+        (asking(n=2), 400, "n"),
+        (asking(tools=[{"type": "function"}]), 400, "tools"),
+        (asking(response_format={"type": "json_object"}), 400, "response_format"),
+        (asking(overfetch={"colour": "red"}), 400, "colour"),
+        (asking(overfetch={"where": ["colour=red"]}), 400, "colour"),
+        ({"model": "builddaily", "messages": [{"role": "assistant", "content": "Yes."}]}, 400, "last"),
+        ({"model": "builddaily", "messages": []}, 400, "messages"),
+        ({"model": "builddaily", "messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "text"),
+    ],
+)
+def test_what_is_not_allowed_is_said_as_openai_says_it(
+    client: TestClient, body: dict[str, Any], status: int, told: str
+) -> None:
+    answered = client.post(PATH, json=body)
+    assert answered.status_code == status
+    assert told in answered.json()["error"]["message"]
+
+
+def test_what_tunes_a_model_is_ignored_and_said(client: TestClient) -> None:
+    answered = client.post(PATH, json=asking(temperature=0, max_tokens=10, tools=[])).json()
+    assert answered["overfetch"]["ignored"] == ["temperature", "max_tokens", "tools"]
+
+
+def test_a_greeting_before_the_first_question_is_no_turn() -> None:
+    said = [
+        Message(role="assistant", content="Hello!"),
+        Message(role="user", content="a"),
+        Message(role="user", content="b"),
+    ]
+    assert [(turn.question, turn.answer) for turn in turns(said)] == [("a", ""), ("b", "")]
+
+
+class TestModels:
+    def test_sites_and_models_are_listed(self, opened: Callable[..., FastAPI]) -> None:
+        with TestClient(opened(aliases="gpt-4o=sagedaily,rerank-v3.5=mini")) as client:
+            listed = {model["id"]: model["kinds"] for model in client.get("/v1/models").json()["data"]}
+            one = client.get("/v1/models/builddaily/chat").json()
+            missing = client.get("/v1/models/other")
+        assert listed["sagedaily/canon"] == listed["gpt-4o"] == ["chat"]
+        assert listed["mini"] == listed["rerank-v3.5"] == ["rerank", "embed"]
+        assert listed["all-minilm-l6-v2"] == ["embed"]
+        assert one["object"] == "model"
+        assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")
+
+    def test_a_key_knows_what_it_may_use(self, opened: Callable[..., FastAPI], tmp_path: Path) -> None:
+        keys = Keys(tmp_path / "keys.json")
+        _, asks = keys.add(("sagedaily",), ("ask",))
+        _, ranks = keys.add((), ("rerank",))
+        with TestClient(opened(keys=keys.path)) as client:
+
+            def names(secret: str) -> set[str]:
+                answered = client.get("/v1/models", headers={"Authorization": f"Bearer {secret}"})
+                return {model["id"].partition("/")[0] for model in answered.json()["data"]}
+
+            def posted(secret: str, path: str, body: object) -> Any:
+                return client.post(path, json=body, headers={"Authorization": f"Bearer {secret}"})
+
+            assert names(asks) == {"sagedaily"}
+            assert "mini" in names(ranks)
+            assert not names(ranks) & {"sagedaily", "builddaily"}
+            other, unknown = (posted(asks, PATH, asking(model=name)) for name in ("builddaily", "nowhere"))
+            assert other.status_code == unknown.status_code == 404
+            assert other.text.replace("builddaily", "nowhere") == unknown.text
+            assert posted(ranks, PATH, asking()).status_code == 403
+            assert posted(ranks, "/v1/embeddings", {"model": "mini", "input": "a"}).status_code == 200
+            for path, body in (
+                ("/v1/embeddings", {"model": "mini", "input": "a"}),
+                ("/rerank", {"query": "a", "texts": ["b"]}),
+            ):
+                assert posted(asks, path, body).status_code == 403
+            assert client.post(PATH, json=asking()).json()["error"]["code"] == "invalid_api_key"
