@@ -4,15 +4,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
 
 @contextmanager
-def listening(application: FastAPI) -> Iterator[str]:
-    """Its address, warmed up."""
-    server = uvicorn.Server(uvicorn.Config(application, host="127.0.0.1", port=0, log_level="warning"))
+def listening(application: FastAPI, **options: Any) -> Iterator[str]:
+    """Its address, warmed up; drained and ended on exit. `options` are uvicorn's."""
+    usual = {"log_level": "warning", "timeout_graceful_shutdown": 5}
+    server = uvicorn.Server(uvicorn.Config(application, host="127.0.0.1", port=0, **{**usual, **options}))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -2,15 +2,12 @@
 
 import os
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
+from listening import listening
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
@@ -28,21 +25,6 @@ def agents(served_environment: Environment) -> Iterator[Agents]:
     with Workspace(served_environment) as workspace:
         sites = [load_site("builddaily"), load_site("sagedaily")]
         yield Agents(Service(sites, workspace, ServiceSettings()), lambda context: ANYBODY)
-
-
-@contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
-    """The address of a real server."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 async def test_each_collection_has_a_search_and_an_ask_that_only_read(agents: Agents) -> None:

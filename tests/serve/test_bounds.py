@@ -35,6 +35,13 @@ def test_a_body_that_is_too_large_is_refused(opened: Opened, path: str) -> None:
         assert client.post(SEARCH, headers=JSON, content=BODY + b" " * (100 - len(BODY))).status_code == 200
 
 
+def test_a_vendors_route_refuses_in_the_vendors_shape(opened: Opened) -> None:
+    with TestClient(opened(body_bytes=100)) as client:
+        answered = client.post("/v1/chat/completions", content=b" " * 101)
+    assert answered.status_code == 413
+    assert answered.json()["error"]["type"] == "invalid_request_error"
+
+
 def test_documents_may_be_larger(opened: Opened) -> None:
     with TestClient(opened(body_bytes=100, document_bytes=200)) as client:
         path = "/v1/builddaily/chat/documents"
@@ -85,11 +92,12 @@ class Waiting(FakeReranker):
 
     def __init__(self) -> None:
         super().__init__()
-        self.began, self.left = threading.Event(), False
+        self.began, self.left = threading.Event(), threading.Event()
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         self.began.set()
-        self.left = whether_left().wait(10)
+        if whether_left().wait(10):
+            self.left.set()
         return RerankScores([], 0)
 
 
@@ -114,7 +122,7 @@ async def test_the_work_for_who_has_left_ends(opened: Opened, path: str) -> None
         await answering
         assert client.received == []
         assert service.turns.working == service.asks.working == 0
-    assert reading.left
+        assert await asyncio.to_thread(reading.left.wait, 10)
 
 
 async def test_more_than_may_wait_are_told_when_to_come_again(opened: Opened) -> None:

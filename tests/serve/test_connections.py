@@ -1,17 +1,14 @@
 """Over real sockets: heads that are too large or too slow, and who leaves while it is answered."""
 
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-from fastapi import FastAPI
 from language_model import Messages, Model, in_chat, passages, quote
+from listening import listening
 
 from overfetch import Environment, Workspace
 from overfetch_serve import create_app
@@ -20,21 +17,6 @@ from overfetch_serve.service import Service
 from overfetch_serve.settings import ServiceSettings
 
 SECONDS = 30  # until what is sure to happen counts as not happening
-
-
-@contextmanager
-def listening(app: FastAPI, settings: ServiceSettings) -> Iterator[int]:
-    """The port of a server in a thread."""
-    options: dict[str, Any] = {**server_options(settings), "log_config": None, "port": 0}
-    server = uvicorn.Server(uvicorn.Config(app, **options))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    until(lambda: server.started)
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def until(is_so: Callable[[], bool]) -> None:
@@ -50,10 +32,9 @@ def port(served_environment: Environment, tmp_path_factory: pytest.TempPathFacto
     settings = ServiceSettings(
         state=tmp_path_factory.mktemp("state"), head_bytes=4_096, head_timeout_s=1, body_bytes=9_999
     )
-    with listening(
-        create_app(["builddaily"], workspace=Workspace(served_environment), settings=settings), settings
-    ) as port:
-        yield port
+    app = create_app(["builddaily"], workspace=Workspace(served_environment), settings=settings)
+    with listening(app, **server_options(settings)) as address:
+        yield int(address.rpartition(":")[2])
 
 
 def sent(port: int, *pieces: bytes) -> bytes:
@@ -98,8 +79,8 @@ def test_who_leaves_an_answer_leaves_nothing_running(served_environment: Environ
         workspace = Workspace(served_environment.model_copy(update=answered_by))
         app = create_app(["builddaily"], workspace=workspace, settings=settings)
         service: Service = app.state.service
-        with listening(app, settings) as port:
-            url, accept = f"http://127.0.0.1:{port}/v1/builddaily/chat/ask", {"Accept": "text/event-stream"}
+        with listening(app, **server_options(settings)) as address:
+            url, accept = f"{address}/v1/builddaily/chat/ask", {"Accept": "text/event-stream"}
             with httpx.stream("POST", url, json={"question": "What is Sage Daily?"}, headers=accept) as answer:
                 assert next(line for line in answer.iter_lines() if line == "event: delta")
                 assert service.asks.working == 1

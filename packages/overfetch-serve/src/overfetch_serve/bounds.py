@@ -4,11 +4,12 @@ import asyncio
 import re
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from overfetch.errors import OverfetchError
 from overfetch_serve.errors import BodyTooLarge, TooSlow
-from overfetch_serve.problems import problem, response
+from overfetch_serve.problems import path_of, problem, request_id, response
 from overfetch_serve.settings import ServiceSettings
 
 OF_DOCUMENTS = re.compile(r"/v1/[^/]+/[^/]+/documents(/.*)?")
@@ -36,7 +37,7 @@ class Bounded:
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         """None where the client has left. Raises BodyTooLarge and TooSlow."""
         usual = self._settings.body_bytes
-        most = self._settings.document_bytes if OF_DOCUMENTS.fullmatch(scope["path"]) else usual
+        most = self._settings.document_bytes if OF_DOCUMENTS.fullmatch(path_of(Request(scope))) else usual
         declared = Headers(scope=scope).get("Content-Length", "")
         if declared.isdecimal():
             _require_size(int(declared), most)
@@ -96,6 +97,7 @@ def _require_size(size: int, most: int) -> None:
 
 async def _refuse(error: OverfetchError, scope: Scope, receive: Receive, send: Send) -> None:
     """The connection ends with it: nobody reads the rest of the body."""
-    answer = response(problem(error, scope.get("state", {}).get("request_id")))
+    request = Request(scope)
+    answer = response(problem(error, request_id(request)), path=path_of(request))
     answer.headers["Connection"] = "close"
     await answer(scope, receive, send)
