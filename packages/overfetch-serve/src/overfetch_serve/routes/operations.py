@@ -48,7 +48,7 @@ def is_operator(request: Request, service: CurrentService) -> bool:
     return True
 
 
-@router.get("/livez")
+@router.get("/livez", response_model_exclude_none=True)
 async def livez() -> Health:
     """The process runs and its event loop turns."""
     return Health(status="alive")
