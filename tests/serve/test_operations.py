@@ -197,12 +197,11 @@ class TestRequests:
         assert seen.rerank_status == "partial"
 
     def test_what_nobody_thought_of_is_a_problem_with_its_id(
-        self, opened: Opened, monkeypatch: pytest.MonkeyPatch
+        self, unwarmed: Unwarmed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        app = opened()
-        monkeypatch.setattr(app.state.service, "collection", lambda *names: 1 / 0)
-        with TestClient(app, raise_server_exceptions=False) as client:
-            failed = client.post(SEARCH, json=SUN)
+        with unwarmed() as client:
+            monkeypatch.setattr(client.app.state.service, "collection", lambda *names: 1 / 0)  # type: ignore[attr-defined]
+            failed = TestClient(client.app, raise_server_exceptions=False).post(SEARCH, json=SUN)
         assert (failed.status_code, failed.json()["type"]) == (500, "OverfetchError")
         assert failed.headers["X-Request-ID"] == failed.json()["request_id"]
         assert "division" not in failed.text
@@ -231,12 +230,12 @@ class TestLogs:
 
     @pytest.mark.parametrize("asked_for", [False, True])
     def test_a_request_is_a_line_without_its_query(
-        self, opened: Opened, tmp_path: Path, caplog: pytest.LogCaptureFixture, asked_for: bool
+        self, unwarmed: Unwarmed, tmp_path: Path, caplog: pytest.LogCaptureFixture, asked_for: bool
     ) -> None:
         keys = Keys(tmp_path / "keys.json")
         key, secret = keys.add(["*"], ["search"])
         caplog.set_level(logging.INFO)
-        with TestClient(opened(keys=keys.path, log_queries=asked_for)) as client:
+        with unwarmed(keys=keys.path, log_queries=asked_for) as client:
             client.post(SEARCH, json=SUN, headers={"X-API-Key": secret, "X-Request-ID": "mine"})
         (line,) = self.lines(caplog)
         expected = {"request_id": "mine", "key": key.id, "route": ROUTE, "status": 200, "rerank_status": "full"}
