@@ -49,7 +49,7 @@ class TestReadiness:
         assert local.get("/livez").json() == {"status": "alive"}
         assert local.get("/readyz").json() == {
             "status": "ready",
-            "sites": {"builddaily": "ready", "sagedaily": "ready"},
+            "parts": {"builddaily": "ready", "sagedaily": "ready", "(models)": "ready"},
             "not_indexed": [],
         }
 
@@ -60,7 +60,7 @@ class TestReadiness:
         with TestClient(opened(keys=keys.path), client=LOCAL) as client:
             assert client.get("/readyz").json() == {"status": "ready"}
             assert client.get("/readyz", headers={"X-API-Key": other}).json() == {"status": "ready"}
-            assert "builddaily" in client.get("/readyz", headers={"X-API-Key": admin}).json()["sites"]
+            assert "builddaily" in client.get("/readyz", headers={"X-API-Key": admin}).json()["parts"]
 
     def test_what_fails_of_one_site_hides_no_other(
         self, served_environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -77,8 +77,9 @@ class TestReadiness:
         with TestClient(app, client=LOCAL) as client:
             refused = client.get("/readyz")
             assert refused.status_code == 503
-            assert refused.json()["reason"] == "1 of 2 sites cannot be answered"
-            assert refused.json()["sites"] == {"builddaily": "ModelError: its model is gone", "sagedaily": "ready"}
+            assert refused.json()["reason"] == "1 of 3 parts"
+            expected = {"builddaily": "ModelError: its model is gone", "sagedaily": "ready", "(models)": "ready"}
+            assert refused.json()["parts"] == expected
             assert client.post(SEARCH, json=SUN).json()["hits"]
             monkeypatch.undo()
             monkeypatch.setattr("overfetch_serve.readiness.SECONDS", 0)
@@ -124,6 +125,13 @@ class TestMetrics:
         assert grown["overfetch_scores_total"] == 15
         assert grown["overfetch_scores_remembered_total"] >= 5
         assert grown["overfetch_model_sequences_total"] >= grown["overfetch_model_runs_total"] > 0
+
+    def test_passages_of_a_request_that_are_reranked_are_counted(self, local: TestClient) -> None:
+        asked = {"model": "mini", "query": "the sun", "documents": ["the sun rises", "a train leaves"], "top_n": 1}
+        answered = local.post("/v2/rerank", json=asked)
+        assert answered.headers["Overfetch-Rerank-Status"] == "full"
+        (model,) = [key[1] for key in figures(local) if key[0] == "overfetch_rerank_total"]
+        assert model == local.app.state.service.catalogue.ranker("mini").reranker.spec.name  # type: ignore[attr-defined]
 
     def test_they_are_told_to_operators_alone(self, unwarmed: Unwarmed, tmp_path: Path) -> None:
         with unwarmed(client=("203.0.113.9", 1)) as client:
