@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 SITES = ("builddaily", "sagedaily")
 
 Opened = Callable[..., FastAPI]
+Unwarmed = Callable[..., AbstractContextManager[TestClient]]
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +51,21 @@ def opened(served_environment: Environment, tmp_path: Path) -> Opened:
     def make(**settings: object) -> FastAPI:
         chosen = ServiceSettings.model_validate({"state": tmp_path / "state", **settings})
         return create_app(SITES, workspace=Workspace(served_environment), settings=chosen)
+
+    return make
+
+
+@pytest.fixture
+def unwarmed(opened: Opened) -> Unwarmed:
+    """A client of an application that was not started: no model is loaded before a route needs it."""
+
+    @contextmanager
+    def make(
+        client: tuple[str, int] = ("127.0.0.1", 50_000), headers: Mapping[str, str] | None = None, **settings: object
+    ) -> Iterator[TestClient]:
+        app = opened(**settings)
+        yield TestClient(app, client=client, headers=dict(headers or {}))
+        app.state.service.close()
 
     return make
 

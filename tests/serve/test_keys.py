@@ -7,10 +7,10 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
@@ -128,9 +128,11 @@ class TestAFileThatIsWrong:
     """Nobody is let in by it, and nobody learns more than that."""
 
     @pytest.mark.parametrize("content", ["", "[", "{}", '[{"id": "secret-id"}]', "\0"])
-    def test_damaged(self, opened: Callable[..., FastAPI], keys: Keys, content: str) -> None:
+    def test_damaged(
+        self, unwarmed: Callable[..., AbstractContextManager[TestClient]], keys: Keys, content: str
+    ) -> None:
         _, secret = keys.add(["*"], ["search"])
-        with TestClient(opened(keys=keys.path), headers={"X-API-Key": secret}) as client:
+        with unwarmed(keys=keys.path, headers={"X-API-Key": secret}) as client:
             whole = keys.path.read_text()
             keys.path.write_text(content)
             refused = client.get("/v1/sites")

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from overfetch_serve.seen import Seen
 from overfetch_serve.settings import ServiceSettings
 
 Opened = Callable[..., FastAPI]
+Unwarmed = Callable[..., AbstractContextManager[TestClient]]
 
 SEARCH = "/v1/sagedaily/canon/search"
 ROUTE = "/v1/{site}/{collection}/search"
@@ -47,7 +49,7 @@ class TestReadiness:
         assert local.get("/livez").json() == {"status": "alive"}
         assert local.get("/readyz").json() == {
             "status": "ready",
-            "sites": {"builddaily": "ready", "sagedaily": "ready"},
+            "parts": {"builddaily": "ready", "sagedaily": "ready", "(models)": "ready"},
             "not_indexed": [],
         }
 
@@ -58,7 +60,7 @@ class TestReadiness:
         with TestClient(opened(keys=keys.path), client=LOCAL) as client:
             assert client.get("/readyz").json() == {"status": "ready"}
             assert client.get("/readyz", headers={"X-API-Key": other}).json() == {"status": "ready"}
-            assert "builddaily" in client.get("/readyz", headers={"X-API-Key": admin}).json()["sites"]
+            assert "builddaily" in client.get("/readyz", headers={"X-API-Key": admin}).json()["parts"]
 
     def test_what_fails_of_one_site_hides_no_other(
         self, served_environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -75,8 +77,9 @@ class TestReadiness:
         with TestClient(app, client=LOCAL) as client:
             refused = client.get("/readyz")
             assert refused.status_code == 503
-            assert refused.json()["reason"] == "1 of 2 sites cannot be answered"
-            assert refused.json()["sites"] == {"builddaily": "ModelError: its model is gone", "sagedaily": "ready"}
+            assert refused.json()["reason"] == "1 of 3 parts"
+            expected = {"builddaily": "ModelError: its model is gone", "sagedaily": "ready", "(models)": "ready"}
+            assert refused.json()["parts"] == expected
             assert client.post(SEARCH, json=SUN).json()["hits"]
             monkeypatch.undo()
             monkeypatch.setattr("overfetch_serve.readiness.SECONDS", 0)
@@ -98,7 +101,7 @@ class TestMetrics:
         before = figures(local)
         for _ in range(2):
             local.post(SEARCH, json={**SUN, "query": "the tower, once more"})
-        local.post(SEARCH, json={**SUN, "deadline_ms": 0.001})
+        local.post(SEARCH, json={"query": "asked in this test alone", "top_k": 5, "deadline_ms": 0.001})
         local.post(SEARCH, json={})
         local.get("/v1/made/up/by/the/client")
         after = figures(local)
@@ -123,24 +126,31 @@ class TestMetrics:
         assert grown["overfetch_scores_remembered_total"] >= 5
         assert grown["overfetch_model_sequences_total"] >= grown["overfetch_model_runs_total"] > 0
 
-    def test_they_are_told_to_operators_alone(self, opened: Opened, tmp_path: Path) -> None:
-        with TestClient(opened(), client=("203.0.113.9", 1)) as client:
+    def test_passages_of_a_request_that_are_reranked_are_counted(self, local: TestClient) -> None:
+        asked = {"model": "mini", "query": "the sun", "documents": ["the sun rises", "a train leaves"], "top_n": 1}
+        answered = local.post("/v2/rerank", json=asked)
+        assert answered.headers["Overfetch-Rerank-Status"] == "full"
+        (model,) = [key[1] for key in figures(local) if key[0] == "overfetch_rerank_total"]
+        assert model == local.app.state.service.catalogue.ranker("mini").reranker.spec.name  # type: ignore[attr-defined]
+
+    def test_they_are_told_to_operators_alone(self, unwarmed: Unwarmed, tmp_path: Path) -> None:
+        with unwarmed(client=("203.0.113.9", 1)) as client:
             assert client.get("/metrics").status_code == 403
         keys = Keys(tmp_path / "keys.json")
         _, admin = keys.add(["*"], ["admin"])
         _, other = keys.add(["*"], ["search", "ask", "rerank"])
-        with TestClient(opened(keys=keys.path), client=LOCAL) as client:
+        with unwarmed(keys=keys.path) as client:
             assert client.get("/metrics").status_code == 401
             assert client.get("/metrics", headers={"X-API-Key": other}).status_code == 403
             assert ("overfetch_requests_total", "/metrics", "403") in figures(client, Authorization=f"Bearer {admin}")
 
 
 class TestRates:
-    def test_each_key_has_its_own(self, opened: Opened, tmp_path: Path) -> None:
+    def test_each_key_has_its_own(self, unwarmed: Unwarmed, tmp_path: Path) -> None:
         keys = Keys(tmp_path / "keys.json")
         _, first = keys.add(["*"], ["search"])
         _, second = keys.add(["*"], ["search"], requests_per_minute=3)
-        with TestClient(opened(keys=keys.path, requests_per_minute=2)) as client:
+        with unwarmed(keys=keys.path, requests_per_minute=2) as client:
             of_first = [client.get("/v1/sites", headers={"X-API-Key": first}) for _ in range(3)]
             of_second = [client.get("/v1/sites", headers={"X-API-Key": second}) for _ in range(4)]
             unknown = [client.get("/v1/sites", headers={"X-API-Key": "of_0_0"}).status_code for _ in range(3)]
@@ -151,26 +161,25 @@ class TestRates:
         assert 1 <= int(of_first[-1].headers["Retry-After"]) <= 30
         assert 1 <= int(of_second[-1].headers["Retry-After"]) <= 20
 
-    def test_without_keys_each_address_has_its_own(self, opened: Opened) -> None:
-        app = opened(requests_per_minute=1)
-        with TestClient(app, client=("2001:db8::1", 1)) as client:
+    def test_without_keys_each_address_has_its_own(self, unwarmed: Unwarmed) -> None:
+        with unwarmed(client=("2001:db8::1", 1), requests_per_minute=1) as client:
+            app = client.app
             assert [client.get("/v1/sites").status_code for _ in range(2)] == [200, 429]
             neighbour = TestClient(app, client=("2001:db8::2", 1))  # of the same network
             assert neighbour.get("/v1/sites").status_code == 429
             assert TestClient(app, client=("2001:db8:1::1", 1)).get("/v1/sites").status_code == 200
 
-    def test_they_are_shared_by_all_workers(self, opened: Opened) -> None:
-        one, other = opened(requests_per_minute=1), opened(requests_per_minute=1)
-        with TestClient(one) as client, TestClient(other) as neighbour:
+    def test_they_are_shared_by_all_workers(self, unwarmed: Unwarmed) -> None:
+        with unwarmed(requests_per_minute=1) as client, unwarmed(requests_per_minute=1) as neighbour:
             assert client.get("/v1/sites").status_code == 200
             assert neighbour.get("/v1/sites").status_code == 429
-            assert figures(TestClient(other, client=LOCAL))["overfetch_refused_total", "rate"] == 1
+            assert figures(neighbour)["overfetch_refused_total", "rate"] == 1
 
     def test_a_file_that_fails_costs_the_bound_and_no_request(
-        self, opened: Opened, tmp_path: Path, caplog: pytest.LogCaptureFixture
+        self, unwarmed: Unwarmed, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         (tmp_path / "state" / "rates.sqlite").mkdir(parents=True)
-        with TestClient(opened(requests_per_minute=1)) as client:
+        with unwarmed(requests_per_minute=1) as client:
             assert [client.get("/v1/sites").status_code for _ in range(2)] == [200, 200]
         assert "not counted" in caplog.text
 
@@ -184,7 +193,8 @@ class TestRequests:
             assert len(made) == 32
 
     def test_the_rerank_status_is_in_a_header(self, client: TestClient) -> None:
-        for asked, status in (({}, "full"), ({"rerank": False}, "off"), ({"deadline_ms": 0.001}, "skipped")):
+        short = {"query": "asked here alone, and not remembered", "deadline_ms": 0.001}
+        for asked, status in (({}, "full"), ({"rerank": False}, "off"), (short, "skipped")):
             assert client.post(SEARCH, json={**SUN, **asked}).headers["Overfetch-Rerank-Status"] == status
         assert "Overfetch-Rerank-Status" not in client.get("/v1/sites").headers
 
@@ -195,20 +205,20 @@ class TestRequests:
         assert seen.rerank_status == "partial"
 
     def test_what_nobody_thought_of_is_a_problem_with_its_id(
-        self, opened: Opened, monkeypatch: pytest.MonkeyPatch
+        self, unwarmed: Unwarmed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        app = opened()
-        monkeypatch.setattr(app.state.service, "collection", lambda *names: 1 / 0)
-        with TestClient(app, raise_server_exceptions=False) as client:
-            failed = client.post(SEARCH, json=SUN)
+        with unwarmed() as client:
+            monkeypatch.setattr(client.app.state.service, "collection", lambda *names: 1 / 0)  # type: ignore[attr-defined]
+            failed = TestClient(client.app, raise_server_exceptions=False).post(SEARCH, json=SUN)
         assert (failed.status_code, failed.json()["type"]) == (500, "OverfetchError")
         assert failed.headers["X-Request-ID"] == failed.json()["request_id"]
         assert "division" not in failed.text
 
-    def test_pages_of_named_origins_may_ask(self, opened: Opened, client: TestClient) -> None:
+    def test_pages_of_named_origins_may_ask(self, unwarmed: Unwarmed) -> None:
         asking = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
-        assert "Access-Control-Allow-Origin" not in client.options(SEARCH, headers=asking).headers
-        with TestClient(opened(cors_origins="https://a.example,https://b.example")) as shared:
+        with unwarmed() as alone:
+            assert "Access-Control-Allow-Origin" not in alone.options(SEARCH, headers=asking).headers
+        with unwarmed(cors_origins="https://a.example,https://b.example") as shared:
             allowed = shared.options(SEARCH, headers=asking)
             assert allowed.headers["Access-Control-Allow-Origin"] == "https://a.example"
             foreign = shared.get("/livez", headers={"Origin": "https://c.example"})
@@ -228,12 +238,12 @@ class TestLogs:
 
     @pytest.mark.parametrize("asked_for", [False, True])
     def test_a_request_is_a_line_without_its_query(
-        self, opened: Opened, tmp_path: Path, caplog: pytest.LogCaptureFixture, asked_for: bool
+        self, unwarmed: Unwarmed, tmp_path: Path, caplog: pytest.LogCaptureFixture, asked_for: bool
     ) -> None:
         keys = Keys(tmp_path / "keys.json")
         key, secret = keys.add(["*"], ["search"])
         caplog.set_level(logging.INFO)
-        with TestClient(opened(keys=keys.path, log_queries=asked_for)) as client:
+        with unwarmed(keys=keys.path, log_queries=asked_for) as client:
             client.post(SEARCH, json=SUN, headers={"X-API-Key": secret, "X-Request-ID": "mine"})
         (line,) = self.lines(caplog)
         expected = {"request_id": "mine", "key": key.id, "route": ROUTE, "status": 200, "rerank_status": "full"}

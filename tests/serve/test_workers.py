@@ -72,9 +72,8 @@ def until(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 
 def test_figures_and_rates_are_the_services(running: Running) -> None:
-    answers = [
-        httpx.post(f"{running.client.base_url}{SEARCH[1:]}", json={"query": f"ferry {n}"}) for n in range(LIMIT + 3)
-    ]
+    url = running.client.base_url.join(SEARCH)
+    answers = [httpx.post(url, json={"query": f"ferry {n}"}) for n in range(LIMIT + 3)]  # a connection each
     assert [answer.status_code for answer in answers] == [200] * LIMIT + [429] * 3
     assert running.figure('overfetch_requests_total{route="/v1/{site}/{collection}/search"') == LIMIT + 3
     assert running.figure("overfetch_rerank_total") == LIMIT

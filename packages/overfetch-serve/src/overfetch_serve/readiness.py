@@ -1,4 +1,4 @@
-"""Whether the next request is answered at full speed, site by site: what fails of one hides no other."""
+"""Whether the next request is answered at full speed, part by part: what fails of one hides no other."""
 
 import threading
 import time
@@ -9,19 +9,30 @@ from overfetch import Engine
 SECONDS = 1.0  # for which what was found counts
 # Everything that a search uses has then run once: it finds something in any collection that has vectors.
 QUERY = "what is this about"
+MODELS = "(models)"  # no site is called so
 
 
 class Readiness:
-    """Of the sites of one application. `reasons` tell why a site is not ready, `unindexed` are `SITE/COLLECTION`."""
+    """Of the parts of one application: its sites, and the models that are served by themselves.
 
-    def __init__(self, sites: Sequence[str], opened: Callable[[str], Engine], deadline_ms: float) -> None:
-        self._sites = sites
+    `reasons` tell why a part is not ready, `unindexed` are `SITE/COLLECTION`.
+    """
+
+    def __init__(
+        self,
+        sites: Sequence[str],
+        opened: Callable[[str], Engine],
+        load_models: Callable[[], None],
+        deadline_ms: float,
+    ) -> None:
+        self.parts = [*sites, MODELS]
         self._opened = opened
+        self._load_models = load_models
         self._deadline_ms = deadline_ms
         self._checking = threading.Lock()
         self._checked_at = float("-inf")
         self._searched: set[str] = set()
-        self.reasons: Mapping[str, str] = dict.fromkeys(sites, "it is not warmed up yet")
+        self.reasons: Mapping[str, str] = dict.fromkeys(self.parts, "it is not warmed up yet")
         self.unindexed: Sequence[str] = ()
 
     def check(self) -> None:
@@ -37,11 +48,14 @@ class Readiness:
 
     def _check_all(self) -> None:
         reasons, unindexed = {}, []
-        for site in self._sites:
+        for part in self.parts:
             try:
-                unindexed += self._check(self._opened(site))
+                if part == MODELS:
+                    self._load_models()
+                else:
+                    unindexed += self._check(self._opened(part))
             except Exception as error:
-                reasons[site] = f"{type(error).__name__}: {error}"
+                reasons[part] = f"{type(error).__name__}: {error}"
         self.reasons, self.unindexed = reasons, unindexed
 
     def _check(self, engine: Engine) -> list[str]:

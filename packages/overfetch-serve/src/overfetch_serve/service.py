@@ -19,6 +19,8 @@ from overfetch_serve.settings import ServiceSettings
 from overfetch_serve.turns import Turns
 from overfetch_serve.values import CountedValues
 from overfetch_serve.vendors.catalogue import Catalogue
+from overfetch_serve.vendors.pace import Budget
+from overfetch_serve.vendors.ranking import Ranker, Ranking
 from overfetch_serve.watching import Watching
 
 P = ParamSpec("P")
@@ -40,9 +42,9 @@ class Service:
         self.rates = Rates(settings.state)
         self.values = CountedValues()
         self.watching = Watching(trace_content=settings.trace_content, log_queries=settings.log_queries)
-        self.readiness = Readiness([site.name for site in sites], self.engine, settings.deadline_ms)
         self._sites = {site.name: site for site in sites}
-        self.catalogue = Catalogue(workspace, settings, [site.name for site in sites])
+        self.catalogue = Catalogue(workspace, settings, [*self._sites])
+        self.readiness = Readiness([*self._sites], self.engine, self.catalogue.warm_up, settings.deadline_ms)
         self._engines: dict[str, Engine] = {}
 
     @property
@@ -133,6 +135,28 @@ class Service:
             async for event in events:
                 yield event
 
+    def rank(
+        self,
+        ranker: Ranker,
+        query: str,
+        documents: Sequence[str],
+        budget: Budget,
+        *,
+        raw: bool = False,
+        top_n: int | None = None,
+    ) -> Ranking:
+        """`Ranker.rank`, watched."""
+        began, ranking = time.monotonic(), ranker.rank(query, documents, budget, raw=raw)
+        self.watching.reranked(
+            ranker.reranker.spec.name,
+            candidates=len(documents),
+            top_n=top_n or len(documents),
+            status="full",
+            ms=1_000 * (time.monotonic() - began),
+            truncated_tokens=ranking.truncated_tokens,
+        )
+        return ranking
+
     async def work(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """In a worker thread, when its turn comes. Raises Busy, and what the work raises."""
         async with self.turns.taken():
@@ -141,7 +165,6 @@ class Service:
     def warm_up(self) -> None:
         """So that the first request is as fast as the hundredth; what fails is said by `readiness`."""
         self.readiness.check()
-        self.catalogue.warm_up()
 
     def sample(self) -> None:
         self.watching.metrics.sample(self.turns.waiting, self.turns.working)

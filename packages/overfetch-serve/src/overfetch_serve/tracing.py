@@ -1,17 +1,18 @@
 """Spans by OpenTelemetry's conventions for generative AI: `retrieval SITE/COLLECTION`, and `rerank MODEL` within.
 
 Names of the second are those of its open proposal (semantic-conventions-genai#253). Texts and scores are theirs only
-where `trace_content` is set. Without an SDK nothing is recorded.
+where `trace_content` is set. They lie within the span that FastAPI itself makes of a request, which joins the trace
+that `traceparent` names. Without an SDK nothing is recorded.
 """
 
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 
-from opentelemetry import context, propagate, trace
+from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
@@ -110,19 +111,6 @@ def _of_request() -> Attributes:
 
 def _score(hit: Hit) -> float:
     return hit.first_stage_score if hit.rerank_score is None else hit.rerank_score
-
-
-@contextmanager
-def within_callers_trace(headers: Mapping[str, str]) -> Iterator[None]:
-    """Spans belong to the trace that the request's `traceparent` names, unless something else began one here."""
-    if trace.get_current_span().get_span_context().is_valid:
-        yield
-        return
-    token = context.attach(propagate.extract(headers))
-    try:
-        yield
-    finally:
-        context.detach(token)
 
 
 def export_where_asked() -> None:

@@ -14,7 +14,7 @@ from overfetch.types import RerankStatus, Retrieval
 from overfetch_serve.logs import REQUESTS
 from overfetch_serve.metrics import Metrics
 from overfetch_serve.seen import Seen, current
-from overfetch_serve.tracing import Tracing, within_callers_trace
+from overfetch_serve.tracing import Tracing
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 REQUEST_ID, RERANK_STATUS = "X-Request-ID", "Overfetch-Rerank-Status"
@@ -98,8 +98,7 @@ class Watched:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        seen = Seen(_sane(headers.get(REQUEST_ID)) or uuid4().hex)
+        seen = Seen(_sane(Headers(scope=scope).get(REQUEST_ID)) or uuid4().hex)
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
         state["request_id"] = seen.request_id
         began, status = time.perf_counter(), LEFT
@@ -113,8 +112,7 @@ class Watched:
 
         token = current.set(seen)
         try:
-            with within_callers_trace(headers):
-                await self._app(scope, receive, sending)
+            await self._app(scope, receive, sending)
         except Exception:
             status = 500
             raise

@@ -21,11 +21,11 @@ PATIENCE_S = 2.0  # with the store, for what is stored of each collection
 
 
 class Health(Frozen):
-    """`reason` tells what is not ready. Which sites there are, and what is wrong, only operators learn."""
+    """`reason` tells that something is not ready. Which parts there are, and what is wrong, only operators learn."""
 
     status: str
     reason: str | None = None
-    sites: Mapping[str, str | None] | None = None
+    parts: Mapping[str, str] | None = None
     not_indexed: Sequence[str] | None = None
 
 
@@ -48,7 +48,7 @@ def is_operator(request: Request, service: CurrentService) -> bool:
     return True
 
 
-@router.get("/livez")
+@router.get("/livez", response_model_exclude_none=True)
 async def livez() -> Health:
     """The process runs and its event loop turns."""
     return Health(status="alive")
@@ -63,15 +63,15 @@ async def readyz(
         response.status_code = 503
         return Health(status="leaving")
     await asyncio.to_thread(service.readiness.check)
-    reasons, names = service.readiness.reasons, service.sites
+    reasons, parts = service.readiness.reasons, service.readiness.parts
     if reasons:
         response.status_code = 503
-    reason = f"{len(reasons)} of {len(names)} sites cannot be answered" if reasons else None
     status = "not ready" if reasons else "ready"
+    reason = f"{len(reasons)} of {len(parts)} parts" if reasons else None
     if not operator:
         return Health(status=status, reason=reason)
-    sites = {name: reasons.get(name, "ready") for name in names}
-    return Health(status=status, reason=reason, sites=sites, not_indexed=service.readiness.unindexed)
+    states = {part: reasons.get(part, "ready") for part in parts}
+    return Health(status=status, reason=reason, parts=states, not_indexed=service.readiness.unindexed)
 
 
 @router.get("/metrics", dependencies=[Depends(require_operator)], response_class=Response)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from overfetch.errors import SettingsError
 from overfetch.requests import Query
 from overfetch_serve.access import CurrentService, DeadlineHeader, allowed, budget
+from overfetch_serve.service import Service
 from overfetch_serve.vendors.pace import Budget
 from overfetch_serve.vendors.ranking import Ranker
 from overfetch_serve.vendors.tokens import Tokens
@@ -99,7 +100,7 @@ class TeiRank(BaseModel):
 async def cohere(asked: CohereRequest, service: CurrentService, deadline_ms: DeadlineHeader = None) -> CohereResponse:
     """Cohere's shape: every document's relevance to the query, best first."""
     ranker = service.catalogue.ranker(asked.model)
-    return await service.work(_answer, ranker, asked, asked.documents, budget(service, deadline_ms), "2")
+    return await service.work(_answer, service, ranker, asked, asked.documents, budget(service, deadline_ms), "2")
 
 
 @router.post("/v1/rerank", response_model_exclude_none=True)
@@ -107,7 +108,7 @@ async def older(asked: OlderRequest, service: CurrentService, deadline_ms: Deadl
     """Cohere's older shape, which is Jina's too: documents may be objects, and come back if asked for."""
     ranker = service.catalogue.ranker(asked.model)
     texts = [_text(document, asked.rank_fields) for document in asked.documents]
-    answer = await service.work(_answer, ranker, asked, texts, budget(service, deadline_ms), "1")
+    answer = await service.work(_answer, service, ranker, asked, texts, budget(service, deadline_ms), "1")
     if asked.return_documents:
         answer = answer.model_copy(update={"results": [_with_document(r, asked.documents) for r in answer.results]})
     tokens = answer.meta.tokens
@@ -120,18 +121,20 @@ async def tei(
     asked: TeiRequest, response: Response, service: CurrentService, deadline_ms: DeadlineHeader = None
 ) -> list[TeiRank]:
     """Text Embeddings Inference's shape."""
-    rank = service.catalogue.ranker(None).rank
-    ranking = await service.work(rank, asked.query, asked.texts, budget(service, deadline_ms), raw=asked.raw_scores)
+    ranker, allowed_time = service.catalogue.ranker(None), budget(service, deadline_ms)
+    ranking = await service.work(service.rank, ranker, asked.query, asked.texts, allowed_time, raw=asked.raw_scores)
     if ranking.warnings:
         response.headers[WARNINGS] = "; ".join(ranking.warnings)
     texts = asked.texts if asked.return_text else [None] * len(asked.texts)
     return [TeiRank(index=place, score=ranking.scores[place], text=texts[place]) for place in ranking.places]
 
 
-def _answer(ranker: Ranker, asked: Asked, texts: list[str], budget: Budget, version: str) -> CohereResponse:
+def _answer(
+    service: Service, ranker: Ranker, asked: Asked, texts: list[str], budget: Budget, version: str
+) -> CohereResponse:
     tokens = Tokens.of(ranker.reranker.spec)
     cut = tokens.cut(texts, asked.max_tokens_per_doc)
-    ranking = ranker.rank(asked.query, cut.texts, budget, raw=asked.raw_scores)
+    ranking = service.rank(ranker, asked.query, cut.texts, budget, raw=asked.raw_scores, top_n=asked.top_n)
     read = tokens.count(asked.query, cut.texts)
     return CohereResponse(
         id=str(uuid4()),
