@@ -7,7 +7,7 @@ import cohere
 import numpy as np
 import openai
 import pytest
-from loopback import listening
+from listening import listening
 
 from overfetch import Environment, Overloaded, Workspace
 from overfetch.environment import EmbedServer, RerankServer

@@ -204,6 +204,13 @@ class TestBounds:
         assert seen[1].json()["error_type"] == "Overloaded"
         assert seen[2].json()["error"]["code"] == "rate_limit_exceeded"
 
+    def test_a_body_that_is_too_large_is_said_to_each_in_its_way(self, opened: Callable[..., FastAPI]) -> None:
+        with TestClient(opened(body_bytes=100)) as client:
+            cohere, tei = client.post("/v2/rerank", json=COHERE), client.post("/rerank", json=TEI)
+        assert cohere.status_code == tei.status_code == 413
+        assert "bytes" in cohere.json()["message"]
+        assert "bytes" in tei.json()["error"]
+
     def test_a_model_that_fails_is_said_to_each_in_its_way(self, opened: Callable[..., FastAPI]) -> None:
         app = opened()
         with TestClient(app) as client:

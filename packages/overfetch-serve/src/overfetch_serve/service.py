@@ -1,11 +1,12 @@
 """What the routes of an application share: the opened sites, who may ask, and how much is worked on at a time."""
 
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import ParamSpec, TypeVar
 
-from overfetch import Answer, Engine, Retrieval, Workspace, in_thread
+from overfetch import Answer, Engine, OverfetchError, Retrieval, Workspace, in_thread
 from overfetch.engine import AskEvent
 from overfetch.protocols import Generation
 from overfetch.requests import AskRequest, SearchRequest
@@ -20,6 +21,8 @@ from overfetch_serve.turns import Turns
 from overfetch_serve.values import CountedValues
 from overfetch_serve.vendors.catalogue import Catalogue
 from overfetch_serve.watching import Watching
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -141,7 +144,10 @@ class Service:
     def warm_up(self) -> None:
         """So that the first request is as fast as the hundredth; what fails is said by `readiness`."""
         self.readiness.check()
-        self.catalogue.warm_up()
+        try:
+            self.catalogue.warm_up()
+        except OverfetchError as error:  # the sites may be ready all the same
+            log.warning("reranking and embeddings in other vendors' shapes are not warmed up: %s", error)
 
     def sample(self) -> None:
         self.watching.metrics.sample(self.turns.waiting, self.turns.working)

@@ -10,9 +10,10 @@ from overfetch.errors import SettingsError
 from overfetch.protocols import Vectors
 from overfetch_serve.access import CurrentService, DeadlineHeader, allowed, budget
 from overfetch_serve.vendors.embedding import TextKind
+from overfetch_serve.vendors.shapes import OPENAI
 from overfetch_serve.vendors.tokens import Tokens
 
-router = APIRouter(tags=["other vendors' shapes"], dependencies=[allowed("rerank")])
+router = APIRouter(tags=["other vendors' shapes"], dependencies=[allowed("rerank")], responses=OPENAI.responses)
 
 MOST_TEXTS = 2_048  # as OpenAI has it
 

@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from overfetch.errors import SettingsError
 from overfetch.requests import Query
 from overfetch_serve.access import CurrentService, DeadlineHeader, allowed, budget
+from overfetch_serve.service import Service
 from overfetch_serve.vendors.pace import Budget
-from overfetch_serve.vendors.ranking import Ranker
+from overfetch_serve.vendors.ranking import Ranker, Ranking
+from overfetch_serve.vendors.shapes import COHERE, TEI
 from overfetch_serve.vendors.tokens import Tokens
 
 router = APIRouter(tags=["other vendors' shapes"], dependencies=[allowed("rerank")])
@@ -95,19 +97,19 @@ class TeiRank(BaseModel):
     text: str | None = None
 
 
-@router.post("/v2/rerank", response_model_exclude_none=True)
+@router.post("/v2/rerank", response_model_exclude_none=True, responses=COHERE.responses)
 async def cohere(asked: CohereRequest, service: CurrentService, deadline_ms: DeadlineHeader = None) -> CohereResponse:
     """Cohere's shape: every document's relevance to the query, best first."""
     ranker = service.catalogue.ranker(asked.model)
-    return await service.work(_answer, ranker, asked, asked.documents, budget(service, deadline_ms), "2")
+    return await service.work(_answer, service, ranker, asked, asked.documents, budget(service, deadline_ms), "2")
 
 
-@router.post("/v1/rerank", response_model_exclude_none=True)
+@router.post("/v1/rerank", response_model_exclude_none=True, responses=COHERE.responses)
 async def older(asked: OlderRequest, service: CurrentService, deadline_ms: DeadlineHeader = None) -> OlderResponse:
     """Cohere's older shape, which is Jina's too: documents may be objects, and come back if asked for."""
     ranker = service.catalogue.ranker(asked.model)
     texts = [_text(document, asked.rank_fields) for document in asked.documents]
-    answer = await service.work(_answer, ranker, asked, texts, budget(service, deadline_ms), "1")
+    answer = await service.work(_answer, service, ranker, asked, texts, budget(service, deadline_ms), "1")
     if asked.return_documents:
         answer = answer.model_copy(update={"results": [_with_document(r, asked.documents) for r in answer.results]})
     tokens = answer.meta.tokens
@@ -115,23 +117,25 @@ async def older(asked: OlderRequest, service: CurrentService, deadline_ms: Deadl
     return OlderResponse(**dict(answer), model=asked.model or ranker.reranker.spec.name, usage=usage)
 
 
-@router.post("/rerank", response_model_exclude_none=True)
+@router.post("/rerank", response_model_exclude_none=True, responses=TEI.responses)
 async def tei(
     asked: TeiRequest, response: Response, service: CurrentService, deadline_ms: DeadlineHeader = None
 ) -> list[TeiRank]:
     """Text Embeddings Inference's shape."""
-    rank = service.catalogue.ranker(None).rank
-    ranking = await service.work(rank, asked.query, asked.texts, budget(service, deadline_ms), raw=asked.raw_scores)
+    ranker, raw = service.catalogue.ranker(None), asked.raw_scores
+    ranking = await service.work(_rank, service, ranker, asked.query, asked.texts, budget(service, deadline_ms), raw)
     if ranking.warnings:
         response.headers[WARNINGS] = "; ".join(ranking.warnings)
     texts = asked.texts if asked.return_text else [None] * len(asked.texts)
     return [TeiRank(index=place, score=ranking.scores[place], text=texts[place]) for place in ranking.places]
 
 
-def _answer(ranker: Ranker, asked: Asked, texts: list[str], budget: Budget, version: str) -> CohereResponse:
+def _answer(
+    service: Service, ranker: Ranker, asked: Asked, texts: list[str], budget: Budget, version: str
+) -> CohereResponse:
     tokens = Tokens.of(ranker.reranker.spec)
     cut = tokens.cut(texts, asked.max_tokens_per_doc)
-    ranking = ranker.rank(asked.query, cut.texts, budget, raw=asked.raw_scores)
+    ranking = _rank(service, ranker, asked.query, cut.texts, budget, asked.raw_scores, asked.top_n)
     read = tokens.count(asked.query, cut.texts)
     return CohereResponse(
         id=str(uuid4()),
@@ -143,6 +147,22 @@ def _answer(ranker: Ranker, asked: Asked, texts: list[str], budget: Budget, vers
             warnings=(*ranking.warnings, *cut.warnings, *_without_effect(asked)) or None,
         ),
     )
+
+
+def _rank(
+    service: Service, ranker: Ranker, query: str, texts: list[str], budget: Budget, raw: bool, top_n: int | None = None
+) -> Ranking:
+    """All of the texts; whoever watches the service is told."""
+    ranking = ranker.rank(query, texts, budget, raw=raw)
+    service.watching.reranked(
+        ranker.reranker.spec.identity,
+        candidates=len(texts),
+        top_n=min(top_n or len(texts), len(texts)),
+        status="full",
+        ms=ranking.ms,
+        truncated_tokens=ranking.truncated_tokens,
+    )
+    return ranking
 
 
 def _without_effect(asked: Asked) -> Iterator[str]:

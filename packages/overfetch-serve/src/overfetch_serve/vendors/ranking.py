@@ -25,6 +25,8 @@ class Ranking(NamedTuple):
     scores: list[float]
     places: list[int]
     warnings: tuple[str, ...]
+    truncated_tokens: int
+    ms: float
 
 
 class Ranker:
@@ -60,7 +62,8 @@ class Ranker:
             merit = combine(first_stage(query, documents, dense, vectors), logits, self.weight)
             warnings.append(self._combined())
         scores = [*merit] if raw else [*map(sigmoid, merit)]
-        return Ranking(scores, sorted(range(len(merit)), key=lambda place: -merit[place]), tuple(warnings))
+        places = sorted(range(len(merit)), key=lambda place: -merit[place])
+        return Ranking(scores, places, tuple(warnings), truncated, (time.monotonic() - began) * 1_000)
 
     def _read(
         self, query: str, documents: Sequence[str], end: float, *, combined: bool
