@@ -109,7 +109,7 @@ def explain_validation(error: RequestValidationError) -> str:
 
 
 def _explained(one: Any) -> str:
-    place = ".".join(str(part) for part in one["loc"])
+    place = ".".join(str(part) for part in one["loc"]).encode("utf-8", "backslashreplace").decode()  # names are given
     given = redacted(repr(one.get("input")))
     shown = given if len(given) <= LONGEST_SHOWN else f"{given[:LONGEST_SHOWN]}…"
     return f"{place}: {one['msg']} (given {shown})"

@@ -14,6 +14,7 @@ from overfetch.errors import SettingsError
 from overfetch.requests import Query
 from overfetch_serve.access import CurrentService, DeadlineHeader, allowed, budget
 from overfetch_serve.service import Service
+from overfetch_serve.vendors.bodies import Body
 from overfetch_serve.vendors.pace import Budget
 from overfetch_serve.vendors.ranking import Ranker, Ranking
 from overfetch_serve.vendors.shapes import COHERE, TEI
@@ -27,7 +28,7 @@ WARNINGS = "Overfetch-Warnings"  # where a body has no place for them
 OneOrMore = Field(min_length=1, max_length=MOST_DOCUMENTS)
 
 
-class Asked(BaseModel):
+class Asked(Body):
     """`raw_scores` (not Cohere's) asks for the cross-encoder's logits alone."""
 
     model_config = ConfigDict(extra="allow")
@@ -53,7 +54,7 @@ class OlderRequest(Asked):
     return_documents: bool = False
 
 
-class TeiRequest(BaseModel):
+class TeiRequest(Body):
     """`truncate` changes nothing: long texts are read whole, in windows, unless the service is told to cut them."""
 
     model_config = ConfigDict(extra="forbid")

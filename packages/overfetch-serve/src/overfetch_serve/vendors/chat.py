@@ -10,6 +10,7 @@ from overfetch.errors import SettingsError
 from overfetch.requests import AskRequest, Query
 from overfetch.settings import explain
 from overfetch.types import Answer, Turn
+from overfetch_serve.vendors.bodies import Body
 
 MOST_MESSAGES = 2_000
 FOOTNOTES = "\n\n---\n"  # between an answer and where it comes from
@@ -40,7 +41,7 @@ class Message(BaseModel):
         return self.content or ""
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(Body):
     """`overfetch` (not OpenAI's) takes what `ask` takes: `where`, `as_of`, `parts`, `top_n` ..."""
 
     model_config = ConfigDict(extra="allow")
