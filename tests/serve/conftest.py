@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from language_model import Model
 from listening import listening
 
 from overfetch import Environment, Workspace
@@ -74,6 +75,23 @@ def unwarmed(opened: Opened) -> Unwarmed:
 def client(opened: Opened) -> Iterator[TestClient]:
     """Of a service that asks for no key, warmed up."""
     with TestClient(opened()) as client:
+        yield client
+
+
+@pytest.fixture
+def model() -> Iterator[Model]:
+    model = Model()
+    with model.running():
+        yield model
+
+
+@pytest.fixture
+def asking(served_environment: Environment, model: Model, tmp_path: Path) -> Iterator[TestClient]:
+    """A service whose questions that model answers."""
+    answered_by = {"lm": "openai/rules", "lm_api_base": model.address, "lm_retries": 0}
+    workspace = Workspace(served_environment.model_copy(update=answered_by))
+    settings = ServiceSettings(state=tmp_path)
+    with TestClient(create_app(["builddaily"], workspace=workspace, settings=settings)) as client:
         yield client
 
 

@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from language_model import Model, fields, passages, quote
 
 from overfetch_serve.keys import Keys
 from overfetch_serve.vendors.chat import FOOTNOTES, Message, turns
+from overfetch_serve.vendors.chunks import TAKEN_BACK
 
 PATH = "/v1/chat/completions"
 QUESTION = "What is Sage Daily?"
 OF_THE_RUN = {"timings_ms", "ignored"}
 
 
-def asking(question: str = QUESTION, model: str = "builddaily", **more: object) -> dict[str, Any]:
+def chat(question: str = QUESTION, model: str = "builddaily", **more: object) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": question}], **more}
 
 
@@ -30,7 +32,7 @@ def same(told: dict[str, Any], own: dict[str, Any]) -> bool:
 
 
 def test_an_answer_has_footnotes_and_what_ask_answers(client: TestClient) -> None:
-    answered = client.post(PATH, json=asking()).json()
+    answered = client.post(PATH, json=chat()).json()
     own = ask(client, question=QUESTION)
     assert same(answered["overfetch"], own)
     text, _, notes = answered["choices"][0]["message"]["content"].partition(FOOTNOTES)
@@ -41,7 +43,7 @@ def test_an_answer_has_footnotes_and_what_ask_answers(client: TestClient) -> Non
 
 
 def test_a_collection_may_be_the_model(client: TestClient) -> None:
-    answered = client.post(PATH, json=asking("a cross-encoder to run locally", "builddaily/resources")).json()
+    answered = client.post(PATH, json=chat("a cross-encoder to run locally", "builddaily/resources")).json()
     assert answered["overfetch"]["collection"] == "builddaily/resources"
 
 
@@ -62,35 +64,65 @@ def test_earlier_messages_are_the_history(client: TestClient) -> None:
 
 def test_parts_and_filters_are_taken_as_ask_takes_them(client: TestClient) -> None:
     options = {"parts": ["Sage Daily", "Paid Daily"], "top_n": 2}
-    answered = client.post(PATH, json=asking("Which sites are there?", overfetch=options)).json()["overfetch"]
+    answered = client.post(PATH, json=chat("Which sites are there?", overfetch=options)).json()["overfetch"]
     own = ask(client, question="Which sites are there?", **options)
     assert same(answered, own)
     assert [part["query"] for part in own["parts"]] == options["parts"]
 
 
-def test_a_stream_tells_the_same(client: TestClient) -> None:
-    whole = client.post(PATH, json=asking()).json()
-    lines = [line for line in client.post(PATH, json=asking(stream=True)).text.splitlines() if line]
-    assert lines[-1] == "data: [DONE]"
-    chunks = [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
-    assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
-    text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
-    assert text == whole["choices"][0]["message"]["content"]
-    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
-    assert same(chunks[-1]["overfetch"], whole["overfetch"])
+def streamed(client: TestClient, **more: object) -> list[dict[str, Any]]:
+    answered = client.post(PATH, json=chat(stream=True, **more))
+    assert answered.status_code == 200, answered.text
+    *lines, last = [line for line in answered.text.splitlines() if line]
+    assert last == "data: [DONE]"
+    return [json.loads(line.removeprefix("data: ")) for line in lines]
+
+
+def text_of(chunks: list[dict[str, Any]]) -> str:
+    return "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
+
+
+class TestStreams:
+    def test_a_stream_tells_the_same(self, client: TestClient) -> None:
+        whole, chunks = client.post(PATH, json=chat()).json(), streamed(client)
+        assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+        assert text_of(chunks) == whole["choices"][0]["message"]["content"]
+        assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+        assert same(chunks[-1]["overfetch"], whole["overfetch"])
+
+    def test_sentences_come_as_they_are_checked(self, asking: TestClient) -> None:
+        chunks = streamed(asking)
+        assert chunks[-1]["overfetch"]["mode"] == "lm"
+        assert text_of(chunks).startswith(chunks[-1]["overfetch"]["answer"] + FOOTNOTES)
+        assert len(chunks) > 4
+
+    def test_what_was_sent_is_taken_back_in_words(self, asking: TestClient, model: Model) -> None:
+        """The chunks of this shape cannot take the place of others."""
+        why = "The first says so [1]. And then it goes on [1]."
+        model.reply = lambda messages: fields(quotes=[quote(passages(messages)[0])], page=1, why=why)
+        chunks = streamed(asking, model="builddaily/resources")
+        answer = chunks[-1]["overfetch"]
+        assert answer["mode"] == "extractive"
+        before, _, after = text_of(chunks).partition(TAKEN_BACK)
+        assert before.startswith("The first says so")
+        assert after.startswith(answer["answer"] + FOOTNOTES)
+
+    def test_what_the_search_refuses_is_no_stream(self, client: TestClient) -> None:
+        answered = client.post(PATH, json=chat(" ", stream=True))
+        assert (answered.status_code, answered.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
 @pytest.mark.parametrize(
     ("body", "status", "told"),
     [
-        (asking(""), 400, "empty"),
-        (asking(model="gpt-9"), 404, "builddaily/chat"),
-        (asking(model="builddaily/nothing"), 404, "builddaily/chat"),
-        (asking(n=2), 400, "n"),
-        (asking(tools=[{"type": "function"}]), 400, "tools"),
-        (asking(response_format={"type": "json_object"}), 400, "response_format"),
-        (asking(overfetch={"colour": "red"}), 400, "colour"),
-        (asking(overfetch={"where": ["colour=red"]}), 400, "colour"),
+        (chat(""), 400, "empty"),
+        (chat(model="gpt-9"), 404, "builddaily/chat"),
+        (chat(model="builddaily/nothing"), 404, "builddaily/chat"),
+        (chat(n=2), 400, "n"),
+        (chat(tools=[{"type": "function"}]), 400, "tools"),
+        (chat(response_format={"type": "json_object"}), 400, "response_format"),
+        (chat(overfetch={"colour": "red"}), 400, "colour"),
+        (chat(overfetch={"where": ["colour=red"]}), 400, "colour"),
         ({"model": "builddaily", "messages": [{"role": "assistant", "content": "Yes."}]}, 400, "last"),
         ({"model": "builddaily", "messages": []}, 400, "messages"),
         ({"model": "builddaily", "messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "text"),
@@ -105,7 +137,7 @@ def test_what_is_not_allowed_is_said_as_openai_says_it(
 
 
 def test_what_tunes_a_model_is_ignored_and_said(client: TestClient) -> None:
-    answered = client.post(PATH, json=asking(temperature=0, max_tokens=10, tools=[])).json()
+    answered = client.post(PATH, json=chat(temperature=0, max_tokens=10, tools=[])).json()
     assert answered["overfetch"]["ignored"] == ["temperature", "max_tokens", "tools"]
 
 
@@ -146,14 +178,14 @@ class TestModels:
             assert names(asks) == {"sagedaily"}
             assert "mini" in names(ranks)
             assert not names(ranks) & {"sagedaily", "builddaily"}
-            other, unknown = (posted(asks, PATH, asking(model=name)) for name in ("builddaily", "nowhere"))
+            other, unknown = (posted(asks, PATH, chat(model=name)) for name in ("builddaily", "nowhere"))
             assert other.status_code == unknown.status_code == 404
             assert other.text.replace("builddaily", "nowhere") == unknown.text
-            assert posted(ranks, PATH, asking()).status_code == 403
+            assert posted(ranks, PATH, chat()).status_code == 403
             assert posted(ranks, "/v1/embeddings", {"model": "mini", "input": "a"}).status_code == 200
             for path, body in (
                 ("/v1/embeddings", {"model": "mini", "input": "a"}),
                 ("/rerank", {"query": "a", "texts": ["b"]}),
             ):
                 assert posted(asks, path, body).status_code == 403
-            assert client.post(PATH, json=asking()).json()["error"]["code"] == "invalid_api_key"
+            assert client.post(PATH, json=chat()).json()["error"]["code"] == "invalid_api_key"

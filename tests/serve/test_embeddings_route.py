@@ -48,7 +48,7 @@ def test_what_was_cut_is_counted(client: TestClient) -> None:
         ({"input": [1, 2, 3]}, 400, "send texts"),
         ({"input": [[1, 2], [3]]}, 400, "send texts"),
         ({"input": ""}, 400, "empty"),
-        ({"input": []}, 400, "input"),
+        ({"input": []}, 400, "no text"),
         ({"dimensions": 1_536}, 400, "384"),
         ({"input_type": "image"}, 400, "input_type"),
         ({"colour": "red"}, 400, "colour"),

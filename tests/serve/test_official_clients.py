@@ -9,7 +9,7 @@ import openai
 import pytest
 from listening import listening
 
-from overfetch import Environment, Workspace
+from overfetch import Environment, Overloaded, Workspace
 from overfetch.environment import EmbedServer, RerankServer
 from overfetch.models import find_profile
 from overfetch_serve import create_app
@@ -23,8 +23,6 @@ ALIASES = "rerank-v3.5=mini,text-embedding-3-small=mini,gpt-4o=builddaily,busy=m
 
 class Busy(Ranker):
     def rank(self, *args: Any, **kwargs: Any) -> Any:
-        from overfetch import Overloaded
-
         raise Overloaded("too much waits already")
 
 
@@ -43,7 +41,7 @@ def address(served_environment: Environment, tmp_path_factory: pytest.TempPathFa
 class TestCohere:
     @pytest.fixture
     def client(self, address: str) -> Iterator[cohere.ClientV2]:
-        yield cohere.ClientV2(api_key="none", base_url=address)
+        return cohere.ClientV2(api_key="none", base_url=address)
 
     def test_v2(self, client: cohere.ClientV2) -> None:
         answered = client.rerank(model="rerank-v3.5", query=QUERY, documents=DOCUMENTS, top_n=2, max_tokens_per_doc=100)

@@ -21,7 +21,7 @@ def test_what_was_measured_says_how_many_are_allowed() -> None:
     pace.require(SIZES, Budget.of(1, alone=True))  # nothing is known yet
     pace.learn(10_000, 1.0)
     assert pace.allowed(SIZES, 500) == 5
-    with pytest.raises(TooMuch, match="10 texts of these lengths take longer than the 500 ms.*allow 5") as refused:
+    with pytest.raises(TooMuch, match=r"10 texts of these lengths take longer than the 500 ms.*allow 5") as refused:
         pace.require(SIZES, Budget.of(500, alone=True))
     assert refused.value.allowed == 5
 

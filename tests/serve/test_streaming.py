@@ -8,32 +8,13 @@ import pytest
 from fastapi.testclient import TestClient
 from language_model import BOGUS, Messages, Model, fields, honest, in_chat, passages, quote
 
-from overfetch import Environment, Workspace
 from overfetch_answers.testing import section
-from overfetch_serve import create_app, streaming
-from overfetch_serve.settings import ServiceSettings
+from overfetch_serve import streaming
 
 CHAT, RESOURCES = "/v1/builddaily/chat/ask", "/v1/builddaily/resources/ask"
 QUESTION = "What is Sage Daily?"
 
 Event = tuple[str, Any]
-
-
-@pytest.fixture
-def model() -> Iterator[Model]:
-    model = Model()
-    with model.running():
-        yield model
-
-
-@pytest.fixture
-def asking(served_environment: Environment, model: Model, tmp_path: Any) -> Iterator[TestClient]:
-    """A service whose questions that model answers."""
-    answered_by = {"lm": "openai/rules", "lm_api_base": model.address, "lm_retries": 0}
-    workspace = Workspace(served_environment.model_copy(update=answered_by))
-    settings = ServiceSettings(state=tmp_path)
-    with TestClient(create_app(["builddaily"], workspace=workspace, settings=settings)) as client:
-        yield client
 
 
 def stream(client: TestClient, path: str = CHAT) -> list[Event]:

@@ -19,6 +19,7 @@ from overfetch_serve.agents.http import PATH, AgentsOverHttp
 from overfetch_serve.bounds import Bounded
 from overfetch_serve.folders import folder_site
 from overfetch_serve.routes import chat, embeddings, listing, operations, page, reranking, searching, sites
+from overfetch_serve.routes.reranking import WARNINGS
 from overfetch_serve.service import Service
 from overfetch_serve.settings import ServiceSettings, listed, read_settings
 from overfetch_serve.watching import REQUEST_ID, RERANK_STATUS, Watched
@@ -81,7 +82,7 @@ def _watch(app: FastAPI, service: Service) -> None:
             allow_origins=origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "Overfetch-Deadline-Ms", REQUEST_ID],
-            expose_headers=[REQUEST_ID, RERANK_STATUS, "Retry-After"],
+            expose_headers=[REQUEST_ID, RERANK_STATUS, WARNINGS, "Retry-After"],
         )
     app.add_middleware(Watched, watching=service.watching)
 

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from overfetch.errors import OverfetchError
 from overfetch_serve.errors import BodyTooLarge, TooSlow
-from overfetch_serve.problems import path_of, problem, request_id, response
+from overfetch_serve.problems import path_in, problem, response
 from overfetch_serve.settings import ServiceSettings
 
 OF_DOCUMENTS = re.compile(r"/v1/[^/]+/[^/]+/documents(/.*)?")
@@ -97,7 +97,6 @@ def _require_size(size: int, most: int) -> None:
 
 async def _refuse(error: OverfetchError, scope: Scope, receive: Receive, send: Send) -> None:
     """The connection ends with it: nobody reads the rest of the body."""
-    request = Request(scope)
-    answer = response(problem(error, request_id(request)), path=path_of(request))
+    answer = response(problem(error, scope.get("state", {}).get("request_id")), path=path_in(scope))
     answer.headers["Connection"] = "close"
     await answer(scope, receive, send)

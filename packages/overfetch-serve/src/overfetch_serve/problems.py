@@ -1,5 +1,6 @@
 """Errors of the service's own routes: `application/problem+json` (RFC 9457), typed like `overfetch.errors`."""
 
+from collections.abc import MutableMapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 from overfetch.errors import OverfetchError
 from overfetch.redacting import redacted
 from overfetch_serve.errors import seconds_to_wait, status_of
-from overfetch_serve.vendors.shapes import Fault, shape_of
+from overfetch_serve.vendors.shapes import shape_of
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST_SHOWN = 80  # characters of what was given
@@ -37,8 +38,8 @@ def response(found: Problem, seconds: int | None = None, path: str = "") -> JSON
     """In the shape of the vendor whose `path` was asked, if it was one's."""
     headers = {} if seconds is None else {"Retry-After": str(seconds)}
     if shape := shape_of(path):
-        status = shape.statuses.get(found.status, found.status)
-        return JSONResponse(shape.body(Fault(status, found.detail, found.request_id)), status, headers=headers)
+        status, body = shape.said(found.status, found.detail, found.request_id)
+        return JSONResponse(body, status, headers=headers)
     return JSONResponse(found.model_dump(exclude_none=True), found.status, headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -50,9 +51,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _of_anything)
 
 
-def path_of(request: Request) -> str:
-    """Within the application, wherever that is mounted."""
-    return request.url.path.removeprefix(request.scope.get("root_path", ""))
+def path_in(scope: MutableMapping[str, Any]) -> str:
+    """Of the route, wherever the application is mounted."""
+    path, mounted = str(scope["path"]), str(scope.get("root_path", ""))
+    return path.removeprefix(mounted)
 
 
 def request_id(request: Request) -> str | None:
@@ -61,7 +63,7 @@ def request_id(request: Request) -> str | None:
 
 def _of_overfetch(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, OverfetchError)
-    return response(problem(error, request_id(request)), seconds_to_wait(error), path_of(request))
+    return response(problem(error, request_id(request)), seconds_to_wait(error), path_in(request.scope))
 
 
 def _of_validation(request: Request, error: Exception) -> JSONResponse:
@@ -73,7 +75,7 @@ def _of_validation(request: Request, error: Exception) -> JSONResponse:
         detail=explain_validation(error),
         request_id=request_id(request),
     )
-    return response(found, path=path_of(request))
+    return response(found, path=path_in(request.scope))
 
 
 def _of_http(request: Request, error: Exception) -> JSONResponse:
@@ -85,7 +87,7 @@ def _of_http(request: Request, error: Exception) -> JSONResponse:
         detail=f"{request.method} {request.url.path}: {error.detail}; the routes are listed at /openapi.json",
         request_id=request_id(request),
     )
-    answer = response(found, path=path_of(request))
+    answer = response(found, path=path_in(request.scope))
     answer.headers.update(error.headers or {})
     return answer
 
@@ -95,7 +97,7 @@ def _of_anything(request: Request, _: Exception) -> JSONResponse:
     found = problem(
         OverfetchError("the service failed; its log says why, under this request's id"), request_id(request)
     )
-    answer = response(found)
+    answer = response(found, path=path_in(request.scope))
     if found.request_id:
         answer.headers["X-Request-ID"] = found.request_id  # this answer passes by what sets it elsewhere
     return answer
@@ -107,7 +109,7 @@ def explain_validation(error: RequestValidationError) -> str:
 
 
 def _explained(one: Any) -> str:
-    place = ".".join(str(part) for part in one["loc"])
+    place = ".".join(str(part) for part in one["loc"]).encode("utf-8", "backslashreplace").decode()  # names are given
     given = redacted(repr(one.get("input")))
     shown = given if len(given) <= LONGEST_SHOWN else f"{given[:LONGEST_SHOWN]}…"
     return f"{place}: {one['msg']} (given {shown})"

@@ -1,5 +1,6 @@
 """What the routes of an application share: the opened sites, who may ask, and how much is worked on at a time."""
 
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -19,9 +20,9 @@ from overfetch_serve.settings import ServiceSettings
 from overfetch_serve.turns import Turns
 from overfetch_serve.values import CountedValues
 from overfetch_serve.vendors.catalogue import Catalogue
-from overfetch_serve.vendors.pace import Budget
-from overfetch_serve.vendors.ranking import Ranker, Ranking
 from overfetch_serve.watching import Watching
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -134,28 +135,6 @@ class Service:
             yield found
             async for event in events:
                 yield event
-
-    def rank(
-        self,
-        ranker: Ranker,
-        query: str,
-        documents: Sequence[str],
-        budget: Budget,
-        *,
-        raw: bool = False,
-        top_n: int | None = None,
-    ) -> Ranking:
-        """`Ranker.rank`, watched."""
-        began, ranking = time.monotonic(), ranker.rank(query, documents, budget, raw=raw)
-        self.watching.reranked(
-            ranker.reranker.spec.name,
-            candidates=len(documents),
-            top_n=top_n or len(documents),
-            status="full",
-            ms=1_000 * (time.monotonic() - began),
-            truncated_tokens=ranking.truncated_tokens,
-        )
-        return ranking
 
     async def work(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """In a worker thread, when its turn comes. Raises Busy, and what the work raises."""

@@ -48,7 +48,7 @@ async def stream_answer(events: AsyncGenerator[AskEvent, None], request_id: str 
     """Raises what the search raises: until then the response has not begun."""
     found = await anext(events)
     assert isinstance(found, tuple)
-    return EventSourceResponse(_with_pings(_told(found, events, request_id)), headers=HEADERS)
+    return EventSourceResponse(with_pings(_told(found, events, request_id)), headers=HEADERS)
 
 
 async def _told(
@@ -105,7 +105,7 @@ def _event(name: str, data: BaseModel) -> bytes:
     return format_sse_event(event=name, data_str=data.model_dump_json())
 
 
-async def _with_pings(events: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+async def with_pings(events: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
     """The events, and comments while none comes."""
     told: asyncio.Queue[bytes | None] = asyncio.Queue()
     telling = asyncio.create_task(_tell(events, told))

@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from overfetch.errors import SettingsError
 from overfetch.protocols import Vectors
 from overfetch_serve.access import CurrentService, DeadlineHeader, allowed, budget
+from overfetch_serve.vendors.bodies import Body
 from overfetch_serve.vendors.embedding import TextKind
+from overfetch_serve.vendors.shapes import OPENAI
 from overfetch_serve.vendors.tokens import Tokens
 
-router = APIRouter(tags=["other vendors' shapes"], dependencies=[allowed("rerank")])
+router = APIRouter(tags=["other vendors' shapes"], dependencies=[allowed("rerank")], responses=OPENAI.responses)
 
 MOST_TEXTS = 2_048  # as OpenAI has it
 
@@ -29,7 +31,7 @@ Texts = Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)]
 TokenLists = list[int] | list[list[int]]
 
 
-class EmbeddingsRequest(BaseModel):
+class EmbeddingsRequest(Body):
     """`input_type` (or the suffix `:query` or `:passage` of the model's name) says what the texts are."""
 
     model_config = ConfigDict(extra="forbid")
@@ -45,10 +47,12 @@ class EmbeddingsRequest(BaseModel):
     def texts(self) -> list[str]:
         """Raises SettingsError."""
         texts = [self.input] if isinstance(self.input, str) else self.input
+        if not texts:
+            raise SettingsError("input: there is no text")
         if not all(isinstance(text, str) for text in texts):
             raise SettingsError("input: tokens were given, and those of another model mean nothing to this: send texts")
-        if empty := [place for place, text in enumerate(texts) if not text]:
-            raise SettingsError(f"input: text {empty[0]} is empty")
+        if not all(texts):
+            raise SettingsError("input: a text is empty")
         return [str(text) for text in texts]
 
 

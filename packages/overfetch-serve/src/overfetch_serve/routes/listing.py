@@ -10,8 +10,9 @@ from overfetch_serve.access import CurrentKey, CurrentService
 from overfetch_serve.errors import NotFound
 from overfetch_serve.keys import Key
 from overfetch_serve.service import Service
+from overfetch_serve.vendors.shapes import OPENAI
 
-router = APIRouter(tags=["other vendors' shapes"])
+router = APIRouter(tags=["other vendors' shapes"], responses=OPENAI.responses)
 
 
 class Model(BaseModel):

@@ -14,8 +14,10 @@ from overfetch.errors import SettingsError
 from overfetch.requests import Query
 from overfetch_serve.access import CurrentService, DeadlineHeader, allowed, budget
 from overfetch_serve.service import Service
+from overfetch_serve.vendors.bodies import Body
 from overfetch_serve.vendors.pace import Budget
-from overfetch_serve.vendors.ranking import Ranker
+from overfetch_serve.vendors.ranking import Ranker, Ranking
+from overfetch_serve.vendors.shapes import COHERE, TEI
 from overfetch_serve.vendors.tokens import Tokens
 
 router = APIRouter(tags=["other vendors' shapes"], dependencies=[allowed("rerank")])
@@ -26,7 +28,7 @@ WARNINGS = "Overfetch-Warnings"  # where a body has no place for them
 OneOrMore = Field(min_length=1, max_length=MOST_DOCUMENTS)
 
 
-class Asked(BaseModel):
+class Asked(Body):
     """`raw_scores` (not Cohere's) asks for the cross-encoder's logits alone."""
 
     model_config = ConfigDict(extra="allow")
@@ -52,7 +54,7 @@ class OlderRequest(Asked):
     return_documents: bool = False
 
 
-class TeiRequest(BaseModel):
+class TeiRequest(Body):
     """`truncate` changes nothing: long texts are read whole, in windows, unless the service is told to cut them."""
 
     model_config = ConfigDict(extra="forbid")
@@ -96,14 +98,14 @@ class TeiRank(BaseModel):
     text: str | None = None
 
 
-@router.post("/v2/rerank", response_model_exclude_none=True)
+@router.post("/v2/rerank", response_model_exclude_none=True, responses=COHERE.responses)
 async def cohere(asked: CohereRequest, service: CurrentService, deadline_ms: DeadlineHeader = None) -> CohereResponse:
     """Cohere's shape: every document's relevance to the query, best first."""
     ranker = service.catalogue.ranker(asked.model)
     return await service.work(_answer, service, ranker, asked, asked.documents, budget(service, deadline_ms), "2")
 
 
-@router.post("/v1/rerank", response_model_exclude_none=True)
+@router.post("/v1/rerank", response_model_exclude_none=True, responses=COHERE.responses)
 async def older(asked: OlderRequest, service: CurrentService, deadline_ms: DeadlineHeader = None) -> OlderResponse:
     """Cohere's older shape, which is Jina's too: documents may be objects, and come back if asked for."""
     ranker = service.catalogue.ranker(asked.model)
@@ -116,13 +118,13 @@ async def older(asked: OlderRequest, service: CurrentService, deadline_ms: Deadl
     return OlderResponse(**dict(answer), model=asked.model or ranker.reranker.spec.name, usage=usage)
 
 
-@router.post("/rerank", response_model_exclude_none=True)
+@router.post("/rerank", response_model_exclude_none=True, responses=TEI.responses)
 async def tei(
     asked: TeiRequest, response: Response, service: CurrentService, deadline_ms: DeadlineHeader = None
 ) -> list[TeiRank]:
     """Text Embeddings Inference's shape."""
-    ranker, allowed_time = service.catalogue.ranker(None), budget(service, deadline_ms)
-    ranking = await service.work(service.rank, ranker, asked.query, asked.texts, allowed_time, raw=asked.raw_scores)
+    ranker, raw = service.catalogue.ranker(None), asked.raw_scores
+    ranking = await service.work(_rank, service, ranker, asked.query, asked.texts, budget(service, deadline_ms), raw)
     if ranking.warnings:
         response.headers[WARNINGS] = "; ".join(ranking.warnings)
     texts = asked.texts if asked.return_text else [None] * len(asked.texts)
@@ -134,7 +136,7 @@ def _answer(
 ) -> CohereResponse:
     tokens = Tokens.of(ranker.reranker.spec)
     cut = tokens.cut(texts, asked.max_tokens_per_doc)
-    ranking = service.rank(ranker, asked.query, cut.texts, budget, raw=asked.raw_scores, top_n=asked.top_n)
+    ranking = _rank(service, ranker, asked.query, cut.texts, budget, asked.raw_scores, asked.top_n)
     read = tokens.count(asked.query, cut.texts)
     return CohereResponse(
         id=str(uuid4()),
@@ -146,6 +148,22 @@ def _answer(
             warnings=(*ranking.warnings, *cut.warnings, *_without_effect(asked)) or None,
         ),
     )
+
+
+def _rank(
+    service: Service, ranker: Ranker, query: str, texts: list[str], budget: Budget, raw: bool, top_n: int | None = None
+) -> Ranking:
+    """All of the texts; whoever watches the service is told."""
+    ranking = ranker.rank(query, texts, budget, raw=raw)
+    service.watching.reranked(
+        ranker.reranker.spec.identity,
+        candidates=len(texts),
+        top_n=min(top_n or len(texts), len(texts)),
+        status="full",
+        ms=ranking.ms,
+        truncated_tokens=ranking.truncated_tokens,
+    )
+    return ranking
 
 
 def _without_effect(asked: Asked) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """A chat in OpenAI's shape as a question with its history, and an answer as a text with footnotes."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -9,7 +9,8 @@ from overfetch.documents import AnswerDocument
 from overfetch.errors import SettingsError
 from overfetch.requests import AskRequest, Query
 from overfetch.settings import explain
-from overfetch.types import Turn
+from overfetch.types import Answer, Turn
+from overfetch_serve.vendors.bodies import Body
 
 MOST_MESSAGES = 2_000
 FOOTNOTES = "\n\n---\n"  # between an answer and where it comes from
@@ -40,7 +41,7 @@ class Message(BaseModel):
         return self.content or ""
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(Body):
     """`overfetch` (not OpenAI's) takes what `ask` takes: `where`, `as_of`, `parts`, `top_n` ..."""
 
     model_config = ConfigDict(extra="allow")
@@ -85,14 +86,24 @@ def turns(messages: Sequence[Message]) -> tuple[Turn, ...]:
     return tuple(found)
 
 
-def with_footnotes(answer: AnswerDocument) -> str:
-    """The answer, and under it what each `[n]` quotes."""
+class ChatDocument(AnswerDocument):
+    """What `ask` answers; `ignored` names what was given and changes nothing here."""
+
+    ignored: tuple[str, ...] = ()
+
+    @classmethod
+    def of_chat(cls, answer: Answer, ignored: tuple[str, ...]) -> Self:
+        return cls(**dict(AnswerDocument.of_answer(answer)), ignored=ignored)
+
+
+def footnotes(answer: AnswerDocument) -> str:
+    """What stands under the answer: what each `[n]` quotes."""
     titles = {hit.passage_id: hit.title for hit in answer.hits}
     notes = [
         f"[{number}] {titles.get(citation.passage_id, citation.document_id)}: “{_shortened(citation.quote)}”"
         for number, citation in enumerate(answer.citations, start=1)
     ]
-    return answer.answer + (FOOTNOTES + "\n".join(notes) if notes else "")
+    return FOOTNOTES + "\n".join(notes) if notes else ""
 
 
 def _shortened(quote: str) -> str:

@@ -26,6 +26,7 @@ class Ranking(NamedTuple):
     places: list[int]
     warnings: tuple[str, ...]
     truncated_tokens: int
+    ms: float
 
 
 class Ranker:
@@ -62,7 +63,7 @@ class Ranker:
             warnings.append(self._combined())
         scores = [*merit] if raw else [*map(sigmoid, merit)]
         places = sorted(range(len(merit)), key=lambda place: -merit[place])
-        return Ranking(scores, places, tuple(warnings), truncated)
+        return Ranking(scores, places, tuple(warnings), truncated, (time.monotonic() - began) * 1_000)
 
     def _read(
         self, query: str, documents: Sequence[str], end: float, *, combined: bool
