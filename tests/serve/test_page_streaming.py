@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from browsing import ASK, post, settled
-from language_model import BOGUS, Messages, Model, in_chat, passages, quote
+from language_model import BOGUS, Messages, Model, honest, in_chat, passages, quote
 from listening import listening
 from playwright.sync_api import Page, expect
 
@@ -25,21 +24,29 @@ new MutationObserver(() => {
 """
 
 
-@pytest.fixture
-def model() -> Iterator[Model]:
+@pytest.fixture(scope="module")
+def running_model() -> Iterator[Model]:
     model = Model()
     with model.running():
         yield model
 
 
 @pytest.fixture
-def asking(served_environment: Environment, model: Model, tmp_path: Path) -> Iterator[str]:
+def model(running_model: Model) -> Model:
+    """As it is at first."""
+    running_model.reply, running_model.shares = honest, {}
+    return running_model
+
+
+@pytest.fixture(scope="module")
+def asking(
+    served_environment: Environment, running_model: Model, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The address of a service whose questions that model answers."""
-    answered_by = {"lm": "openai/rules", "lm_api_base": model.address, "lm_retries": 0}
+    answered_by = {"lm": "openai/rules", "lm_api_base": running_model.address, "lm_retries": 0}
     workspace = Workspace(served_environment.model_copy(update=answered_by))
-    with listening(
-        create_app(["builddaily"], workspace=workspace, settings=ServiceSettings(state=tmp_path))
-    ) as address:
+    settings = ServiceSettings(state=tmp_path_factory.mktemp("state"))
+    with listening(create_app(["builddaily"], workspace=workspace, settings=settings)) as address:
         yield address
 
 
@@ -53,7 +60,7 @@ def watch(page: Page, address: str) -> list[str]:
     return seen
 
 
-def test_sentences_come_one_by_one_and_their_citations_work(page: Page, asking: str) -> None:
+def test_sentences_come_one_by_one_and_their_citations_work(page: Page, asking: str, model: Model) -> None:
     seen = watch(page, asking)
     assert seen[0].startswith("Reading the passages")
     first = seen.index("The first says so 1.")
