@@ -42,8 +42,6 @@ def main() -> None:
 def draw(browser: Browser, address: str, scheme: Literal["light", "dark"], picture: Path) -> None:
     page = browser.new_page(viewport={"width": SIZE["width"], "height": SIZE["height"]}, color_scheme=scheme)
     page.goto(f"{address}/#/builddaily/chat?{urlencode(ASKED)}")
-    page.locator(".answer.done").wait_for()
-    page.get_by_role("button", name="Ask", exact=True).click()  # again, when everything is warm
     page.locator("#results[aria-busy=false] .answer.done").wait_for()
     page.locator("#query").blur()
     page.screenshot(path=picture)

@@ -165,6 +165,13 @@ class TestValues:
         assert [(v.value, v.passages) for v in counted["kind"]] == [("tool", 4), ("model", 2), ("note", 1)]
         assert [(v.value, v.passages) for v in counted["tags"]] == [("a", 7), ("b", 6)]
 
+    def test_what_was_deleted_or_changed_is_not_counted(self, store: Store, collection: str) -> None:
+        pages = [passage(f"page {n}", "text", kind="tool") for n in range(6)]
+        write(store, collection, pages, schema=SCHEMA)
+        changed = passage("page 0", "text", kind="model")
+        write(store, collection, [changed], delete=pages[4:], schema=SCHEMA)
+        assert [(v.value, v.passages) for v in store.values(collection, "kind", 10)] == [("tool", 3), ("model", 1)]
+
     def test_what_nobody_has_has_no_values(self, store: Store, collection: str) -> None:
         write(store, collection, CORPUS, schema={"owner": "keyword"})
         assert store.values(collection, "owner", 10) == []

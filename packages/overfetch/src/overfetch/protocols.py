@@ -190,9 +190,10 @@ class Store(Protocol):
         """All that are published, of one generation, a page at a time, in any order. Raises CollectionMissing."""
 
     def values(self, collection: str, field: str, limit: int) -> list[ValueCount]:
-        """The commonest values of a keyword field, counted by its index: commonest first, those alike by value.
+        """The commonest values of a keyword field, commonest first, those alike by value.
 
-        Raises CollectionMissing.
+        Counted by its index, without a look at each passage: roughly where a server moves what was written. Raises
+        CollectionMissing.
         """
 
     def drop(self, collection: str) -> list[Generation]:

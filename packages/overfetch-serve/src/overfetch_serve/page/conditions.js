@@ -2,7 +2,17 @@
 
 const FORM = /^\s*([A-Za-z_][A-Za-z0-9_-]*)\s*(>=|<=|=|>|<)\s*([\s\S]*?)\s*$/;
 
-export const fieldOf = (condition) => (typeof condition === "string" ? FORM.exec(condition)?.[1] : condition.field);
+/** A condition that cannot be read is taken for a field of that name: the service says what is wrong with it. */
+function parsed(condition) {
+  if (typeof condition !== "string") {
+    return { field: String(condition.field), sign: "=", values: [condition.values ?? []].flat().map(String) };
+  }
+  const [, field, sign, value] = FORM.exec(condition) ?? ["", condition, "", ""];
+  const values = value.split("|").map((one) => one.trim());
+  return { field, sign, values: values.filter(Boolean) };
+}
+
+export const fieldOf = (condition) => parsed(condition).field;
 
 const fits = (value) => value === value.trim() && !value.includes("|") && value !== "";
 
@@ -17,23 +27,15 @@ export function ofRange(field, from, to) {
 
 export const ofWords = (field, words) => (words.trim() ? [`${field}=${words.trim()}`] : []);
 
-export function valuesOf(conditions, field) {
-  const own = conditions.filter((one) => fieldOf(one) === field);
-  return own.flatMap((one) =>
-    typeof one === "string"
-      ? FORM.exec(one)[3]
-          .split("|")
-          .map((v) => v.trim())
-      : (one.values ?? []),
-  );
-}
+const ofField = (conditions, field) => conditions.map(parsed).filter((one) => one.field === field);
+
+export const valuesOf = (conditions, field) => ofField(conditions, field).flatMap((one) => one.values);
 
 export function rangeOf(conditions, field) {
   const range = { from: "", to: "" };
-  for (const [, name, sign, value] of conditions.map((one) => FORM.exec(String(one)) ?? [])) {
-    if (name !== field) continue;
-    if (sign !== "<=" && sign !== "<") range.from = value;
-    if (sign !== ">=" && sign !== ">") range.to = value;
+  for (const { sign, values } of ofField(conditions, field)) {
+    if (!sign.startsWith("<")) range.from = values[0] ?? "";
+    if (!sign.startsWith(">")) range.to = values[0] ?? "";
   }
   return range;
 }

@@ -29,7 +29,7 @@ function form(page) {
     const usual = info?.retrieval?.[name] ?? (name === "deadline_ms" ? "service" : "");
     const input = h("input", {
       type: "number",
-      min: 1,
+      min: name === "deadline_ms" ? 0 : 1,
       step: name === "deadline_ms" ? "any" : 1,
       id: `option-${name}`,
       value: state[name] ?? "",

@@ -65,7 +65,7 @@ def count(shard: EdgeShard) -> int:
 
 
 def count_values(shard: EdgeShard, field: str, limit: int) -> list[ValueCount]:
-    found = shard.facet(FacetRequest(field_key(field), limit=limit, exact=True))
+    found = shard.facet(FacetRequest(field_key(field), limit=limit))
     return [ValueCount(value=str(hit.value), passages=hit.count) for hit in found.hits]
 
 

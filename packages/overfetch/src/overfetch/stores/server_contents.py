@@ -95,7 +95,6 @@ class ServerContents(NamedTuple):
             field_key(field),
             facet_filter=requests.within(self.partition),
             limit=limit,
-            exact=True,
         )
         return [ValueCount(value=str(hit.value), passages=hit.count) for hit in found.hits]
 
