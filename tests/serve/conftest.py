@@ -45,13 +45,19 @@ def served_environment(tmp_path_factory: pytest.TempPathFactory, session_cache: 
     return environment
 
 
+@pytest.fixture(scope="session")
+def served_workspace(served_environment: Environment) -> Workspace:
+    """Its models are loaded once; the store is opened again for each application."""
+    return Workspace(served_environment)
+
+
 @pytest.fixture
-def opened(served_environment: Environment, tmp_path: Path) -> Opened:
+def opened(served_workspace: Workspace, tmp_path: Path) -> Opened:
     """Makes an application; keywords are settings of the service."""
 
     def make(**settings: object) -> FastAPI:
         chosen = ServiceSettings.model_validate({"state": tmp_path / "state", **settings})
-        return create_app(SITES, workspace=Workspace(served_environment), settings=chosen)
+        return create_app(SITES, workspace=served_workspace, settings=chosen)
 
     return make
 

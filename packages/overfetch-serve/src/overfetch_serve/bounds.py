@@ -4,7 +4,6 @@ import asyncio
 import re
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from overfetch.errors import OverfetchError
@@ -37,7 +36,7 @@ class Bounded:
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         """None where the client has left. Raises BodyTooLarge and TooSlow."""
         usual = self._settings.body_bytes
-        most = self._settings.document_bytes if OF_DOCUMENTS.fullmatch(path_of(Request(scope))) else usual
+        most = self._settings.document_bytes if OF_DOCUMENTS.fullmatch(path_in(scope)) else usual
         declared = Headers(scope=scope).get("Content-Length", "")
         if declared.isdecimal():
             _require_size(int(declared), most)

@@ -1,6 +1,5 @@
 """What the routes of an application share: the opened sites, who may ask, and how much is worked on at a time."""
 
-import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -21,8 +20,6 @@ from overfetch_serve.turns import Turns
 from overfetch_serve.values import CountedValues
 from overfetch_serve.vendors.catalogue import Catalogue
 from overfetch_serve.watching import Watching
-
-log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
