@@ -15,11 +15,17 @@ def find_passages(store: Store, collection: str, wanted: str) -> list[Passage]:
 
     Raises CollectionMissing, and SettingsError where there is neither.
     """
-    found = store.find(collection, [wanted]) if _is_passage_id(wanted) else []
-    found = found or _of_document(store, collection, wanted)
+    passage = find_passage(store, collection, wanted)
+    found = [passage] if passage else _of_document(store, collection, wanted)
     if not found:
         raise SettingsError(f"{collection} has neither a passage nor a document {wanted!r}")
     return found
+
+
+def find_passage(store: Store, collection: str, passage_id: str) -> Passage | None:
+    """None where there is none of that id, whatever the id is. Raises CollectionMissing."""
+    found = store.find(collection, [passage_id]) if _is_passage_id(passage_id) else []
+    return found[0] if found else None
 
 
 def unknown_documents(store: Store, collection: str, document_ids: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from overfetch import OverfetchError, Passage, SettingsError
+from overfetch.contents import find_passage
 from overfetch.documents import AnswerDocument, RetrievalDocument
 from overfetch.requests import AskRequest, SearchRequest
 from overfetch.settings import explain
@@ -106,10 +107,10 @@ class Agents:
         collection, _, passage_id = rest.partition("/passages/")
         key.require("search", site)
         engine, _ = self.service.collection(site, collection)
-        found = await self.service.work(engine.store.find, engine.name_of(collection), [passage_id])
-        if not found:
+        found = await self.service.work(find_passage, engine.store, engine.name_of(collection), passage_id)
+        if found is None:
             raise NotFound(f"there is no passage {uri!r}")
-        return found[0]
+        return found
 
 
 def _may_use(key: Key, tool: CollectionTool) -> bool:

@@ -156,7 +156,7 @@ def _rank(
     """All of the texts; whoever watches the service is told."""
     ranking = ranker.rank(query, texts, budget, raw=raw)
     service.watching.reranked(
-        ranker.reranker.spec.identity,
+        ranker.reranker.spec.name,
         candidates=len(texts),
         top_n=min(top_n or len(texts), len(texts)),
         status="full",

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from overfetch.contents import find_passages
+from overfetch.contents import find_passage, find_passages
 from overfetch.errors import SettingsError
 from overfetch.filters import FieldKind
 from overfetch.protocols import Store, ValueCount
@@ -96,10 +96,10 @@ async def values(site: str, collection: str, field: str, service: CurrentService
 async def passage(site: str, collection: str, passage_id: str, service: CurrentService) -> Passage:
     """One passage as it is indexed."""
     engine, _ = service.collection(site, collection)
-    found = await service.work(engine.store.find, engine.name_of(collection), [passage_id])
-    if not found:
+    found = await service.work(find_passage, engine.store, engine.name_of(collection), passage_id)
+    if found is None:
         raise NotFound(f"{engine.name_of(collection)} has no passage {passage_id!r}")
-    return found[0]
+    return found
 
 
 @router.get("/v1/{site}/{collection}/documents/{document_id:path}", dependencies=[allowed("search")])
