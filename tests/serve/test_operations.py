@@ -131,7 +131,7 @@ class TestMetrics:
         answered = local.post("/v2/rerank", json=asked)
         assert answered.headers["Overfetch-Rerank-Status"] == "full"
         (model,) = [key[1] for key in figures(local) if key[0] == "overfetch_rerank_total"]
-        assert model == local.app.state.service.catalogue.ranker("mini").reranker.spec.name  # type: ignore[attr-defined]
+        assert model == local.app.state.service.catalogue.ranker("mini").reranker.spec.identity  # type: ignore[attr-defined]
 
     def test_they_are_told_to_operators_alone(self, unwarmed: Unwarmed, tmp_path: Path) -> None:
         with unwarmed(client=("203.0.113.9", 1)) as client:
