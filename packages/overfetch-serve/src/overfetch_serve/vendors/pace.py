@@ -16,7 +16,7 @@ WORTH_MEASURING = 2_000  # characters: of fewer, the time is spent on other thin
 
 
 class Budget(NamedTuple):
-    """A request's time: milliseconds, and when they end (`time.monotonic()`); `shared` tells whether others work too."""
+    """A request's time: milliseconds, and when they end (`time.monotonic()`); `shared` tells whether others work."""
 
     ms: float
     end: float
