@@ -56,6 +56,9 @@ def test_beside_others_it_is_overload_and_nothing_is_learnt() -> None:
     with pytest.raises(Overloaded, match="3 of 10 texts"):
         pace.settle(SIZES, 3, 9.0, Budget.of(500, alone=False))
     assert pace.seconds is None
+    with pytest.raises(Overloaded, match="3 of 10 texts"):  # others came later
+        pace.settle(SIZES, 3, 9.0, Budget.of(500, alone=True, shared=lambda: True))
+    assert pace.seconds is None
     with pytest.raises(TooMuch, match="allow 3"):
         pace.settle(SIZES, 3, 0.5, Budget.of(500, alone=True))
     assert pace.seconds is not None

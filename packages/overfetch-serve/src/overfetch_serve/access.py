@@ -67,4 +67,5 @@ def allowed(scope: Scope) -> Any:
 
 def budget(service: Service, deadline_ms: float | None) -> Budget:
     """The time of a request, from now on: the wait for its turn counts."""
-    return Budget.of(service.milliseconds(deadline_ms), alone=not service.turns.working)
+    turns = service.turns
+    return Budget.of(service.milliseconds(deadline_ms), alone=not turns.working, shared=lambda: turns.working > 1)

@@ -16,15 +16,22 @@ WORTH_MEASURING = 2_000  # characters: of fewer, the time is spent on other thin
 
 
 class Budget(NamedTuple):
-    """A request's time: milliseconds, when they end (`time.monotonic()`), and whether it shares the machine."""
+    """A request's time: milliseconds, and when they end (`time.monotonic()`); `shared` tells whether others work."""
 
     ms: float
     end: float
-    alone: bool
+    began_alone: bool
+    shared: Callable[[], bool]
 
     @classmethod
-    def of(cls, ms: float, *, alone: bool) -> "Budget":
-        return cls(ms, time.monotonic() + ms / 1000, alone)
+    def of(cls, ms: float, *, alone: bool, shared: Callable[[], bool] = lambda: False) -> "Budget":
+        """From now on."""
+        return cls(ms, time.monotonic() + ms / 1000, alone, shared)
+
+    @property
+    def alone(self) -> bool:
+        """Whether the machine was the request's own, from its beginning until now."""
+        return self.began_alone and not self.shared()
 
 
 class Pace:
@@ -60,9 +67,10 @@ class Pace:
 
     def settle(self, sizes: Sequence[int], done: int, seconds: float, budget: Budget) -> None:
         """Learns from what was read. Raises TooMuch where time ended before all was, Overloaded if others took it."""
-        if budget.alone:
+        alone = budget.alone
+        if alone:
             self.learn(sum(sizes[:done]), seconds)
-        if done < len(sizes) and budget.alone:
+        if done < len(sizes) and alone:
             raise too_much(len(sizes), done, budget)
         if done < len(sizes):
             raise Overloaded(
