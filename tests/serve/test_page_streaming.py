@@ -32,7 +32,7 @@ def running_model() -> Iterator[Model]:
 
 
 @pytest.fixture
-def reset_model(running_reset_model: Model) -> Model:
+def reset_model(running_model: Model) -> Model:
     """As it is at first."""
     running_model.reply, running_model.shares = honest, {}
     return running_model
