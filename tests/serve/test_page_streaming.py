@@ -32,14 +32,14 @@ def running_model() -> Iterator[Model]:
 
 
 @pytest.fixture
-def model(running_model: Model) -> Model:
+def reset_model(running_model: Model) -> Model:
     """As it is at first."""
     running_model.reply, running_model.shares = honest, {}
     return running_model
 
 
 @pytest.fixture(scope="module")
-def asking(
+def writing(
     served_environment: Environment, running_model: Model, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The address of a service whose questions that model answers."""
@@ -60,8 +60,8 @@ def watch(page: Page, address: str) -> list[str]:
     return seen
 
 
-def test_sentences_come_one_by_one_and_their_citations_work(page: Page, asking: str, model: Model) -> None:
-    seen = watch(page, asking)
+def test_sentences_come_one_by_one_and_their_citations_work(page: Page, writing: str, reset_model: Model) -> None:
+    seen = watch(page, writing)
     assert seen[0].startswith("Reading the passages")
     first = seen.index("The first says so 1.")
     last = seen.index("The first says so 1. Then, the second says more. 2 Both do 12.")
@@ -75,23 +75,23 @@ def test_sentences_come_one_by_one_and_their_citations_work(page: Page, asking: 
     expect(page.locator(".how")).to_contain_text("100% of its sentences")
 
 
-def test_what_was_shown_is_taken_back(page: Page, asking: str, model: Model) -> None:
+def test_what_was_shown_is_taken_back(page: Page, writing: str, reset_model: Model) -> None:
     def learning(messages: Messages) -> str:
         first = passages(messages)[0]
         if section(messages[-1][1], "feedback"):
             return in_chat([quote(first)], "Better so [1]. It says no more [1].")
         return in_chat([quote(first), {"passage": 1, "quote": BOGUS}], "So it is [1]. And so on [1].")
 
-    model.reply = learning
-    seen = watch(page, asking)
+    reset_model.reply = learning
+    seen = watch(page, writing)
     assert any(text.startswith("So it is 1.") for text in seen)
     assert seen[-1] == "Better so 1. It says no more 1."
 
 
-def test_quotes_take_the_place_of_a_model_that_fails(page: Page, asking: str, model: Model) -> None:
-    model.reply = lambda messages: in_chat([quote(passages(messages)[0])], "It says so [1]. " * 200)
-    model.shares["cut"] = 1.0
-    watch(page, asking)
+def test_quotes_take_the_place_of_a_model_that_fails(page: Page, writing: str, reset_model: Model) -> None:
+    reset_model.reply = lambda messages: in_chat([quote(passages(messages)[0])], "It says so [1]. " * 200)
+    reset_model.shares["cut"] = 1.0
+    watch(page, writing)
     expect(page.locator(".answer .notice.warn")).to_contain_text("Quoted, not written")
     expect(page.locator(".answer .cite").first).to_be_visible()
 
