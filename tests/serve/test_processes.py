@@ -103,7 +103,8 @@ def test_what_another_process_publishes_reaches_all_workers(server: Server) -> N
 def test_told_to_end_it_is_not_ready_finishes_what_it_has_and_ends(server: Server) -> None:
     """The last test of this server."""
     body = b'{"query": "the teapot"}'
-    head = f"POST /v1/pages/{COLLECTION}/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    path = f"/v1/pages/{COLLECTION}/search"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) as begun:
         begun.sendall(head + body[:5])
         assert server.ready() == 200

@@ -38,14 +38,14 @@ Some = Field(min_length=1)
 
 
 class Key(Frozen):
-    """What is kept of a key: never its secret. `sites` are names, or `*` for every site.
+    """What is kept of a key: never its secret. `sites` are names, or `*` for every site; none for what needs none.
 
     `requests_per_minute` stands in place of the service's own.
     """
 
     id: str = Field(pattern=r"^[0-9a-z]{1,32}$")
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
-    sites: Annotated[tuple[str, ...], Some]
+    sites: tuple[str, ...]
     scopes: Annotated[tuple[Scope, ...], Some]
     created: datetime
     note: str = Field(default="", max_length=1_000)

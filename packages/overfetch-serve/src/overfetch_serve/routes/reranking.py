@@ -55,9 +55,10 @@ class OlderRequest(Asked):
 
 
 class TeiRequest(Body):
-    """`truncate` changes nothing: long texts are read whole, in windows, unless the service is told to cut them."""
+    """`truncate` changes nothing: long texts are read whole, in windows, unless the service is told to cut them.
 
-    model_config = ConfigDict(extra="forbid")
+    As there, what else a client sends, such as a model's name, is passed over.
+    """
 
     query: Query
     texts: Annotated[list[str], OneOrMore]
@@ -115,7 +116,7 @@ async def older(asked: OlderRequest, service: CurrentService, deadline_ms: Deadl
         answer = answer.model_copy(update={"results": [_with_document(r, asked.documents) for r in answer.results]})
     tokens = answer.meta.tokens
     usage = {"total_tokens": tokens["input_tokens"]} if tokens else None
-    return OlderResponse(**dict(answer), model=asked.model or ranker.reranker.spec.name, usage=usage)
+    return OlderResponse(**dict(answer), model=asked.model or ranker.reranker.spec.identity, usage=usage)
 
 
 @router.post("/rerank", response_model_exclude_none=True, responses=TEI.responses)
@@ -156,7 +157,7 @@ def _rank(
     """All of the texts; whoever watches the service is told."""
     ranking = ranker.rank(query, texts, budget, raw=raw)
     service.watching.reranked(
-        ranker.reranker.spec.name,
+        ranker.reranker.spec.identity,
         candidates=len(texts),
         top_n=min(top_n or len(texts), len(texts)),
         status="full",
