@@ -10,6 +10,9 @@ import overfetch
 
 # Read by the libraries when they are imported, which happens after this file.
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", LITELLM_LOCAL_MODEL_COST_MAP="True")
+if processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    # Each process its own cores: torch in two processes with a thread on every core takes several times as long.
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // processes))
 
 OWN_PREFIX = "OVERFETCH_TEST_"
 

@@ -86,7 +86,7 @@ class TestTune:
                 for (q, d, _), coin in zip(lines, coins, strict=True)
             ]
             path.write_text("".join(rows))
-        result = run(str(folder), "--epochs", "1")
+        result = run(str(folder), "--profile", "mini-fast", "--epochs", "1")
         assert result.exit_code == 0, result.output
         assert "not installed: " in result.stdout
         assert not list((tmp_path / "tuned").rglob("tuned.json"))

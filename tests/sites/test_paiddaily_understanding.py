@@ -8,18 +8,14 @@ from typing import Any
 
 import pytest
 
-from overfetch import AnyOf, Engine, Environment, NumberRange, Understood, load_site, open_site, token_counter
-from overfetch.indexing import to_passages
+from overfetch import AnyOf, Engine, Environment, NumberRange, Understood, load_site, open_site
 from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore
 from paiddaily.catalysts import understand_catalysts
-from paiddaily.chunking import MAX_TOKENS
 from paiddaily.dates import dated
 from paiddaily.records import loss_of
 from paiddaily.tickers import understand_tickers
 
 DAY = date(2024, 2, 10)
-CORPORA = Path(__file__).parents[3] / "shared/data/corpora"
-needs_corpora = pytest.mark.skipif(not CORPORA.exists(), reason=f"needs {CORPORA}, which users do not have")
 
 
 @pytest.mark.parametrize(
@@ -447,20 +443,3 @@ def test_an_outcome_stays_hidden_by_whatever_words(sample: Engine) -> None:
     for question in ("Pendle listing", "events around 5 July 2023", "$PENDLE", "funding strongly positive"):
         for hit in sample.search("catalysts", question, as_of="2023-07-06").hits:
             assert str(hit.passage.metadata["known_at"]) <= "2023-07-06T23:59:59+00:00"
-
-
-@needs_corpora
-@pytest.mark.real_data
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("collection", "sources"),
-    [
-        ("tickers", ["tickers/companies.jsonl", "tickers/cryptos.jsonl"]),
-        ("catalysts", [f"catalyst-events/{name}.jsonl" for name in ("defi_incidents", "eips", "filings_8k")]),
-    ],
-)
-def test_nothing_lies_beyond_the_embedders_limit(collection: str, sources: list[str]) -> None:
-    chosen, size = load_site("paiddaily").collection(collection), token_counter("all-minilm-l6-v2")
-    for document in chosen.read(*(CORPORA / source for source in sources)):
-        for passage in to_passages(chosen, document):
-            assert size(passage.reading) <= MAX_TOKENS, passage.document_id

@@ -18,10 +18,7 @@ SOURCES = {
     "sagedaily/canon": (2673, ["tarot-astrology/corpus.jsonl"]),
 }
 count_tokens = token_counter("all-minilm-l6-v2")
-FOUND = {
-    "paiddaily/catalysts": ("Parity Multisig delegatecall initWallet", "hack-20170719-parity-multisig"),
-    "sagedaily/canon": ("The Magician youthful figure in the robe of a magician", "waite-ar01"),
-}
+MOST = 5_000  # documents that are chunked, and passages whose tokens are counted, spread evenly over all
 
 pytestmark = [
     pytest.mark.real_data,
@@ -37,19 +34,19 @@ def test_every_document_is_read_and_becomes_passages(name: str) -> None:
     number, sources = SOURCES[name]
     documents = list(chosen.read(*(CORPORA / source for source in sources)))
     assert len(documents) == number
-    passages = [passage for document in documents for passage in to_passages(chosen, document)]
-    assert len({passage.id for passage in passages}) == len(passages) >= number
+    some = documents[:: 1 + len(documents) // MOST]
+    passages = [passage for document in some for passage in to_passages(chosen, document)]
+    assert len({passage.id for passage in passages}) == len(passages) >= len(some)
     assert all(passage.text.strip() for passage in passages)
-    some = passages[:: 1 + len(passages) // 5_000]
-    assert max(count_tokens(passage.reading) for passage in some) <= 254, "two more are the embedder's own"
+    counted = passages[:: 1 + len(passages) // MOST]
+    assert max(count_tokens(passage.reading) for passage in counted) <= 254, "two more are the embedder's own"
 
 
-@pytest.mark.parametrize("name", FOUND)
-def test_real_documents_are_found(name: str, tmp_path: Path) -> None:
-    site, _, collection = name.partition("/")
-    query, right = FOUND[name]
-    engine = Engine(load_site(site), embedder=FakeEmbedder(), reranker=FakeReranker(), store=EdgeStore(tmp_path))
-    report = engine.index(collection, *(CORPORA / source for source in SOURCES[name][1]))
-    assert report.embedded == report.added == engine.store.count(name)
-    assert right in [hit.passage.document_id for hit in engine.search(collection, query).hits]
-    assert engine.index(collection, *(CORPORA / source for source in SOURCES[name][1])).embedded == 0
+def test_real_events_are_found_and_indexed_once(tmp_path: Path) -> None:
+    engine = Engine(load_site("paiddaily"), embedder=FakeEmbedder(), reranker=FakeReranker(), store=EdgeStore(tmp_path))
+    events = CORPORA / "catalyst-events/defi_incidents.jsonl"
+    report = engine.index("catalysts", events)
+    assert report.embedded == report.added == engine.store.count("paiddaily/catalysts")
+    hits = engine.search("catalysts", "Parity Multisig delegatecall initWallet").hits
+    assert "hack-20170719-parity-multisig" in [hit.passage.document_id for hit in hits]
+    assert engine.index("catalysts", events).embedded == 0

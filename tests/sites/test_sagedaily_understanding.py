@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from overfetch import AnyOf, Engine, Environment, Understood, load_site, open_site, token_counter
+from overfetch import AnyOf, Engine, Environment, Understood, load_site, open_site
 from overfetch.stores.edge import EdgeStore
 from overfetch.testing import FakeEmbedder, FakeReranker
-from sagedaily.chunking import MAX_TOKENS, adapt_entry
+from sagedaily.chunking import adapt_entry
 from sagedaily.understanding import orientation_in, understand
 
 CORPUS = Path(__file__).parents[3] / "shared/data/corpora/tarot-astrology/corpus.jsonl"
@@ -219,14 +219,6 @@ def canon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine.index("canon", CORPUS)
     yield engine
     engine.close()
-
-
-@there
-@pytest.mark.real_data
-@pytest.mark.slow
-def test_no_passage_is_longer_than_what_the_embedder_reads(canon: Engine) -> None:
-    size = token_counter("all-minilm-l6-v2")
-    assert max(size(passage.reading) for passage in canon.store.passages("sagedaily/canon")) <= MAX_TOKENS
 
 
 @there
