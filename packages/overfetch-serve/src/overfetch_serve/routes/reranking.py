@@ -160,7 +160,7 @@ def _rank(
     """All of the texts; whoever watches the service is told."""
     ranking = ranker.rank(query, texts, budget, raw=raw)
     service.watching.reranked(
-        ranker.reranker.spec.name,
+        ranker.reranker.spec.identity,
         candidates=len(texts),
         top_n=min(top_n or len(texts), len(texts)),
         status="full",
