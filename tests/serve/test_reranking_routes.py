@@ -60,7 +60,7 @@ class TestCohere:
         answered = post(client, "/v2/rerank", {**COHERE, "priority": 5, "colour": "red"})
         told = " ".join(answered["meta"]["warnings"])
         assert "priority has no effect" in told
-        assert "colour has no effect" in told
+        assert "'colour' has no effect" in told
 
     def test_documents_are_cut_where_that_is_asked_for(self, client: TestClient) -> None:
         long = {**COHERE, "documents": ["milk " * 20 + "Paris is the capital of France."], "max_tokens_per_doc": 20}
@@ -147,6 +147,13 @@ class TestTei:
             logits = workspace.reranker(find_profile("mini").reranker).score(QUERY, DOCUMENTS).logits
         assert _by_index({"results": answered.json()}) == pytest.approx(logits, abs=1e-4)
         assert "Overfetch-Warnings" not in answered.headers
+
+    def test_what_is_not_tei_s_is_honoured_or_said(self, client: TestClient) -> None:
+        more = {"model": "overfetch-mini", "top_n": 1, "colour\n": "red", "raw_scores": True}
+        answered = client.post("/rerank", json={**TEI, **more})
+        assert [rank["index"] for rank in answered.json()] == [1]
+        assert answered.headers["Overfetch-Warnings"] == "'colour\\n' has no effect here"
+        assert client.post("/rerank", json={**TEI, "model": "other"}).status_code == 404
 
     def test_errors_are_said_as_tei_says_them(self, client: TestClient) -> None:
         answered = client.post("/rerank", json={"query": QUERY, "texts": []})

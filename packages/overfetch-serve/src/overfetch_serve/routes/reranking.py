@@ -55,10 +55,11 @@ class OlderRequest(Asked):
 
 
 class TeiRequest(Body):
-    """`truncate` changes nothing: long texts are read whole, in windows, unless the service is told to cut them.
-
-    As there, what else a client sends, such as a model's name, is passed over.
+    """`model` and `top_n` are not TEI's. `truncate` changes nothing: long texts are read whole, in windows, unless the
+    service is told to cut them.
     """
+
+    model_config = ConfigDict(extra="allow")
 
     query: Query
     texts: Annotated[list[str], OneOrMore]
@@ -66,6 +67,8 @@ class TeiRequest(Body):
     return_text: bool = False
     truncate: bool | None = None
     truncation_direction: str | None = None
+    model: str | None = None
+    top_n: int | None = Field(default=None, gt=0)
 
 
 class Result(BaseModel):
@@ -116,7 +119,7 @@ async def older(asked: OlderRequest, service: CurrentService, deadline_ms: Deadl
         answer = answer.model_copy(update={"results": [_with_document(r, asked.documents) for r in answer.results]})
     tokens = answer.meta.tokens
     usage = {"total_tokens": tokens["input_tokens"]} if tokens else None
-    return OlderResponse(**dict(answer), model=asked.model or ranker.reranker.spec.identity, usage=usage)
+    return OlderResponse(**dict(answer), model=asked.model or ranker.reranker.spec.name, usage=usage)
 
 
 @router.post("/rerank", response_model_exclude_none=True, responses=TEI.responses)
@@ -124,12 +127,12 @@ async def tei(
     asked: TeiRequest, response: Response, service: CurrentService, deadline_ms: DeadlineHeader = None
 ) -> list[TeiRank]:
     """Text Embeddings Inference's shape."""
-    ranker, raw = service.catalogue.ranker(None), asked.raw_scores
-    ranking = await service.work(_rank, service, ranker, asked.query, asked.texts, budget(service, deadline_ms), raw)
-    if ranking.warnings:
-        response.headers[WARNINGS] = "; ".join(ranking.warnings)
+    ranker, time = service.catalogue.ranker(asked.model), budget(service, deadline_ms)
+    ranking = await service.work(_rank, service, ranker, asked.query, asked.texts, time, asked.raw_scores, asked.top_n)
+    if warnings := (*ranking.warnings, *_without_effect(asked)):
+        response.headers[WARNINGS] = "; ".join(warnings).encode("ascii", "backslashreplace").decode()
     texts = asked.texts if asked.return_text else [None] * len(asked.texts)
-    return [TeiRank(index=place, score=ranking.scores[place], text=texts[place]) for place in ranking.places]
+    return [TeiRank(index=i, score=ranking.scores[i], text=texts[i]) for i in ranking.places[: asked.top_n]]
 
 
 def _answer(
@@ -167,9 +170,9 @@ def _rank(
     return ranking
 
 
-def _without_effect(asked: Asked) -> Iterator[str]:
-    yield from (f"{name} has no effect here" for name in asked.model_extra or ())
-    if asked.priority:
+def _without_effect(asked: Body) -> Iterator[str]:
+    yield from (f"{name!r} has no effect here" for name in asked.model_extra or ())
+    if isinstance(asked, Asked) and asked.priority:
         yield "priority has no effect: requests are served in the order in which they arrive"
 
 
