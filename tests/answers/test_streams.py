@@ -74,7 +74,8 @@ async def test_what_is_shown_begins_the_answer(site: str, collection: str, parts
     assert isinstance(answer, Answer)
     assert answer.mode == "lm", answer.reason
     assert so_far
-    for earlier, later in zip(so_far, [*so_far[1:], answer], strict=True):
+    later_ones: list[AnswerSoFar | Answer] = [*so_far[1:], answer]
+    for earlier, later in zip(so_far, later_ones, strict=True):
         assert later.answer.startswith(earlier.answer)
         assert later.citations[: len(earlier.citations)] == earlier.citations
 

@@ -25,7 +25,8 @@ def last_request(page: Page, doing: Any, route: str = "/search") -> dict[str, An
     """What the page sends when that is done."""
     with page.expect_request(lambda request: request.url.endswith(route)) as sent:
         doing()
-    asked: dict[str, Any] = sent.value.post_data_json
+    asked = sent.value.post_data_json
+    assert isinstance(asked, dict)
     return asked
 
 

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from listening import listening
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from mcp_types import CallToolResult, ResourceLink, TextContent, TextResourceContents
 
 from overfetch import Environment, Workspace, load_site
 from overfetch_serve.agents.server import Agents
@@ -18,6 +19,13 @@ from overfetch_serve.service import Service
 from overfetch_serve.settings import ServiceSettings
 
 QUERY = "cross-encoder that reorders retrieved passages locally"
+
+
+def told(result: CallToolResult) -> str:
+    """What it says in words."""
+    first = result.content[0]
+    assert isinstance(first, TextContent)
+    return first.text
 
 
 @pytest.fixture
@@ -44,23 +52,25 @@ async def test_a_search_gives_the_documents_of_the_command_line_and_links(agents
     arguments = {"query": QUERY, "top_n": 2, "filters": {"kind": ["tool"]}}
     async with Client(agents.server()) as client:
         found = await client.call_tool("search_builddaily_resources", arguments)
-        links = [part for part in found.content if part.type == "resource_link"]
+        links = [part for part in found.content if isinstance(part, ResourceLink)]
         passage = await client.read_resource(links[0].uri)
     assert found.structured_content["rerank_status"] == "full"
     assert {hit["metadata"]["kind"] for hit in found.structured_content["hits"]} == {"tool"}
     assert len(links) == 2
-    assert found.structured_content["hits"][0]["text"] in passage.contents[0].text
+    (read,) = passage.contents
+    assert isinstance(read, TextResourceContents)
+    assert found.structured_content["hits"][0]["text"] in read.text
 
 
 async def test_an_ask_quotes_and_says_what_it_quotes(agents: Agents) -> None:
     async with Client(agents.server()) as client:
         found = await client.call_tool("ask_builddaily_chat", {"query": "What is Sage Daily?"})
     assert found.structured_content["citations"]
-    assert found.structured_content["citations"][0]["quote"] in found.content[0].text
+    assert found.structured_content["citations"][0]["quote"] in told(found)
 
 
 @pytest.mark.parametrize(
-    ("tool", "arguments", "told"),
+    ("tool", "arguments", "named"),
     [
         ("search_nothing", {"query": "a"}, "search_builddaily_resources"),
         ("search_builddaily_resources", {"query": "  "}, "empty"),
@@ -71,12 +81,12 @@ async def test_an_ask_quotes_and_says_what_it_quotes(agents: Agents) -> None:
     ],
 )
 async def test_the_agent_is_told_what_is_not_allowed(
-    agents: Agents, tool: str, arguments: dict[str, object], told: str
+    agents: Agents, tool: str, arguments: dict[str, object], named: str
 ) -> None:
     async with Client(agents.server()) as client:
         found = await client.call_tool(tool, arguments)
     assert found.is_error
-    assert told in found.content[0].text
+    assert named in told(found)
 
 
 async def test_over_http_a_key_sees_its_own_sites_only(opened: Callable[..., FastAPI], tmp_path: Path) -> None:
@@ -92,7 +102,7 @@ async def test_over_http_a_key_sees_its_own_sites_only(opened: Callable[..., Fas
                 other = await client.call_tool("search_builddaily_chat", {"query": "sun"})
             assert tools == ["search_sagedaily_canon"]
             assert other.is_error
-            assert "builddaily" not in other.content[0].text.replace("search_builddaily_chat", "")
+            assert "builddaily" not in told(other).replace("search_builddaily_chat", "")
         async with httpx2.AsyncClient() as http:
             assert (await http.post(f"{address}/mcp", json={})).status_code == 401
 

@@ -24,7 +24,8 @@ def chat(question: str = QUESTION, model: str = "builddaily", **more: object) ->
 
 
 def ask(client: TestClient, **body: Any) -> dict[str, Any]:
-    return client.post("/v1/builddaily/chat/ask", json=body).json()
+    answered: dict[str, Any] = client.post("/v1/builddaily/chat/ask", json=body).json()
+    return answered
 
 
 def same(told: dict[str, Any], own: dict[str, Any]) -> bool:
@@ -73,7 +74,7 @@ def test_parts_and_filters_are_taken_as_ask_takes_them(client: TestClient) -> No
     assert [part["query"] for part in own["parts"]] == options["parts"]
 
 
-def streamed(client: TestClient, **more: object) -> list[dict[str, Any]]:
+def streamed(client: TestClient, **more: Any) -> list[dict[str, Any]]:
     answered = client.post(PATH, json=chat(stream=True, **more))
     assert answered.status_code == 200, answered.text
     *lines, last = [line for line in answered.text.splitlines() if line]

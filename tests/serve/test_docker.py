@@ -20,7 +20,8 @@ HEAVY = {"torch", "transformers", "sentence-transformers", "onnx", "dspy", "lite
 
 
 def last(instruction: str) -> str:
-    return re.findall(rf"^ *{instruction} +(.*)$", DOCKERFILE, re.MULTILINE)[-1].strip()
+    found: list[str] = re.findall(rf"^ *{instruction} +(.*)$", DOCKERFILE, re.MULTILINE)
+    return found[-1].strip()
 
 
 @pytest.mark.skipif(shutil.which("uv") is None, reason="needs uv on the path")

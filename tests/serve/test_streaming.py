@@ -32,7 +32,7 @@ def parse(text: str) -> Iterator[Event]:
 
 def shown(events: Sequence[Event]) -> tuple[str, dict[int, dict[str, Any]]]:
     """What a client that applies the events shows in the end, and the citations that it knows."""
-    text, citations = "", {}
+    text, citations = "", dict[int, dict[str, Any]]()
     for name, data in events:
         if name == "replace":
             text, citations = data["text"], {}

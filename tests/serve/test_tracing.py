@@ -83,8 +83,10 @@ def test_a_search_is_a_retrieval_with_a_rerank_inside(spans: Spans, client: Test
         "overfetch.request_id": "mine",
     }
     assert rerank.parent is not None
-    assert rerank.parent.span_id == retrieval.get_span_context().span_id  # type: ignore[no-untyped-call]
-    assert f"{retrieval.get_span_context().trace_id:032x}" == CALLER  # type: ignore[no-untyped-call]
+    context = retrieval.get_span_context()
+    assert context is not None
+    assert rerank.parent.span_id == context.span_id
+    assert f"{context.trace_id:032x}" == CALLER
     assert "candidates" not in answered
 
 
@@ -116,7 +118,7 @@ def test_an_error_is_named_and_nothing_of_its_text(spans: Spans, client: TestCli
     (retrieval,) = spans()
     assert retrieval.status.status_code == StatusCode.ERROR
     assert attributes(retrieval)["error.type"] == "SettingsError"
-    assert "secret" not in retrieval.to_json()  # type: ignore[no-untyped-call]
+    assert "secret" not in retrieval.to_json()
 
 
 def test_nothing_is_exported_unasked(monkeypatch: pytest.MonkeyPatch, exporter: InMemorySpanExporter) -> None:

@@ -72,7 +72,7 @@ class Bounded:
             await send(message)
 
         left = asyncio.create_task(_until_left(receive))
-        work = asyncio.create_task(self._app(scope, received, sent))
+        work = asyncio.ensure_future(self._app(scope, received, sent))
         left.add_done_callback(lambda _: None if complete else work.cancel())
         try:
             await work

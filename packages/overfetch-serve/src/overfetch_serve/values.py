@@ -1,7 +1,9 @@
 """What there is to choose from: the values of keyword fields, and questions to begin with."""
 
+from collections.abc import Hashable
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 from overfetch.errors import CollectionMissing, CorpusError
 from overfetch.judged import JudgedQuery, read_judged_queries
@@ -31,7 +33,7 @@ class CountedValues:
         if made is None or (made.filters is not None and field not in made.filters):
             return ()
         # On a server, what is written in place keeps its name.
-        return self._count(store, collection, field, (live.name, made.created, made.corpus_hash))
+        return self._count(cast(Hashable, store), collection, field, (live.name, made.created, made.corpus_hash))
 
 
 def _count(store: Store, collection: str, field: str, _generation: tuple[str | None, ...]) -> tuple[ValueCount, ...]:
@@ -51,7 +53,9 @@ def examples(judged: Path | None) -> tuple[str, ...]:
 
 
 def _judged(folder: Path | None) -> tuple[JudgedQuery, ...]:
-    for split in SPLITS if folder else ():
+    for split in SPLITS:
+        if folder is None:
+            break
         try:
             return read_judged_queries(folder, split).queries
         except (CorpusError, OSError):

@@ -18,7 +18,7 @@ LONGEST_QUOTE = 160
 
 # What asks for an answer of another form than there is; what only tunes a model's writing is ignored, and said so.
 REFUSED = ("tools", "functions", "response_format", "logprobs", "modalities", "audio")
-UNDERSTOOD = {"type": "text"}, ["text"], None, False, [], {}
+UNDERSTOOD: tuple[object, ...] = {"type": "text"}, ["text"], None, False, [], {}
 
 
 class Part(BaseModel):

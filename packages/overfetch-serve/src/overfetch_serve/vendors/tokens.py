@@ -1,6 +1,7 @@
 """Tokens as a model that ships in a package makes them; of others they are not known here."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from overfetch import token_counter
@@ -15,7 +16,8 @@ class Cut(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-class Tokens(NamedTuple):
+@dataclass(frozen=True)
+class Tokens:
     """`model` is None where its tokens are not known."""
 
     model: str | None
