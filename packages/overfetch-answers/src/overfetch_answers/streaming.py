@@ -6,8 +6,7 @@ from contextlib import suppress
 
 import dspy
 
-from overfetch import AnswerError, Draft, Retrieval, has_markers
-from overfetch.citations import whole_sentences
+from overfetch import AnswerError, Draft, Retrieval, has_markers, whole_sentences
 from overfetch_answers.module import GroundedModule
 from overfetch_answers.replies import FieldListener, ReplyAdapter
 

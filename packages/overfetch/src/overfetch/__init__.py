@@ -2,7 +2,7 @@
 
 from overfetch.answering import AnswerRequest, Draft
 from overfetch.chunking import chunk_by_headings, split_at_headings
-from overfetch.citations import check_citations, guard, keep_valid
+from overfetch.citations import check_citations, guard, keep_valid, whole_sentences
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
 from overfetch.environment import Environment
@@ -127,4 +127,5 @@ __all__ = [
     "split_at_headings",
     "split_text",
     "token_counter",
+    "whole_sentences",
 ]
