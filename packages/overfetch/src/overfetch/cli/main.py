@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from overfetch.cli import bench, compile, contents, evaluate, index, models, search, status, tune
+from overfetch.cli import bench, compile, contents, evaluate, index, models, new_site, search, status, tune
 from overfetch.cli.terminal import error_line, replace_what_cannot_be_written, writing
 from overfetch.errors import OverfetchError
 
@@ -35,6 +35,7 @@ app.command("eval")(evaluate.evaluate)
 app.command()(tune.tune)
 app.command("compile")(compile.compile_answers)
 app.command()(index.sites)
+app.command("new-site")(new_site.create_site)
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 
