@@ -10,13 +10,13 @@ MOST_NAMES = 4
 
 
 def understand(question: str, _day: date) -> Understood:
-    """Passages that have a name of the question are a list of their own; a name that none has is said to be missing.
+    """Passages that have a name of the question come first; a name that none has is said to be missing.
 
     >>> read = understand("what does --explain print?", date(2026, 1, 1))
     >>> read.text, read.notes
     ('what does --explain print?', ('looked up: --explain',))
     """
     names = names_in(question[:LOOKED_AT])[:MOST_NAMES]
-    focuses = (Focus(conditions=(AnyOf(field="names", values=(name,)),), missing=name) for name in names)
+    focuses = (Focus(conditions=(AnyOf(field="names", values=(name,)),), leads=1, missing=name) for name in names)
     notes = (f"looked up: {', '.join(names)}",) if names else ()
     return Understood(text=question, focuses=tuple(focuses), notes=notes)
