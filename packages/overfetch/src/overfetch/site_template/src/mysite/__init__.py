@@ -23,6 +23,11 @@ PAGES = Collection(
     retrieval=RetrievalSettings(top_k=20, top_n=5),
 )
 
-SITE = Site(name="mysite", title="mysite", collections=(PAGES,), ask="pages")
+SITE = Site(
+    name="mysite",
+    title="mysite",
+    collections=(PAGES,),
+    ask="pages",
+)
 
 __all__ = ["SITE"]
