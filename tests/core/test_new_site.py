@@ -61,7 +61,7 @@ def test_a_new_site_passes_its_own_tests_and_answers(
     assert "skipped" not in tested
     assert f"{NAME}/pages" in run("overfetch", "sites", folder=workspace, variables=variables)
     found = json.loads(run("overfetch", "search", NAME, QUESTION, "--json", folder=workspace, variables=variables))
-    assert found["hits"][0]["passage"]["document_id"] == "own-documents"
+    assert found["hits"][0]["document_id"] == "own-documents"
 
 
 @pytest.mark.parametrize("name", ["aardvark", "zebra", "o" * LONGEST_NAME])
