@@ -2,6 +2,10 @@
 
 import hashlib
 import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,3 +40,18 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, session_cache: Pat
     monkeypatch.setenv("OVERFETCH_QDRANT", f"file:{tmp_path / 'store'}")
     monkeypatch.setenv("OVERFETCH_TUNED", str(tmp_path / "tuned"))
     monkeypatch.setenv("OVERFETCH_CACHE", str(session_cache))
+
+
+@pytest.fixture
+def install_site(tmp_path: Path) -> Callable[[Path], dict[str, str]]:
+    """Installs a site's package beside what is here; gives the variables by which programs find it and its sources."""
+    if shutil.which("uv") is None:
+        pytest.skip("needs uv on the path to install a site")
+
+    def install(package: Path) -> dict[str, str]:
+        target = tmp_path / "installed"
+        options = ["-q", "--offline", "--no-deps", "--no-sources", "--python", sys.executable, "--target", str(target)]
+        subprocess.run(["uv", "pip", "install", *options, str(package)], check=True)
+        return {"PYTHONPATH": os.pathsep.join([str(package / "src"), str(target)])}
+
+    return install

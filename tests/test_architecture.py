@@ -15,7 +15,7 @@ import pytest
 import overfetch
 
 ROOT = Path(__file__).parent.parent
-SITES = ("builddaily", "paiddaily", "sagedaily")
+SITES = sorted(path.parent.name for path in ROOT.glob("sites/*/pyproject.toml"))
 SOURCES = sorted(path for folder in ("packages", "sites") for path in (ROOT / folder).glob("*/src/**/*.py"))
 MAX_LINES = 300
 LONG_FUNCTION = 50
@@ -86,9 +86,8 @@ def test_every_site_has_the_same_files() -> None:
         assert {"__init__.py", "chunking.py", "answering.py"} <= files, site
 
 
-def test_every_site_is_installed_under_its_name() -> None:
-    assert overfetch.site_names() == sorted(SITES)
-    assert [overfetch.load_site(name).name for name in sorted(SITES)] == sorted(SITES)
+def test_every_site_is_installed() -> None:
+    assert overfetch.site_names() == SITES
 
 
 def test_the_drawn_error_tree_is_the_real_one() -> None:

@@ -1,9 +1,12 @@
-"""The README's examples run, and its printed output is the real one."""
+"""The README's examples run, and its printed output is the real one; so does the tutorial of CONTRIBUTING.md."""
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,9 @@ MEMBERS = sorted([*ROOT.glob("packages/*/README.md"), *ROOT.glob("sites/*/README
 A_MODEL = re.compile(r'dspy\.LM\("[^"]+"\)')
 RULES = "__import__('overfetch_answers.testing').testing.rule_based_model()"
 PROGRAM = re.compile(r"uv run(?: --(?:extra|with|group) \S+)* overfetch")
+TUTORIAL = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## A new site in an afternoon")[2]
+STEP = re.compile(r"^```(sh|python|diff)\n(?:# (sites/\S+)\n)?(.*?)^```", re.DOTALL | re.MULTILINE)
+IN_THE_ENVIRONMENT = re.compile(r"\buv run(?: --package \S+)? ")
 TIMES = re.compile(r"embed \d+ \+ search \d+ \+ rerank \d+ = \d+ ms")
 
 
@@ -102,3 +108,41 @@ def test_the_printed_output_is_the_real_one() -> None:
     expected = blocks("text")[0]
     done = CliRunner().invoke(app, commands("sh")[0])
     assert TIMES.sub("", done.stdout).strip() == TIMES.sub("", expected).strip()
+
+
+@pytest.mark.slow
+def test_the_tutorial_makes_a_site(tmp_path: Path, install_site: Callable[[Path], dict[str, str]]) -> None:
+    """Step by step, in a workspace of this one's settings and documents; `uv run` is the environment of the tests.
+
+    To be quick, it reads a third of the words: without overfetch-mini's tables, and with the smallest models.
+    """
+    documents = [path for path in (*ROOT.glob("*.md"), *MEMBERS) if "overfetch-mini" not in path.parts]
+    for path in (ROOT / "pyproject.toml", *documents):
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    variables = {**os.environ, "PATH": programs, "OVERFETCH_PROFILE": "mini-fast"}
+    first, *rest = STEP.findall(TUTORIAL)
+    take_step(*first, folder=tmp_path, variables=variables)
+    variables |= install_site(tmp_path / "sites/overfetchdocs")
+    printed = [take_step(*step, folder=tmp_path, variables=variables) for step in rest]
+    assert "Not in the sources: OVERFETCH_LM_MOOD." in printed[-1]
+    run_block("ruff check sites; ruff format --check sites", tmp_path, variables)
+
+
+def take_step(language: str, path: str, source: str, *, folder: Path, variables: dict[str, str]) -> str:
+    """What a reader does with a block: saves it under the name in its first line, applies it, or runs it."""
+    if path:
+        (folder / path).write_text(source, encoding="utf-8")
+        return ""
+    if language == "diff":
+        return run_block(f"git apply <<'END'\n{source}END\n", folder, variables)
+    return run_block(IN_THE_ENVIRONMENT.sub("", source), folder, variables)
+
+
+def run_block(source: str, folder: Path, variables: dict[str, str]) -> str:
+    command = ["bash", "-ec", source]
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -1,4 +1,4 @@
-"""What an installed package needs travels in its wheel: the pins, the sample corpora, the weights."""
+"""What an installed package needs travels in its wheel: the pins, a new site, the sample corpora, the weights."""
 
 import shutil
 import subprocess
@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from overfetch.new_site import TEMPLATE, template_files
+
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "packages/overfetch-mini/src/overfetch_mini/weights"
 EXPECTED = {
-    "overfetch": {"overfetch/models.toml": ROOT / "shared/models.toml"},
+    "overfetch": {
+        "overfetch/models.toml": ROOT / "shared/models.toml",
+        **{f"overfetch/site_template/{path.relative_to(TEMPLATE).as_posix()}": path for path in template_files()},
+    },
     "overfetch-mini": {
         f"overfetch_mini/weights/{path.relative_to(WEIGHTS).as_posix()}": path
         for model in ("all-minilm-l6-v2", "mini", "mini-fast")

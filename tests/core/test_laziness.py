@@ -1,22 +1,12 @@
 """What is heavy is imported on use: each check runs in a process of its own."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-HEAVY = (
-    "torch",
-    "transformers",
-    "sentence_transformers",
-    "dspy",
-    "litellm",
-    "qdrant_client",
-    "onnxruntime",
-    "llama_index",
-)
-SLOW = ("asyncio", "httpx", "markdown_it", "numpy", "yaml")
+from overfetch.testing import HEAVY, SLOW, imported_by
+
 PROGRAM = """
 import runpy, sys
 sys.argv = ["overfetch", *sys.argv[1:]]
@@ -27,25 +17,17 @@ except SystemExit as ended:
 """
 
 
-def imported_by(code: str, *arguments: str, watched: tuple[str, ...] = HEAVY) -> set[str]:
-    """Which of the watched packages are loaded when the code has run."""
-    ending = f"\nimport sys\nprint('loaded:', *(name for name in {watched!r} if name in sys.modules), file=sys.stderr)"
-    command = [sys.executable, "-c", code + ending, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    return set(result.stderr.splitlines()[-1].removeprefix("loaded:").split())
-
-
 def program(*arguments: str, watched: tuple[str, ...] = HEAVY) -> set[str]:
     path = str(Path(sys.executable).parent / "overfetch")
     return imported_by(PROGRAM.replace("PATH", repr(path)), *arguments, watched=watched)
 
 
-@pytest.mark.parametrize("module", ["overfetch", "overfetch.cli.main", "builddaily", "paiddaily", "sagedaily"])
+@pytest.mark.parametrize("module", ["overfetch", "overfetch.cli.main"])
 def test_importing_loads_nothing_heavy(module: str) -> None:
     assert imported_by(f"import {module}") == set()
 
 
-@pytest.mark.parametrize("module", ["overfetch", "overfetch.cli.main", "builddaily", "paiddaily", "sagedaily"])
+@pytest.mark.parametrize("module", ["overfetch", "overfetch.cli.main"])
 def test_importing_loads_nothing_that_takes_its_time(module: str) -> None:
     assert imported_by(f"import {module}", watched=SLOW) == set()
 

@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from overfetch.cli import bench, compile, contents, evaluate, index, models, search, status, tune
+from overfetch.cli import bench, compile, contents, evaluate, index, models, new_site, search, status, tune
 from overfetch.cli.terminal import error_line, replace_what_cannot_be_written, writing
 from overfetch.errors import OverfetchError
 
@@ -73,6 +73,7 @@ app.command("eval")(evaluate.evaluate)
 app.command()(tune.tune)
 app.command("compile")(compile.compile_answers)
 app.command()(index.sites)
+app.command("new-site")(new_site.create_site)
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 

@@ -163,7 +163,7 @@ def _print_reading(reading: Reading, explain: bool) -> None:
         output.print(f"[dim]searched for: {escape(reading.text)}[/dim]")
         for condition in reading.conditions:
             output.print(f"[dim]where: {escape(condition)}[/dim]")
-    told = "; ".join([*reading.notes, *reading.missing])
+    told = "; ".join([*reading.notes, *(f"in no passage: {name}" for name in reading.missing)])
     dropped = " (nothing meets that: searched without)" if reading.given_up else ""
     if told or dropped:
         output.print(f"[dim]understood: {escape(told)}{dropped} · --literal takes it as written[/dim]")

@@ -1,4 +1,4 @@
-"""Fakes for tests of sites and services: no model, no server, no files, the same results every time."""
+"""Fakes: no model, no server, no files, the same results every time."""
 
 import contextlib
 import time
