@@ -29,6 +29,7 @@ from overfetch.indexing import IndexReport
 from overfetch.leaving import in_thread
 from overfetch.markers import has_markers, renumber_markers
 from overfetch.models import ModelSpec, Profile
+from overfetch.periods import Period, period_in
 from overfetch.pieces import split_text
 from overfetch.pipeline import retrieve
 from overfetch.redacting import redacted
@@ -36,6 +37,7 @@ from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequ
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site, load_site, site_names
 from overfetch.sources import Record
+from overfetch.spelling import misspellings, runs, without_accents
 from overfetch.token_counting import token_counter
 from overfetch.types import (
     Answer,
@@ -52,6 +54,7 @@ from overfetch.types import (
     Turn,
 )
 from overfetch.understanding import Focus, Understood, literally
+from overfetch.vocabulary import Vocabulary
 from overfetch.workspace import Workspace, open_reranker, open_site
 
 __all__ = [
@@ -88,6 +91,7 @@ __all__ = [
     "OverfetchError",
     "Overloaded",
     "Passage",
+    "Period",
     "Profile",
     "ProgramMismatch",
     "ProvenanceMismatch",
@@ -106,6 +110,7 @@ __all__ = [
     "StoreUnavailable",
     "Turn",
     "Understood",
+    "Vocabulary",
     "Workspace",
     "check_citations",
     "chunk_by_headings",
@@ -115,14 +120,18 @@ __all__ = [
     "keep_valid",
     "literally",
     "load_site",
+    "misspellings",
     "open_reranker",
     "open_site",
     "parse_date",
+    "period_in",
     "redacted",
     "renumber_markers",
     "retrieve",
+    "runs",
     "site_names",
     "split_at_headings",
     "split_text",
     "token_counter",
+    "without_accents",
 ]
