@@ -87,6 +87,7 @@ def test_a_day_that_is_only_named_counts_where_it_is_meant_as_a_date() -> None:
 
     assert period_in("changes of the merge", DAY, landmarks) is None
     assert period_in("hacks before the merge", DAY, landmarks) == (date(1900, 1, 1), date(2022, 9, 14), False)
+    assert period_in("hacks before the merge", date(2022, 9, 14), landmarks) is None, "nobody knew when it would come"
 
 
 def test_a_period_is_a_condition_of_whole_days() -> None:

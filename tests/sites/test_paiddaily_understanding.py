@@ -178,12 +178,17 @@ def test_the_day_is_that_of_the_question() -> None:
     ("question", "told"),
     [
         ("exploits two weeks after the merge", "2022-09-16 to 2022-09-29"),
-        ("hacks before dencun", "1900-01-01 to 2024-03-12"),
+        ("hacks before shapella", "1900-01-01 to 2023-04-11"),
         ("exploits around 10 March 2023", "2023-02-08 to 2023-04-09"),
     ],
 )
 def test_days_have_names_and_neighbours(question: str, told: str) -> None:
     assert understand_catalysts(question, DAY).notes[0] == told
+
+
+def test_no_day_is_known_before_it_comes() -> None:
+    assert understand_catalysts("hacks before dencun", date(2024, 3, 13)).notes[0] == "1900-01-01 to 2024-03-12"
+    assert understand_catalysts("hacks before dencun", date(2024, 3, 12)).notes == ("security-incident or exploit",)
 
 
 @pytest.mark.parametrize("question", ["the merge", "Dencun changes"])

@@ -2,6 +2,9 @@
 or between.
 
 Seasons are the northern ones in whole months, and a winter has the name of the year in which it ends.
+
+The rules are our own: of kept libraries edtf 5.0 and dateparser 1.5 read `q3 2021` as March and as August and take
+`2000 eth` for a year, and timefhuman 0.1.5 and datefinder 1.0 read neither quarters nor seasons.
 """
 
 import re
@@ -103,7 +106,7 @@ def period_in(question: str, day: date, landmarks: Landmarks = lambda text: {}) 
     """
     text = _with_years(" ".join(question[:LOOKED_AT].lower().replace("mid-", "mid ").split()))
     try:
-        places = sorted([*_places(text, day), *_named(landmarks(text))])
+        places = sorted([*_places(text, day), *_named(landmarks(text), day)])
         return (_between(text, places) or _related(text, places[0])) if places else None
     except OverflowError:  # beyond the calendar
         return None
@@ -117,9 +120,11 @@ def _with_years(text: str) -> str:
     return re.sub(pattern, r"\1 \4\2\3\4", text)
 
 
-def _named(landmarks: Mapping[str, re.Match[str]]) -> Iterator[Place]:
-    for name, match in landmarks.items():
-        yield Place(match.start(), match.end(), _one(date.fromisoformat(name)), by_name=True)
+def _named(landmarks: Mapping[str, re.Match[str]], day: date) -> Iterator[Place]:
+    """Of what is still to come nobody knows the date."""
+    for then, match in ((date.fromisoformat(name), match) for name, match in landmarks.items()):
+        if then <= day:
+            yield Place(match.start(), match.end(), _one(then), by_name=True)
 
 
 def _places(text: str, day: date) -> Iterator[Place]:
