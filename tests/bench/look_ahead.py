@@ -102,7 +102,7 @@ class Archive:
         self.embedder = Remembering(workspace.site(SITE).embedder)
         passages = [passage for document in self.documents for passage in to_passages(EVENTS, document)]
         self.passages = encode(passages, self.embedder)
-        self.days = sorted({_known_at(e.passage) for e in self.passages} - {None})
+        self.days = sorted({at for e in self.passages if (at := _known_at(e.passage))})
 
     def engine(self, name: str, passages: Sequence[EncodedPassage]) -> Engine:
         """One over a collection that holds just these."""

@@ -129,7 +129,7 @@ def _scoped(when: Period | None, bounds: Sequence[Bound], means: Sequence[AnyOf]
         for days, leads in CLOSENESS:
             yield Focus(conditions=(when.within(days).of("date"), *others), leads=leads)
     elif when:
-        yield Focus(conditions=bounds[:1], leads=SCOPE)
+        yield Focus(conditions=tuple(bounds[:1]), leads=SCOPE)
 
 
 def _shape(shape: Sequence[AnyOf]) -> Iterator[Focus]:

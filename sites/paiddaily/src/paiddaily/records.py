@@ -18,7 +18,7 @@ INCIDENT = "security-incident"
 LATER_TEXTS = ("protocol-proposal", "protocol-upgrade")
 WEEK = timedelta(7)
 SIGNED = re.compile(r"^Dated?:?\s+(\w+ \d{1,2}, \d{4})", re.MULTILINE | re.IGNORECASE)
-POSTED = re.compile(r"/status/(\d{15,20})")  # on X, whose ids count milliseconds, shifted
+POSTED = re.compile(r"(?:twitter|x)\.com/\w+/status/(\d{15,20})")  # ids count milliseconds, shifted, from 2010 on
 POSTS_BEGAN = 1_288_834_974_657
 
 
@@ -71,7 +71,7 @@ def adapt_catalyst(record: Record) -> Record:
     return {
         **record,
         "text": f"{text}\n\nMarket shape: {shape}" if shape else _with_sections(record),
-        "known_at": known_at(record),
+        "known_at": record.get("known_at") or known_at(record),
         "keys": event_keys(record),
         "loss_amount": amount,
         "loss_unit": unit or (["unknown"] if incident else None),
@@ -146,7 +146,7 @@ def event_keys(record: Record) -> list[str]:
 
 
 def known_at(record: Record) -> str | None:
-    """The day by whose end it was public, or None where nothing says: no `as_of` shows it then.
+    """The day by whose end an event was public, or None where nothing says: no `as_of` shows it then.
 
     An incident is known with the first post that it links to, a filing whose date is that of what it reports when it
     was signed: both in a week at the latest, and then where that is not told.
@@ -157,11 +157,11 @@ def known_at(record: Record) -> str | None:
     ('2023-02-20', '2023-02-13')
     """
     kind, source, day = (text_of(record, name) for name in ("type", "date_source", "date"))
-    if kind in LATER_TEXTS or source == "first date in text":
+    if kind in LATER_TEXTS or source == "first date in text" or not day:
         return None
     if kind != INCIDENT and source != "file name":
         return day
-    happened = date.fromisoformat(day)
+    happened = date.fromisoformat(day[:10])
     return str(min([happened + WEEK, *(max(happened, told) for told in _reports(record, happened))]))
 
 
