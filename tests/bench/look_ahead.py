@@ -3,9 +3,9 @@
     uv run python tests/bench/look_ahead.py [--pairs 10000] [--moments 40] [--asked 1000] [--seed 0] [--json]
 
 Of each corpus (the sample's events, and the real ones where ../shared is) one collection holds everything, and for
-each moment another holds what was known by then. Every (query, as_of) pair is searched in both, one of them under
-filters of its own now and then, and some are asked, which reranks and quotes. `text`: documents that name or show a
-passage that was not known. `order`: documents of JSON, candidates and all, that differ in anything but the
+each moment another holds what was known by then. Every (query, as_of) pair is searched in both, one in four under
+filters of its own, and some are asked, which reranks and quotes. `text`: documents that name or show a passage or an
+outcome that was not known. `order`: documents of JSON, candidates and all, that differ in anything but the
 collection's name and its times. Queries are drawn from what happened before and after. Ends with 1 on a leak.
 """
 
@@ -113,6 +113,15 @@ class Archive:
         opened = self.workspace.site(site)
         opened.embedder = self.embedder
         return opened
+
+    def known_by(self, moment: str) -> tuple[list[EncodedPassage], set[str]]:
+        """What was known, and the ids and texts of what was not."""
+        by = parse_date(moment, end_of_day=True)
+        known = [e for e in self.passages if (at := _known_at(e.passage)) and at <= by]
+        shown, every = ({t for e in some for t in (e.passage.id, e.passage.text)} for some in (known, self.passages))
+        return known, every.union(
+            str(d.metadata["outcome"]) for d in self.documents if d.metadata.get("outcome")
+        ) - shown
 
     def moments(self, draw: random.Random, count: int) -> Iterator[str]:
         """Days of events, the days between, and hours of a day."""
@@ -229,29 +238,24 @@ class Count:
 
 def run(workspace: Workspace, corpora: Mapping[str, Sequence[Path]], options: argparse.Namespace) -> Iterator[Row]:
     draw = random.Random(options.seed)
+    moments = max(1, options.moments // len(corpora))
+    share = -(-options.pairs // (moments * len(corpora)))
     for name, sources in corpora.items():
         archive, counts = Archive(name, sources, workspace), {way: Count() for way in WAYS}
         everything = archive.engine("all", archive.passages)
-        moments = max(1, options.moments // len(corpora))
-        share = -(-options.pairs // (moments * len(corpora)))
-        asked = options.asked / options.pairs
         for number, moment in enumerate(archive.moments(draw, moments)):
-            by = parse_date(moment, end_of_day=True)
-            known = [e for e in archive.passages if (at := _known_at(e.passage)) and at <= by]
-            held = {word for e in known for word in (e.passage.id, e.passage.text)}
-            hidden = {word for e in archive.passages for word in (e.passage.id, e.passage.text)} - held
-            engine = archive.engine(f"by-{number}", known)
+            known, hidden = archive.known_by(moment)
+            then = archive.engine(f"by-{number}", known)
             for pair in pairs_at(moment, archive.documents, draw, share):
-                way = "ask" if draw.random() < asked else "search"
-                counts[way].add(pair, way, everything, engine, hidden)
-            workspace.store.drop(engine.name_of(EVENTS.name))
+                way = "ask" if draw.random() < options.asked / options.pairs else "search"
+                counts[way].add(pair, way, everything, then, hidden)
+            workspace.store.drop(then.name_of(EVENTS.name))
             told = ", ".join(f"{count.pairs} {way}" for way, count in counts.items())
             print(f"{name}: {number + 1} of {moments} moments, {told}", file=sys.stderr, flush=True)
         for way, count in counts.items():
-            for pair_told in count.shown[:5]:
-                print(f"{name}: leaked: {pair_told}", file=sys.stderr)
-            ms = 500 * count.seconds / max(1, count.pairs)
-            yield Row(corpus=name, way=way, pairs=count.pairs, text=count.text, order=count.order, ms=round(ms, 1))
+            print("\n".join(f"{name}: leaked: {told}" for told in count.shown[:5]), end="", file=sys.stderr)
+            ms = round(500 * count.seconds / max(1, count.pairs), 1)
+            yield Row(corpus=name, way=way, pairs=count.pairs, text=count.text, order=count.order, ms=ms)
 
 
 def main() -> None:
