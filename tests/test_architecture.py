@@ -19,6 +19,7 @@ SITES = sorted(path.parent.name for path in ROOT.glob("sites/*/pyproject.toml"))
 SOURCES = sorted(path for folder in ("packages", "sites") for path in (ROOT / folder).glob("*/src/**/*.py"))
 MAX_LINES = 300
 LONG_FUNCTION = 50
+MAX_SITE = 600  # lines of code
 
 
 def names_of(paths: list[Path]) -> list[str]:
@@ -68,6 +69,21 @@ def test_functions_stay_short() -> None:
     long = [place for path in SOURCES for place, length in functions(path) if length > LONG_FUNCTION]
     assert statistics.median(lengths) <= 12
     assert len(long) < 0.05 * len(lengths), long
+
+
+def code_lines(path: Path) -> int:
+    """Those that are neither blank nor comments nor docstrings."""
+    text = path.read_text(encoding="utf-8")
+    documented = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    docstrings = [node.body[0] for node in documented if ast.get_docstring(node)]
+    told = {line for node in docstrings for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    lines = enumerate(map(str.strip, text.splitlines()), start=1)
+    return sum(bool(line) and not line.startswith("#") and number not in told for number, line in lines)
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_site_is_small(site: str) -> None:
+    assert sum(code_lines(path) for path in SOURCES if path.is_relative_to(ROOT / "sites" / site)) < MAX_SITE
 
 
 def test_no_file_is_a_drawer() -> None:

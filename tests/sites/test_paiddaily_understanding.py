@@ -11,83 +11,11 @@ import pytest
 from overfetch import AnyOf, Engine, Environment, NumberRange, Understood, load_site, open_site
 from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore
 from paiddaily.catalysts import understand_catalysts
-from paiddaily.dates import dated
-from paiddaily.records import loss_of
+from paiddaily.losses import loss_of
+from paiddaily.records import known_at
 from paiddaily.tickers import understand_tickers
 
 DAY = date(2024, 2, 10)
-
-
-@pytest.mark.parametrize(
-    ("question", "first", "last"),
-    [
-        ("reentrancy, spring 2022", "2022-03-01", "2022-05-31"),
-        ("winter 2022", "2021-12-01", "2022-02-28"),
-        ("q3 2021 hacks", "2021-07-01", "2021-09-30"),
-        ("2021 q3", "2021-07-01", "2021-09-30"),
-        ("the third quarter of 2021", "2021-07-01", "2021-09-30"),
-        ("h1 2023", "2023-01-01", "2023-06-30"),
-        ("first half of 2023", "2023-01-01", "2023-06-30"),
-        ("second half of june 2023", "2023-06-16", "2023-06-30"),
-        ("early 2023", "2023-01-01", "2023-04-30"),
-        ("mid-2023", "2023-05-01", "2023-08-31"),
-        ("late 2023", "2023-09-01", "2023-12-31"),
-        ("in the beginning of March 2023", "2023-03-01", "2023-03-11"),
-        ("exploits at the end of last year", "2023-12-01", "2023-12-31"),
-        ("last quarter", "2023-10-01", "2023-12-31"),
-        ("last december", "2023-12-01", "2023-12-31"),
-        ("last spring", "2023-03-01", "2023-05-31"),
-        ("this year", "2024-01-01", "2024-12-31"),
-        ("last month", "2024-01-01", "2024-01-31"),
-        ("in the past ten days", "2024-01-31", "2024-02-10"),
-        ("yesterday", "2024-02-09", "2024-02-09"),
-        ("before 2021", "1900-01-01", "2020-12-31"),
-        ("since June 2022", "2022-06-01", "2099-12-31"),
-        ("after 10 March 2023", "2023-03-11", "2099-12-31"),
-        ("until march 2023", "1900-01-01", "2023-03-31"),
-        ("between 3 and 9 March 2023", "2023-03-03", "2023-03-09"),
-        ("jan to aug 2025", "2025-01-01", "2025-08-31"),
-        ("from q1 2022 to q3 2022", "2022-01-01", "2022-09-30"),
-        ("March 13th, 2023", "2023-03-13", "2023-03-13"),
-        ("2023-03-13", "2023-03-13", "2023-03-13"),
-        ("2023-03", "2023-03-01", "2023-03-31"),
-        ("hacks in 2022", "2022-01-01", "2022-12-31"),
-        ("a 8-k from 2019", "2019-01-01", "2019-12-31"),
-        ("two weeks after the merge", "2022-09-16", "2022-09-29"),
-        ("before dencun", "1900-01-01", "2024-03-12"),
-    ],
-)
-def test_dates_in_words(question: str, first: str, last: str) -> None:
-    found = dated(question, DAY)
-    assert found is not None
-    assert [str(found.period.first), str(found.period.last), found.near] == [first, last, False]
-
-
-@pytest.mark.parametrize("question", ["around 10 March 2023", "about 2023-03-10", "near March 10 2023"])
-def test_around_a_day_is_near_it(question: str) -> None:
-    found = dated(question, DAY)
-    assert found is not None
-    assert found.near
-    assert found.period == (date(2023, 3, 10), date(2023, 3, 10))
-
-
-@pytest.mark.parametrize(
-    "question",
-    [
-        "eip 2015",
-        "ERC-2021",
-        "2000 eth",
-        "$2023",
-        "2022 usd",
-        "2,021",
-        "it may fall",
-        "the merge",
-        "Dencun changes",
-        "x",
-    ],
-)
-def test_what_is_no_date_is_not_read_as_one(question: str) -> None:
-    assert dated(question, DAY) is None
 
 
 def test_no_long_question_is_slow() -> None:
@@ -246,9 +174,56 @@ def test_the_day_is_that_of_the_question() -> None:
     assert notes == ["2021-12-01 to 2021-12-31", "2022-12-01 to 2022-12-31"]
 
 
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("exploits two weeks after the merge", "2022-09-16 to 2022-09-29"),
+        ("hacks before shapella", "1900-01-01 to 2023-04-11"),
+        ("exploits around 10 March 2023", "2023-02-08 to 2023-04-09"),
+    ],
+)
+def test_days_have_names_and_neighbours(question: str, told: str) -> None:
+    assert understand_catalysts(question, DAY).notes[0] == told
+
+
+def test_no_day_is_known_before_it_comes() -> None:
+    assert understand_catalysts("hacks before dencun", date(2024, 3, 13)).notes[0] == "1900-01-01 to 2024-03-12"
+    assert understand_catalysts("hacks before dencun", date(2024, 3, 12)).notes == ("security-incident or exploit",)
+
+
+@pytest.mark.parametrize("question", ["the merge", "Dencun changes"])
+def test_a_day_that_is_only_named_is_none(question: str) -> None:
+    assert not understand_catalysts(question, DAY).notes
+
+
 def test_the_markets_shape() -> None:
     shape = values(understand_catalysts("unlock while funding is below zero and open interest is rising", DAY), "shape")
     assert {"funding:negative", "interest:rising"} <= shape
+
+
+POST = "https://twitter.com/someone/status/1634128424155291648"  # of 10 March 2023
+
+
+@pytest.mark.parametrize(
+    ("record", "known"),
+    [
+        ({"type": "security-incident", "date": "2023-03-09", "links": [POST]}, "2023-03-10"),
+        ({"type": "security-incident", "date": "2023-03-11", "links": [POST]}, "2023-03-11"),
+        ({"type": "security-incident", "date": "2023-01-01", "links": [POST]}, "2023-01-08"),
+        ({"type": "security-incident", "date": "2023-01-01"}, "2023-01-08"),
+        (
+            {"type": "8k", "date": "2023-08-23", "date_source": "file name", "text": "Date: August 25, 2023"},
+            "2023-08-25",
+        ),
+        ({"type": "8k", "date": "2023-08-23", "date_source": "file name", "text": "Signed."}, "2023-08-30"),
+        ({"type": "Earnings", "date": "2023-08-23", "date_source": "first date in text"}, None),
+        ({"type": "protocol-upgrade", "date": "2023-08-23"}, None),
+        ({"type": "listing", "date": "2023-08-23"}, "2023-08-23"),
+        ({"type": "listing"}, None),
+    ],
+)
+def test_what_was_known_when(record: dict[str, Any], known: str | None) -> None:
+    assert known_at(record) == known
 
 
 TICKERS = [

@@ -9,7 +9,7 @@ from overfetch_answers.guarding import (
     quality_with_feedback,
 )
 from overfetch_answers.language_model import build_language_model
-from overfetch_answers.module import GroundedModule
+from overfetch_answers.module import Grounded, GroundedModule
 from overfetch_answers.passages import (
     MARKED,
     PASSAGES,
@@ -34,6 +34,7 @@ __all__ = [
     "QUOTES",
     "Answers",
     "Cited",
+    "Grounded",
     "GroundedModule",
     "NumberedPassage",
     "Places",

@@ -8,17 +8,26 @@ import dspy
 
 from overfetch import Draft, Retrieval, Turn
 from overfetch_answers.language_model import count_tokens
+from overfetch_answers.passages import PASSAGES, NumberedPassage, number_passages, show
 from overfetch_answers.retriever import Retriever
+
+
+class Grounded(dspy.Signature):
+    """Answer the question by the passages alone."""
+
+    question: str = dspy.InputField()
+    passages: list[NumberedPassage] = dspy.InputField(desc=PASSAGES)
 
 
 class GroundedModule(dspy.Module):
     """`module(question=...)` gives a Prediction: answer, citations, the retrievals and the model's typed reply.
 
-    A site names its signature, what the model is given, and what the reply becomes. `streamed` names the output
-    field whose text may be shown while it is written.
+    A site names its signature, which metadata of a passage are `facts` to the model, and what the reply becomes.
+    `streamed` names the output field whose text may be shown while it is written.
     """
 
     signature: ClassVar[type[dspy.Signature]]
+    facts: ClassVar[tuple[str, ...]] = ()
     streamed: ClassVar[str | None] = None
 
     def __init__(self, retrieve: Retriever) -> None:
@@ -26,9 +35,9 @@ class GroundedModule(dspy.Module):
         self.retrieve = retrieve
         self.respond = dspy.Predict(self.signature)
 
-    @abstractmethod
     def inputs(self, question: str, retrievals: Sequence[Retrieval]) -> dict[str, Any]:
-        """The signature's input fields."""
+        """The signature's input fields: by default the question and the numbered passages."""
+        return {"question": question, "passages": show(number_passages(retrievals), self.facts)}
 
     @abstractmethod
     def draft(self, reply: dspy.Prediction, retrievals: Sequence[Retrieval]) -> Draft:

@@ -29,6 +29,7 @@ from overfetch.indexing import IndexReport
 from overfetch.leaving import in_thread
 from overfetch.markers import has_markers, renumber_markers
 from overfetch.models import ModelSpec, Profile
+from overfetch.periods import Period, period_in
 from overfetch.pieces import split_text
 from overfetch.pipeline import retrieve
 from overfetch.redacting import redacted
@@ -36,6 +37,7 @@ from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequ
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site, load_site, site_names
 from overfetch.sources import Record
+from overfetch.spelling import misspellings, runs, without_accents
 from overfetch.token_counting import token_counter
 from overfetch.types import (
     Answer,
@@ -53,6 +55,7 @@ from overfetch.types import (
     Turn,
 )
 from overfetch.understanding import Focus, Understood, literally
+from overfetch.vocabulary import Vocabulary
 from overfetch.workspace import Workspace, open_reranker, open_site
 
 __all__ = [
@@ -90,6 +93,7 @@ __all__ = [
     "OverfetchError",
     "Overloaded",
     "Passage",
+    "Period",
     "Profile",
     "ProgramMismatch",
     "ProvenanceMismatch",
@@ -108,6 +112,7 @@ __all__ = [
     "StoreUnavailable",
     "Turn",
     "Understood",
+    "Vocabulary",
     "Workspace",
     "check_citations",
     "chunk_by_headings",
@@ -117,15 +122,19 @@ __all__ = [
     "keep_valid",
     "literally",
     "load_site",
+    "misspellings",
     "open_reranker",
     "open_site",
     "parse_date",
+    "period_in",
     "redacted",
     "renumber_markers",
     "retrieve",
+    "runs",
     "site_names",
     "split_at_headings",
     "split_text",
     "token_counter",
     "whole_sentences",
+    "without_accents",
 ]

@@ -21,7 +21,8 @@ Adapt = Callable[[Record], Record]
 
 
 class FieldMap(Frozen):
-    """Which record fields make a document: for each target the accepted names, first present wins.
+    """Which record fields make a document: for each target the accepted names, first present wins. Metadata that keep
+    their names may just be listed.
 
     A page without any of the `id` fields is named by its path below the source, without suffix; one without any of
     the `title` fields is titled by its first heading, and without front matter else by its file's name.
@@ -31,9 +32,15 @@ class FieldMap(Frozen):
     id: tuple[str, ...] = ("_id", "id")
     title: tuple[str, ...] = ("title", "name")
     text: tuple[str, ...] = ("text",)
-    metadata: Mapping[str, tuple[str, ...]]
+    metadata: Mapping[str, tuple[str, ...]] | tuple[str, ...]
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+
+    @property
+    def metadata_names(self) -> Mapping[str, tuple[str, ...]]:
+        """Of each metadata field the accepted names."""
+        named = self.metadata
+        return {name: (name,) for name in named} if isinstance(named, tuple) else named
 
 
 class Skipped:
@@ -145,7 +152,7 @@ def _adapted(place: str, record: Record, adapt: Adapt | None) -> Record:
 
 
 def _document(place: str, record: Record, fields: FieldMap, filters: Schema, prefix: str) -> Document:
-    metadata = {name: _plain(_first(record, names)) for name, names in fields.metadata.items()}
+    metadata = {name: _plain(_first(record, names)) for name, names in fields.metadata_names.items()}
     texts = {
         "id": prefix + _required(place, record, "id", fields.id + (PATH,) * (PATH in record)),
         "title": _text(place, record, "title", fields.title + (HEADING,) * (HEADING in record), fields.optional),

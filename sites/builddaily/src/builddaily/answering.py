@@ -12,27 +12,25 @@ from overfetch_answers import (
     QUOTES,
     Answers,
     Cited,
+    Grounded,
     GroundedModule,
     NumberedPassage,
     Quote,
     find_passage,
     mark,
     number_passages,
-    show,
 )
 
 FACTS = ("kind", "category", "updated")
 NEAREST = 3
 
 
-class ChoosePage(dspy.Signature):
+class ChoosePage(Grounded):
     """Choose the one page that best answers a developer's question, by the passages alone.
 
     Products with similar names (Sage, Sage Daily, SageMath) are different products: go by the passages' titles.
     """
 
-    question: str = dspy.InputField()
-    passages: list[NumberedPassage] = dspy.InputField(desc=PASSAGES)
     quotes: list[Quote] = dspy.OutputField(desc=QUOTES)
     page: int | None = dspy.OutputField(desc="number of the passage whose page answers best; null where none does")
     why: str = dspy.OutputField(desc=f"why this page, in one or two sentences: {MARKED}; empty where none does")
@@ -43,10 +41,8 @@ class ResourceAnswer(GroundedModule):
     """question -> page, why, how_to_start, quotes."""
 
     signature = ChoosePage
+    facts = FACTS
     streamed = "why"
-
-    def inputs(self, question: str, retrievals: Sequence[Retrieval]) -> dict[str, Any]:
-        return {"question": question, "passages": show(number_passages(retrievals), FACTS)}
 
     def draft(self, reply: dspy.Prediction, retrievals: Sequence[Retrieval]) -> Draft:
         if reply.page is None:
@@ -80,10 +76,11 @@ class ChatAnswer(GroundedModule):
     """question, history (turns, optional) -> product, verdict, answer, quotes."""
 
     signature = ReplyInChat
+    facts = FACTS
     streamed = "answer"
 
     def inputs(self, question: str, retrievals: Sequence[Retrieval]) -> dict[str, Any]:
-        return {"question": question, "history": [], "passages": show(number_passages(retrievals), FACTS)}
+        return {**super().inputs(question, retrievals), "history": []}
 
     def draft(self, reply: dspy.Prediction, retrievals: Sequence[Retrieval]) -> Draft:
         if reply.verdict != "answered":

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from overfetch import Vocabulary
+
 PIECE = re.compile(r"[^\W_]+[+#]*|(?<=\d)\.(?=\d)")
 # Flags, dotted and snake_case names, CamelCase, file names, models, versions: with the signs that join their parts.
 TOKEN = re.compile(r"(?<![\w.-])-{0,2}\w+(?:(?:\.|::|-)\w+)*(?:\+\+|#(?!\w))?")
@@ -32,6 +34,9 @@ def singular(name: str) -> str:
 def key(name: str) -> str:
     """What two ways to write a name have in common."""
     return singular(squash(name))
+
+
+KNOWN = Vocabulary("builddaily", key)  # its lists as names are compared
 
 
 def tokens(text: str) -> Iterator[str]:

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterable
 from itertools import chain
 
-from builddaily.identifiers import LONGEST, forms, is_identifier, is_named, key, parts_of, singular, tokens
-from builddaily.vocabulary import vocabulary
+from builddaily.identifiers import KNOWN, LONGEST, forms, is_identifier, is_named, key, parts_of, singular, tokens
 from overfetch import Document
 
 MOST_WORDS = 10  # of a name
@@ -51,14 +50,14 @@ def trail_of(page: Document) -> list[str]:
     """
     said = {key(page.title), key(product_of(page) or "")}
     folders = str(page.metadata.get("path") or "").split("/")[:-1]
-    telling = [f for f in folders if key(f) not in vocabulary().generic | said and not f.startswith(".")]
+    telling = [f for f in folders if key(f) not in KNOWN.words("generic") | said and not f.startswith(".")]
     return [re.sub(r"[-_]+", " ", folder) for folder in telling[-2:]]
 
 
 def products(page: Document) -> list[str]:
     """The product as it may be written in a question."""
     name = key(product_of(page) or "")
-    return [name, *vocabulary().aliases.get(name, ())] if name else []
+    return [name, *map(key, KNOWN.table("aliases").get(name, ()))] if name else []
 
 
 def page_names(page: Document) -> list[str]:
@@ -69,7 +68,7 @@ def page_names(page: Document) -> list[str]:
     """
     title = FILE.sub("", plain(page.title))
     path = FILE.sub("", str(page.metadata.get("path") or page.id)).split("/")
-    stems = [part for part in path if key(part) not in vocabulary().generic][-1:]
+    stems = [part for part in path if key(part) not in KNOWN.words("generic")][-1:]
     inner = IN_BRACKETS.findall(title)
     titles = [title, SUBTITLE.split(title)[0], IN_BRACKETS.sub("", title), *inner, *stems]
     names = _names(chain.from_iterable(forms(t) if is_identifier(t) else [t] for t in titles))
@@ -91,7 +90,7 @@ def defined_names(headings: Iterable[str], text: str) -> list[str]:
 def mentioned_names(page: Document, reading: str) -> list[str]:
     """Every word of a passage, identifiers whole and in parts, and its product."""
     names = chain.from_iterable({*forms(name), *parts_of(name), *WORD.findall(name)} for name in tokens(reading))
-    return sorted({*products(page), *_names(names)} - vocabulary().stop)
+    return sorted({*products(page), *_names(names)} - KNOWN.words("stop"))
 
 
 def _names(names: Iterable[str]) -> list[str]:

@@ -6,8 +6,7 @@ from datetime import date
 from functools import cached_property
 from itertools import chain, filterfalse, islice
 
-from builddaily.identifiers import forms, is_identifier, key, parts_of, singular, squash, tokens
-from builddaily.vocabulary import vocabulary
+from builddaily.identifiers import KNOWN, forms, is_identifier, key, parts_of, singular, squash, tokens
 from overfetch import AnyOf, Focus, Understood
 
 LOOKED_AT = 1_000  # characters of a question
@@ -50,14 +49,14 @@ class Asked:
     @cached_property
     def names(self) -> list[str]:
         """The identifiers, each once."""
-        brands = vocabulary().brands
+        brands = KNOWN.words("brands")
         found = (t for t in tokens(self.question) if is_identifier(t) and key(t) not in brands)
         return list(dict.fromkeys(islice(found, MOST_IDENTIFIERS)))
 
     @cached_property
     def is_short(self) -> bool:
         """A name and little else."""
-        beside = (token for token in tokens(self.question) if key(token) not in vocabulary().asking)
+        beside = (token for token in tokens(self.question) if key(token) not in KNOWN.words("asking"))
         return len([token for token in beside if token not in self.names]) <= SHORT
 
     def looked_up(self) -> Iterator[Focus]:
@@ -77,7 +76,7 @@ class Asked:
         """Pages and products whose name the question has; it may be nothing but a name."""
         single, *longer = [_grams(self.words, length) for length in range(1, LONGEST_NAME + 1)]
         several = tuple(chain.from_iterable(longer))
-        if rest := _between(self.words, vocabulary().asking):
+        if rest := _between(self.words, KNOWN.words("asking")):
             whole = (singular("".join(rest)),)
             yield Focus(conditions=(AnyOf(field="names", values=whole),), weight=4, leads=True)
             yield Focus(conditions=(AnyOf(field="product", values=(*single, *several, *whole)),), weight=0.5)
@@ -88,16 +87,15 @@ class Asked:
 
     def absent(self) -> Iterator[Focus]:
         """What only its tool can have: a command, a version, a plugin."""
-        known = vocabulary()
         for tool, after in zip(self.words, self.words[1:], strict=False):
-            if tool in known.products and VERSION.fullmatch(after):
+            if tool in KNOWN.words("products") and VERSION.fullmatch(after):
                 yield Focus(conditions=_all([tool, after.removeprefix("v")]), weight=0.1, missing=f"{tool} {after}")
         match self.words:
-            case [tool, command] if tool in known.commands and not self.names:
+            case [tool, command] if tool in KNOWN.words("commands") and not self.names:
                 yield Focus(conditions=_all([tool, command]), weight=0.1, missing=f"{tool} {command}")
         for token in tokens(self.question) if self.is_short else ():
             parts = [squash(part) for part in token.split("-")]
-            if len(parts) > 1 and known.products.intersection(parts) and token not in self.names:
+            if len(parts) > 1 and KNOWN.words("products").intersection(parts) and token not in self.names:
                 yield Focus(conditions=_all([squash(token)]), weight=0.1, missing=token)
 
     def _may_be_own(self, name: str) -> bool:
@@ -129,6 +127,6 @@ def _between(words: list[str], asking: frozenset[str]) -> list[str]:
 
 def _grams(words: list[str], length: int) -> tuple[str, ...]:
     """Runs of words, written together, that neither begin nor end with a word that names nothing."""
-    stop = vocabulary().stop
+    stop = KNOWN.words("stop")
     runs: Iterable[list[str]] = (words[start : start + length] for start in range(len(words) - length + 1))
     return tuple(dict.fromkeys(singular("".join(run)) for run in runs if not stop & {run[0], run[-1]}))

@@ -2,45 +2,36 @@
 
 from pathlib import Path
 
-from overfetch import Collection, FieldMap, RetrievalSettings, Site
+from overfetch import Collection, FieldKind, FieldMap, RetrievalSettings, Site
 from paiddaily.catalysts import understand_catalysts
-from paiddaily.chunking import (
-    CATALYST_CHUNKER,
-    TICKER_CHUNKER,
-    adapt_catalyst,
-    adapt_ticker,
-    chunk_catalyst,
-    chunk_ticker,
-)
+from paiddaily.chunking import CATALYST_CHUNKER, TICKER_CHUNKER, chunk_catalyst, chunk_ticker
+from paiddaily.records import adapt_catalyst, adapt_ticker
 from paiddaily.tickers import understand_tickers
 
-SAMPLES = Path(__file__).parent / "samples"
-JUDGED = Path(__file__).parent / "judged"
+FOLDER = Path(__file__).parent
 
-TICKER_KEYWORDS = (
-    *("symbol", "sector", "industry", "asset_class", "country"),
-    *("size", "share", "markets", "kinds", "company", "keys"),  # made for questions: see chunking.py
-)
-TICKER_DATES = ("next_earnings", "updated")
-EVENT_KEYWORDS = (
-    *("entity", "symbol", "type", "asset_class", "sector", "status"),
-    *("keys", "loss_unit", "techniques", "chains", "shape"),
-)
+TICKER_FILTERS: dict[str, FieldKind] = {
+    **dict.fromkeys(("symbol", "sector", "industry", "asset_class", "country"), "keyword"),
+    # Made for questions: see chunking.py.
+    **dict.fromkeys(("size", "share", "markets", "kinds", "company", "keys"), "keyword"),
+    **dict.fromkeys(("next_earnings", "updated"), "date"),
+}
+EVENT_FILTERS: dict[str, FieldKind] = {
+    **dict.fromkeys(("entity", "symbol", "type", "asset_class", "sector", "status"), "keyword"),
+    **dict.fromkeys(("keys", "loss_unit", "techniques", "chains", "shape"), "keyword"),
+    **dict.fromkeys(("date", "known_at", "active"), "date"),
+    "loss_amount": "number",
+}
 
 TICKERS = Collection(
     name="tickers",
-    sample=SAMPLES / "tickers.jsonl",
-    judged=JUDGED / "tickers",
-    fields=FieldMap(
-        id=("_id", "symbol"),
-        title=("title", "name"),
-        metadata={name: (name,) for name in (*TICKER_KEYWORDS, *TICKER_DATES, "sample")}
-        | {"symbol": ("us_symbol", "symbol")},
-    ),
+    sample=FOLDER / "samples" / "tickers.jsonl",
+    judged=FOLDER / "judged" / "tickers",
+    fields=FieldMap(metadata=(*TICKER_FILTERS, "sample")),
     adapt=adapt_ticker,
     chunk=chunk_ticker,
     chunker=TICKER_CHUNKER,
-    filters={**dict.fromkeys(TICKER_KEYWORDS, "keyword"), **dict.fromkeys(TICKER_DATES, "date")},
+    filters=TICKER_FILTERS,
     known_at="updated",
     understand=understand_tickers,
     answering="paiddaily.answering:answer_tickers",
@@ -49,32 +40,13 @@ TICKERS = Collection(
 )
 CATALYSTS = Collection(
     name="catalysts",
-    sample=SAMPLES / "catalysts.jsonl",
-    judged=JUDGED / "catalysts",
-    fields=FieldMap(
-        metadata={
-            name: (name,)
-            for name in (
-                *EVENT_KEYWORDS,
-                "date",
-                "active",
-                "loss_amount",
-                "date_source",
-                "outcome",
-                "outcome_date",
-                "sample",
-            )
-        },
-        required=("date",),
-    ),
+    sample=FOLDER / "samples" / "catalysts.jsonl",
+    judged=FOLDER / "judged" / "catalysts",
+    fields=FieldMap(metadata=(*EVENT_FILTERS, "outcome", "outcome_date", "sample"), required=("date",)),
     adapt=adapt_catalyst,
     chunk=chunk_catalyst,
     chunker=CATALYST_CHUNKER,
-    filters={
-        **dict.fromkeys(EVENT_KEYWORDS, "keyword"),
-        **dict.fromkeys(("date", "known_at", "active"), "date"),
-        "loss_amount": "number",
-    },
+    filters=EVENT_FILTERS,
     date="date",
     # `as_of` bounds what was known, not when the event was: outcomes became known later.
     known_at="known_at",

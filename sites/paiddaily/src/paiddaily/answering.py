@@ -1,7 +1,6 @@
 """Answers about markets: tickers ranked by evidence, and precedents of a catalyst."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import dspy
 from pydantic import BaseModel
@@ -9,22 +8,17 @@ from pydantic import BaseModel
 from overfetch import Draft, Retrieval
 from overfetch_answers import (
     MARKED,
-    PASSAGES,
     QUOTES,
     Answers,
     Cited,
+    Grounded,
     GroundedModule,
-    NumberedPassage,
     Quote,
     find_passage,
     mark,
     number_passages,
-    show,
 )
 
-TICKER_FACTS = ("symbol", "sector", "next_earnings", "updated")
-# Never the outcome: it has passages of its own, dated when it was known.
-CATALYST_FACTS = ("date", "entity", "symbol", "type")
 NO_TICKER = "Not in the sources: none of the tickers found fits the question."
 NO_PRECEDENT = "Not in the sources: none of the events found is a precedent."
 
@@ -37,15 +31,13 @@ class RankedTicker(BaseModel):
     quotes: list[Quote]
 
 
-class RankTickers(dspy.Signature):
+class RankTickers(Grounded):
     """Rank the tickers that fit the question, best first, by the passages alone.
 
     Leave out tickers that don't fit; an empty ranking is a valid answer. Add no figure, date or forecast that the
     passages don't hold.
     """
 
-    question: str = dspy.InputField()
-    passages: list[NumberedPassage] = dspy.InputField(desc=PASSAGES)
     ranking: list[RankedTicker] = dspy.OutputField(
         desc=f"each symbol once, as in `facts`; `evidence`: {MARKED}; `quotes` are {QUOTES}"
     )
@@ -55,18 +47,14 @@ class TickerAnswer(GroundedModule):
     """question -> ranking: symbols, best first, each with evidence and quotes."""
 
     signature = RankTickers
-
-    def inputs(self, question: str, retrievals: Sequence[Retrieval]) -> dict[str, Any]:
-        return {"question": question, "passages": show(number_passages(retrievals), TICKER_FACTS)}
+    facts = ("symbol", "sector", "next_earnings", "updated")
 
     def draft(self, reply: dspy.Prediction, retrievals: Sequence[Retrieval]) -> Draft:
         """Rows of symbols that were not retrieved are dropped; quotes from another ticker's passages are refused."""
         cited, numbered = Cited(), number_passages(retrievals)
         lines: list[str] = []
         for row in reply.ranking:
-            own = {
-                number: passage for number, passage in numbered.items() if passage.metadata.get("symbol") == row.symbol
-            }
+            own = {n: p for n, p in numbered.items() if p.metadata.get("symbol") == row.symbol}
             if own:
                 lines.append(cited.add(f"{len(lines) + 1}. {row.symbol}: {row.evidence}", row.quotes, own))
         return Draft(answer="\n".join(lines) or NO_TICKER, citations=tuple(cited.citations), found=bool(lines))
@@ -81,15 +69,13 @@ class Precedent(BaseModel):
     quotes: list[Quote]
 
 
-class FindPrecedents(dspy.Signature):
+class FindPrecedents(Grounded):
     """Choose the past events that are precedents of the one asked about, closest first, by the passages alone.
 
     Say of each what is alike and what is not; an empty list is a valid answer. Tell nothing of what came after an
     event unless a passage does.
     """
 
-    question: str = dspy.InputField()
-    passages: list[NumberedPassage] = dspy.InputField(desc=PASSAGES)
     precedents: list[Precedent] = dspy.OutputField(
         desc=f"each event once; `passage` is the number of a passage that tells of it; `alike` and `unlike`: {MARKED}; "
         f"`quotes` are {QUOTES}"
@@ -100,9 +86,8 @@ class CatalystAnswer(GroundedModule):
     """question -> precedents, closest first: event and date from the archive, alike, unlike, quotes."""
 
     signature = FindPrecedents
-
-    def inputs(self, question: str, retrievals: Sequence[Retrieval]) -> dict[str, Any]:
-        return {"question": question, "passages": show(number_passages(retrievals), CATALYST_FACTS)}
+    # Never the outcome: it has passages of its own, dated when it was known.
+    facts = ("date", "entity", "symbol", "type")
 
     def draft(self, reply: dspy.Prediction, retrievals: Sequence[Retrieval]) -> Draft:
         """Title and date are the archive's own: the model only judges likeness. Of an event only its own passages."""
@@ -115,9 +100,7 @@ class CatalystAnswer(GroundedModule):
             lines.append(mark(f"{len(lines) // 3 + 1}. {event.metadata['date']}, {event.title}", places))
             lines.append(f"   Alike: {mark(precedent.alike, places)}")
             lines.append(f"   Unlike: {mark(precedent.unlike, places)}")
-        return Draft(
-            answer="\n".join(lines) or NO_PRECEDENT, citations=tuple(cited.citations), found=bool(reply.precedents)
-        )
+        return Draft(answer="\n".join(lines) or NO_PRECEDENT, citations=tuple(cited.citations), found=bool(lines))
 
 
 # The tickers that fit, ranked, with evidence; and precedents with dates: what is alike, what is not.

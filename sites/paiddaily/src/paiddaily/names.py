@@ -1,16 +1,22 @@
-"""Names as they are asked for: without accents, signs, legal forms and kinds of share, whole, in parts and misspelt."""
+"""Names as they are asked for: without accents, signs, legal forms and kinds of share, whole, in parts and misspelt.
+
+A record has keys, `name:kia`, and a question is looked up by the keys of what it may name.
+"""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from paiddaily.vocabulary import words_beside_names
+from overfetch import AnyOf, DateRange, Focus, Vocabulary, misspellings, runs, without_accents
 
+KNOWN = Vocabulary("paiddaily")
+LOOKED_AT = 1_000  # characters of a question
 LONGEST_NAME = 200  # characters that are looked at
 MOST_WORDS = 6  # of a name, and of what may be one in a question
-SHORTEST_MISSPELT, LONGEST_MISSPELT = 5, 16  # letters of a name that is also found with one of them wrong
+MOST_SAID = 40  # words of a question
 CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 DOTS = re.compile(r"['’.](?:com\b)?", re.IGNORECASE)
+POSSESSIVE = re.compile(r"['’]s\b")
 
 
 def words_of(text: str) -> list[str]:
@@ -19,8 +25,7 @@ def words_of(text: str) -> list[str]:
     >>> words_of("Moët & Hennessy N.V."), words_of("McDonald's"), words_of("Amazon.com")
     (['moet', 'hennessy', 'nv'], ['mcdonalds'], ['amazon'])
     """
-    decomposed = unicodedata.normalize("NFKD", text[:LONGEST_NAME])
-    plain = "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
+    plain = without_accents(text[:LONGEST_NAME]).casefold()
     return [w for w in re.findall(r"[^\W_]+", DOTS.sub("", plain)) if w not in ("and", "the")]
 
 
@@ -30,13 +35,23 @@ def named(text: str) -> list[str]:
     >>> named("ROYAL DUTCH SHELL A EO-07"), named("AT&T Inc. Depositary Shares each representing 1/1000th")
     (['royal', 'dutch', 'shell'], ['at', 't'])
     """
-    words = words_of(text)
-    shares, endings = words_beside_names("shares"), words_beside_names("endings")
-    cut = next((place for place, word in enumerate(words) if place and word in shares), len(words))
-    words = words[:cut]
-    while len(words) > 1 and (words[-1] in endings or words[-1].isdigit()):
+    words, shares = words_of(text), KNOWN.words("names.shares")
+    words = words[: next((place for place, word in enumerate(words) if place and word in shares), len(words))]
+    while len(words) > 1 and (words[-1] in KNOWN.words("names.endings") or words[-1].isdigit()):
         words.pop()
     return words
+
+
+def bare_name(question: str) -> list[str]:
+    """The words of a question that only asks for a name, without what stands beside one.
+
+    >>> bare_name("who owns Louis Vuitton?"), bare_name("$gme stock")
+    (['louis', 'vuitton'], ['gme'])
+    """
+    words = words_of(POSSESSIVE.sub("", question[:LOOKED_AT]))
+    while len(words) > 1 and len(words[-1]) > 1 and words[-1] in KNOWN.words("names.endings"):
+        words.pop()
+    return [word for word in words if word not in KNOWN.words("names.beside")] or words
 
 
 def keys_of(names: Iterable[str]) -> list[str]:
@@ -47,37 +62,43 @@ def keys_of(names: Iterable[str]) -> list[str]:
     >>> "near:nintndo" in keys_of(["Nintendo Co., Ltd."]), "part:louisvuitton" in keys_of(["LVMH Louis Vuitton SE"])
     (True, True)
     """
-    return list(dict.fromkeys(key for name in names for key in _keys(named(name))))
+    return list(dict.fromkeys(key for words in map(named, names) if words for key in _keys(words)))
 
 
 def _keys(words: list[str]) -> Iterator[str]:
-    if not words:
-        return
-    bare = [word for word in words if word not in words_beside_names("generic")] or words
-    for whole in ("".join(words), "".join(bare)):
-        yield f"name:{whole}"
-    for part in [words[0], *("".join(run) for run in runs(words[:MOST_WORDS]) if len(run) > 1)]:
-        yield f"part:{part}"
-    for word in (words[0], "".join(words)):
-        yield from (f"near:{spelt}" for spelt in misspelt(word))
+    bare = [word for word in words if word not in KNOWN.words("names.generic")] or words
+    yield from (f"name:{''.join(whole)}" for whole in (words, bare))
+    yield from (f"part:{''.join(part)}" for part in (words[:1], *runs(words[:MOST_WORDS], MOST_WORDS, 2)))
+    yield from (key for part in (words[:1], words) for key in near_keys(part))
 
 
-def runs(words: Sequence[str], longest: int = MOST_WORDS) -> Iterator[Sequence[str]]:
-    """Neighbours among the words, long runs first."""
-    for length in range(min(longest, len(words)), 0, -1):
-        for start in range(len(words) - length + 1):
-            yield words[start : start + length]
+def near_keys(words: Sequence[str]) -> list[str]:
+    """Keys of the words as one, which may have a letter wrong."""
+    return [f"near:{spelt}" for spelt in misspellings("".join(words))]
 
 
-def misspelt(word: str) -> list[str]:
-    """The word, and without each of its letters in turn: two that differ by a letter share one of these.
+def run_keys(words: Sequence[str], kind: str = "name", shortest: int = 3) -> list[str]:
+    """Keys of all neighbours among the words, each as one word."""
+    beside = KNOWN.words("names.beside")
+    joined = ("".join(run) for run in runs(words[:MOST_SAID], MOST_WORDS) if len(run) > 1 or run[0] not in beside)
+    return [f"{kind}:{key}" for key in dict.fromkeys(joined) if len(key) >= shortest]
 
-    >>> {*misspelt("microsoft")} & {*misspelt("microsft")}
-    {'microsft'}
-    """
-    if not SHORTEST_MISSPELT <= len(word) <= LONGEST_MISSPELT:
-        return []
-    return list(dict.fromkeys([word, *(word[:i] + word[i + 1 :] for i in range(len(word)))]))
+
+def having(*keys: str) -> AnyOf:
+    """Who has one of these keys."""
+    return AnyOf(field="keys", values=tuple(dict.fromkeys(keys)))
+
+
+def looked_up(keys: str | Sequence[str], *conditions: AnyOf, **options: Any) -> Iterator[Focus]:
+    """A focus on who has one of the keys, where there are any."""
+    if keys:
+        yield Focus(conditions=(having(*([keys] if isinstance(keys, str) else keys)), *conditions), **options)
+
+
+def absent(missing: str, text: str, keys: Iterable[str], *conditions: DateRange) -> Iterator[Focus]:
+    """Foci by which it is known that something is not there: nobody has one of the keys, no text one of the words."""
+    yield Focus(conditions=(having(*keys), *conditions), weight=0.01, missing=missing)
+    yield Focus(conditions=conditions, text=text, worded=True, weight=0.01, missing=missing)
 
 
 def humps(name: str) -> str:

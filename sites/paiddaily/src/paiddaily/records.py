@@ -1,56 +1,100 @@
-"""What a record says of itself in fields that questions are matched with: keys, companies, losses, features."""
+"""A record with fields that questions are matched with, and with the day on which it was known."""
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 
-from overfetch import Record
-from paiddaily.names import humps, keys_of, named
-from paiddaily.vocabulary import said
+from overfetch import Record, period_in
+from paiddaily.losses import loss_of
+from paiddaily.names import KNOWN, humps, keys_of, named
 
 LOOKED_AT = 2_000  # characters of a text
 SUBJECT = re.compile(r"(?:(?:[^\W_a-z][^\s,;(]*|&|-|–|and|of|de|du|la|y|e) ?){1,8}")
-NO_SUBJECT = ("The", "This", "It", "As", "In", "An", "A", "On", "Formerly", "Through", "No")
 OTHER_NAMES = re.compile(
-    r"(?:formerly|previously|now|also) known as ([^;()]{2,80}?)(?:,| and changed| until| in \d|\. |\.$|;|$)"
+    r"(?:formerly|previously|now|also) known as ([^;()]{2,80}?)(?:[,;]| (?:and changed|until|in \d)|\.(?: |$)|$)"
 )
 TICKER_IN_TEXT = re.compile(r"\b(?:NYSE|NASDAQ|Nasdaq)(?: Global Select Market)?\s?[:)]\s?“?([A-Z]{1,5})\b")
-OTHER_SHARE = re.compile(
-    r"preferred|preference|\bpref\b|\bpfd\b|notes due|debenture|warrant|\bunits?\b|\brights?\b|\d% |leverage|[-+]?\dx\b"
-    r"|certificate|\bet[cp]\b|depositary shares each",
-    re.IGNORECASE,
-)
-DOLLARS = ("usd", "us", "usdt", "usdc", "busd", "busdt", "dai", "dollars", "tusd", "usds")
-AMOUNT = re.compile(
-    r"(\$)?\s?(\d[\d,]*(?:\.\d+)?|\.\d+)\s?((?:[kmb]|thousand|million|billion|mn|bn)\b)?\s?\$?([a-z][a-z0-9]{1,9})?"
-)
-FACTORS = {"k": 1e3, "t": 1e3, "m": 1e6, "b": 1e9}
+INCIDENT = "security-incident"
+LATER_TEXTS = ("protocol-proposal", "protocol-upgrade")
+WEEK = timedelta(7)
+SIGNED = re.compile(r"^Dated?:?\s+(\w+ \d{1,2}, \d{4})", re.MULTILINE | re.IGNORECASE)
+POSTED = re.compile(r"(?:twitter|x)\.com/\w+/status/(\d{15,20})")  # ids count milliseconds, shifted, from 2010 on
+POSTS_BEGAN = 1_288_834_974_657
 
 
-def own_names(record: Record) -> list[str]:
-    """Its name and what its text calls it.
+def text_of(record: Record, field: str) -> str:
+    return str(record.get(field) or "")
 
-    >>> own_names({"name": "FB INC. DL-,01", "summary": "Meta, Inc. makes apps."}), own_names({"name": "TrueUSD"})
-    (['FB INC. DL-,01', 'Meta'], ['TrueUSD', 'True USD'])
+
+def adapt_ticker(record: Record) -> Record:
+    """Sections, or else a summary, become Markdown, with fields that questions are matched with.
+
+    A record without asset class and exchange is a coin, `coin:SYMBOL`: shares may have the same symbol.
+
+    >>> apple = adapt_ticker({"symbol": "APC.HM", "us_symbol": "AAPL", "name": "Apple Inc.", "sector": "Technology"})
+    >>> apple["title"], apple["company"], apple["keys"][:3]
+    ('Apple Inc. (AAPL)', 'apple', ['us:AAPL', 'symbol:AAPL', 'symbol:APC'])
+    >>> adapt_ticker({"_id": "AE", "symbol": "AE", "name": "Aeternity"})["_id"]
+    'coin:AE'
     """
-    name, subject = str(record.get("name", "")), subject_of(str(record.get("summary") or ""))
-    return list(dict.fromkeys(filter(None, [name, name if " " in name else humps(name), subject])))
+    sections = record.get("sections") or []
+    text = "\n\n".join(f"## {s['heading']}\n{s['text']}" for s in sections) or record.get("summary", "")
+    symbol, own_id = record.get("us_symbol") or record.get("symbol"), record.get("_id") or record.get("symbol")
+    coin = not (record.get("asset_class") or record.get("sector") or "exchange" in record)
+    other = "^" in text_of(record, "symbol") or "other share" in KNOWN.said("signs", text_of(record, "name").lower())
+    return {
+        **record,
+        "_id": f"coin:{own_id}" if coin else own_id,
+        "symbol": symbol,
+        "text": text,
+        "title": f"{text_of(record, 'name')} ({symbol or ''})",
+        "asset_class": record.get("asset_class") or ("crypto" if coin else "equity"),
+        "keys": ticker_keys(record),
+        "company": None if coin else company_of(record),
+        "kinds": list(dict.fromkeys(filter(None, map(record.get, ("sector", "industry_group", "industry"))))),
+        "size": record.get("market_cap"),
+        "share": "other" if other else "common",
+        "markets": sorted({str(one).rpartition(".")[2] for one in record.get("listings") or () if "." in str(one)}),
+    }
 
 
-def other_names(record: Record) -> list[str]:
-    """Former names, and those that its text gives beside its own.
+def adapt_catalyst(record: Record) -> Record:
+    """The market's shape becomes part of what is read; loss, chain, technique and shape become fields.
 
-    >>> other_names({"summary": "Meta, Inc. makes apps. It was formerly known as Facebook, Inc. until 2021."})
-    ['Facebook']
+    >>> hack = adapt_catalyst({"entity": "KyberSwap", "technique": "Price Manipulation", "loss": "~17 WBNB"})
+    >>> hack["loss_amount"], hack["loss_unit"], hack["techniques"], hack["keys"][:2]
+    (17.0, ['bnb'], ['price-manipulation'], ['name:kyberswap', 'part:kyberswap'])
     """
-    text = str(record.get("summary") or "")[:LOOKED_AT]
-    return [found[1] for found in OTHER_NAMES.finditer(text)]
+    shape, text = text_of(record, "market_shape"), text_of(record, "text")
+    amount, unit = loss_of(text_of(record, "loss")) or (None, None)
+    incident = record.get("type") == INCIDENT
+    return {
+        **record,
+        "text": f"{text}\n\nMarket shape: {shape}" if shape else _with_sections(record),
+        "known_at": record.get("known_at") or known_at(record),
+        "keys": event_keys(record),
+        "loss_amount": amount,
+        "loss_unit": unit or (["unknown"] if incident else None),
+        "techniques": features_of("techniques", text_of(record, "technique"), text_of(record, "entity")),
+        "chains": features_of("chains", text, *map(str, record.get("links") or ())) if incident else None,
+        "active": (record.get("activation") or {}).get("Mainnet"),
+        "shape": features_of("shape", shape) if shape else None,
+    }
 
 
-def subject_of(text: str) -> str:
-    """What the first sentence is about, where that is a name."""
-    found = SUBJECT.match(text)
-    name = found[0].strip() if found else ""
-    return "" if name.split(" ")[0] in NO_SUBJECT else re.sub(r" (?:and|of|de|du|la|y|e|-|–|&)$", "", name)
+def _with_sections(record: Record) -> str:
+    """A proposal's text ends early: what its sections say beyond it."""
+    sections = record.get("sections")
+    named = sections.items() if isinstance(sections, dict) else ()
+    told = [f"## {name}\n{section}" for name, section in named if name not in KNOWN.table("records.left_out")]
+    return "\n\n".join([text_of(record, "text"), *told])
+
+
+def subject_of(record: Record) -> str:
+    """What the first sentence of its text is about, where that is a name."""
+    found = SUBJECT.match(text_of(record, "summary"))
+    name = re.sub(r" (?:and|of|de|du|la|y|e|-|–|&)$", "", found[0].strip()) if found else ""
+    return "" if name.split(" ")[0] in KNOWN.words("records.no_subject") else name
 
 
 def company_of(record: Record) -> str:
@@ -59,20 +103,27 @@ def company_of(record: Record) -> str:
     >>> company_of({"name": "LVMH ADR /2 EO-,30", "summary": "LVMH Moët Hennessy SE is a house."})
     'lvmhmoethennessy'
     """
-    subject = subject_of(str(record.get("summary") or ""))
-    return "".join(named(subject) or named(str(record.get("name", ""))))
+    return "".join(named(subject_of(record)) or named(text_of(record, "name")))
 
 
 def ticker_keys(record: Record) -> list[str]:
-    """All that a ticker is asked for by: `us:` and `symbol:` without, `listing:` with its exchange, and its names."""
-    own = [str(record.get("us_symbol") or ""), str(record.get("symbol") or "")]
-    listings = [str(listing).upper() for listing in [*(record.get("listings") or ()), *own] if listing]
-    bases = list(dict.fromkeys(base for listing in listings for base in _bases(listing)))
-    at_home = [own[0].upper(), *(listing for listing in listings if "." not in listing)]
-    keys = [*(f"us:{s}" for s in dict.fromkeys(filter(None, at_home))), *(f"symbol:{b}" for b in bases)]
-    keys += [f"listing:{listing}" for listing in dict.fromkeys(listings)]
-    others = [key.replace("name:", "also:") for key in keys_of(other_names(record))]
-    return list(dict.fromkeys([*keys, *keys_of(own_names(record)), *others]))
+    """All that a ticker is asked for by: `us:` and `symbol:` without, `listing:` with its exchange, and its names.
+
+    >>> ticker_keys({"symbol": "FB.DE", "summary": "Meta makes apps. It was formerly known as Facebook, Inc."})[:4]
+    ['symbol:FB', 'listing:FB.DE', 'name:meta', 'part:meta']
+    """
+    home, own, name = (text_of(record, field) for field in ("us_symbol", "symbol", "name"))
+    listings = [str(listing).upper() for listing in (*(record.get("listings") or ()), home, own) if listing]
+    at_home = [*filter(None, [home.upper()]), *(listing for listing in listings if "." not in listing)]
+    also = OTHER_NAMES.findall(text_of(record, "summary")[:LOOKED_AT])
+    keys = [
+        *(f"us:{symbol}" for symbol in at_home),
+        *(f"symbol:{base}" for listing in listings for base in _bases(listing)),
+        *(f"listing:{listing}" for listing in listings),
+        *keys_of([name, name if " " in name else humps(name), subject_of(record)]),
+        *(key.replace("name:", "also:") for key in keys_of(also)),
+    ]
+    return list(dict.fromkeys(keys))
 
 
 def _bases(listing: str) -> Iterator[str]:
@@ -85,53 +136,45 @@ def _bases(listing: str) -> Iterator[str]:
             yield re.split(r"[-/]", base)[0]
 
 
-def markets_of(record: Record) -> list[str]:
-    """Where it is listed, by the letters after the dot."""
-    return sorted({str(listing).rpartition(".")[2] for listing in record.get("listings") or () if "." in str(listing)})
-
-
-def is_common(record: Record) -> bool:
-    """Whether it is a company's common share: no preferred one, no note, no warrant, no certificate on another."""
-    return "^" not in str(record.get("symbol", "")) and not OTHER_SHARE.search(str(record.get("name", "")))
-
-
 def event_keys(record: Record) -> list[str]:
     """Who an event is about: of proposals all have one entity, their number is what tells them apart."""
-    if number := number_of(record):
-        return [f"eip:{number}"]
-    entity = str(record.get("entity") or "")
-    symbol = str(record.get("symbol") or "").upper()
-    tickers = TICKER_IN_TEXT.findall(str(record.get("text", ""))[:LOOKED_AT])
-    keys = [f"symbol:{s}" for s in dict.fromkeys([*filter(None, [symbol]), *tickers])]
-    return [*keys, *keys_of(dict.fromkeys([entity, humps(entity)]))]
+    if number := re.fullmatch(r"eip-(\d{1,6})", text_of(record, "_id")):
+        return [f"eip:{int(number[1])}"]
+    entity, symbol = text_of(record, "entity"), text_of(record, "symbol").upper()
+    symbols = [*filter(None, [symbol]), *TICKER_IN_TEXT.findall(text_of(record, "text")[:LOOKED_AT])]
+    return [*(f"symbol:{one}" for one in dict.fromkeys(symbols)), *keys_of([entity, humps(entity)])]
 
 
-def number_of(record: Record) -> int | None:
-    """The number of an improvement proposal."""
-    found = re.fullmatch(r"eip-(\d{1,6})", str(record.get("_id", "")))
-    return int(found[1]) if found else None
+def known_at(record: Record) -> str | None:
+    """The day by whose end an event was public, or None where nothing says: no `as_of` shows it then.
 
+    An incident is known with the first post that it links to, a filing whose date is that of what it reports when it
+    was signed: both in a week at the latest, and then where that is not told.
 
-def loss_of(text: str) -> tuple[float, list[str]] | None:
-    """An amount and what it is of; dollars where nothing is said, and where they are given beside it.
-
-    >>> loss_of("153,037 ETH (~$30M)"), loss_of("~17 WBNB"), loss_of("1,4M BUSD"), loss_of("Unclear")
-    ((30000000.0, ['usd']), (17.0, ['bnb']), (1400000.0, ['usd', 'busd']), None)
+    >>> known_at({"type": "8k", "date": "2023-02-13", "date_source": "file name", "text": "Date: February 15, 2023"})
+    '2023-02-15'
+    >>> known_at({"type": "security-incident", "date": "2023-02-13"}), known_at({"date": "2023-02-13"})
+    ('2023-02-20', '2023-02-13')
     """
-    text = re.sub(r"(?<=\d),(?=\d{1,2}(?!\d))", ".", text.lower()[:LOOKED_AT])
-    found = [_amount(match) for match in AMOUNT.finditer(text)]
-    if found and re.search(r"\btokens?\b", text):
-        return found[0][0], ["tokens"]
-    return next((a for a in found if a[1][0] == "usd"), found[0] if found else None)
+    kind, source, day = (text_of(record, name) for name in ("type", "date_source", "date"))
+    if kind in LATER_TEXTS or source == "first date in text" or not day:
+        return None
+    if kind != INCIDENT and source != "file name":
+        return day
+    happened = date.fromisoformat(day[:10])
+    return str(min([happened + WEEK, *(max(happened, told) for told in _reports(record, happened))]))
 
 
-def _amount(match: re.Match[str]) -> tuple[float, list[str]]:
-    factor, unit = FACTORS[match[3][0]] if match[3] else 1.0, (match[4] or "usd").removeprefix("w")
-    units = dict.fromkeys(["usd", *([unit] if unit == "busd" else [])] if match[1] or unit in DOLLARS else [unit])
-    return float(match[2].replace(",", "")) * factor, list(units)
+def _reports(record: Record, day: date) -> Iterator[date]:
+    """When it was reported, by its own words and links."""
+    for signed in SIGNED.findall(text_of(record, "text"))[-1:]:
+        if period := period_in(signed, day):
+            yield period.first
+    for link in record.get("links") or ():
+        for number in POSTED.findall(str(link)):
+            yield datetime.fromtimestamp(((int(number) >> 22) + POSTS_BEGAN) / 1000, UTC).date()
 
 
 def features_of(table: str, *texts: str) -> list[str]:
     """Names of the vocabulary's table of which the texts speak."""
-    text = " ".join(texts)[:LOOKED_AT].lower().replace("_", " ")
-    return [name for name, _ in said(table, text)]
+    return list(KNOWN.said(table, " ".join(texts)[:LOOKED_AT].lower().replace("_", " ")))

@@ -10,54 +10,33 @@ from datetime import date
 from typing import NamedTuple
 
 from overfetch import AnyOf, Focus, Understood
-from paiddaily.asking import LOOKED_AT, among_keys, bare_name, near_keys, run_keys
-from paiddaily.names import words_of
-from paiddaily.vocabulary import said, vocabulary, words_beside_names
+from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, looked_up, near_keys, run_keys, words_of
 
 LARGE = AnyOf(field="size", values=("Mega Cap", "Large Cap"))
 COMMON = AnyOf(field="share", values=("common",))
 CRYPTO = AnyOf(field="asset_class", values=("crypto",))
 # How far each leads.
 LISTING, US, LARGE_NAME, LARGE_SYMBOL, NAME, SYMBOL, PART, NEAR, SCOPE = 9, 8, 7, 6, 5, 4, 3, 2, 1
+MOST_TOLD = 3  # countries
 
 TOKEN = re.compile(r"(?<![\w.])(\$?)([A-Za-z0-9]{1,12}(?:[-^/][A-Za-z]{1,3})?)(?:\.([A-Za-z]{1,3}))?(?![\w.]\w)")
 ASKED = re.compile(r"\b(?:[Tt]icker|[Ss]ymbol) \$?([A-Z0-9]{1,6}|[a-z]{1,6}$)(?!\w)")
-ASKED_NAME = re.compile(r"(?<!\w)(?:stock|share price|ticker|stock price|coin|crypto)\W*$", re.IGNORECASE)
-BY_BRAND = re.compile(r"(?<!\w)(?:parent|owns?|owners?|owned|makers?|makes?)(?!\w)", re.IGNORECASE)
 US_WRITTEN = re.compile(r"(?<!\w)(?:US|U\.S\.)(?!\w)")
 NEGATED = re.compile(
     r"(?P<comma>[,;] ?)?(?<!\w)(?:(?P<strong>without|except(?: for)?|excluding|other than)|but no|not?|non|outside|ex)"
     r"[\s-](?P<what>[^,;:.?!]{2,60})",
     re.IGNORECASE,
 )
-LISTED = re.compile(r"(?<!\w)(?:listed|quoted|traded|trading|trades?|listings?)(?!\w)")
-NOUN = re.compile(r"(?:ers|ors|ies|ing|ments?|tions?|ics|ures|ity|ware|tech|ists?|ants)$")
-# Coins are what is asked for where a question begins or ends with them.
-COINS = re.compile(
-    r"^\W*(?:\w+\W+){0,2}(?:coins?|cryptos?|cryptocurrenc\w+|stablecoins?|altcoins?|memecoins?|tokens)(?!\w)"
-    r"|(?<!\w)(?:coins?|cryptos?|cryptocurrenc\w+|stablecoins?|altcoins?)\W*$"
-)
-
-VOWELS = frozenset("aeiouy")
+CAPITALS = re.compile(r"(?=.*[A-Z])[A-Z0-9^/-]{2,5}")
+NO_VOWEL = re.compile(r"[^\W\d_aeiouy]{3,5}", re.IGNORECASE)
 
 
 class Symbol(NamedTuple):
-    """A symbol in a question; `outright`: it can be nothing else."""
+    """A symbol in a question, or a `listing` with its exchange; `outright`: it can be nothing else."""
 
-    base: str
-    suffix: str
+    name: str
     outright: bool
-
-    @property
-    def listing(self) -> str:
-        return f"{self.base}.{self.suffix}" if self.suffix else self.base
-
-
-class Scope(NamedTuple):
-    """Conditions on companies, and in words what they are."""
-
-    conditions: tuple[AnyOf, ...] = ()
-    told: tuple[str, ...] = ()
+    listing: bool = False
 
 
 def understand_tickers(question: str, _day: date) -> Understood:
@@ -73,13 +52,17 @@ def understand_tickers(question: str, _day: date) -> Understood:
     wanted, unwanted = _apart(question.strip())
     looked_at = wanted[:LOOKED_AT]
     lower = _lower(looked_at)
-    countries = _countries(lower, unwanted)
-    scope = _scope(lower, countries)
-    symbols = list(_found_symbols(looked_at))[:3]
-    outright = any(symbol.outright for symbol in symbols)
-    focuses = [*_symbols(symbols), *_names(looked_at, outright), *_scoped(lower, scope), *_subjects(lower, countries)]
-    focuses.append(Focus(conditions=(COMMON,), weight=0.5))
-    return Understood(text=wanted, focuses=tuple(focuses[:32]), notes=scope.told)
+    scope = _scope(lower, unwanted)
+    told = tuple(map(_told, scope))
+    symbols = list(_symbols(looked_at))[:3]
+    focuses = [
+        *(focus for symbol in symbols for focus in _bearers(symbol)),
+        *_names(looked_at, outright=any(symbol.outright for symbol in symbols)),
+        *_scoped(lower, scope, told),
+        *_subjects(lower, scope),
+        Focus(conditions=(COMMON,), weight=0.5),
+    ]
+    return Understood(text=wanted, focuses=tuple(focuses[:32]), notes=told)
 
 
 def _apart(question: str) -> tuple[str, str]:
@@ -87,7 +70,7 @@ def _apart(question: str) -> tuple[str, str]:
     wanted, unwanted = question, list[str]()
     for found in NEGATED.finditer(question[:LOOKED_AT]):
         what = _lower(found["what"])
-        if found["comma"] or found["strong"] or _named_countries(what):
+        if found["comma"] or found["strong"] or _countries(what):
             wanted = wanted.replace(found[0], "")
             unwanted.append(what)
     return (wanted.strip(), " ".join(unwanted)) if len(wanted.split()) > 1 else (question, "")
@@ -98,139 +81,114 @@ def _lower(text: str) -> str:
     return US_WRITTEN.sub("usa", text).lower()
 
 
-def _symbols(symbols: Sequence[Symbol]) -> Iterator[Focus]:
-    """Each symbol's bearers, in the stated order."""
-    for symbol in symbols:
-        missing = f"no symbol {symbol.listing}" if symbol.outright else None
-        if symbol.suffix:
-            yield Focus(conditions=(among_keys(f"listing:{symbol.listing}"),), leads=LISTING, missing=missing)
-            continue
-        at_home, anywhere = among_keys(f"us:{symbol.base}"), among_keys(f"symbol:{symbol.base}")
-        yield Focus(conditions=(among_keys(at_home.values, anywhere.values),), leads=NEAR, missing=missing)
-        yield Focus(conditions=(at_home, COMMON), leads=US)
-        yield Focus(conditions=(anywhere, COMMON, LARGE), leads=LARGE_SYMBOL)
-        yield Focus(conditions=(anywhere, COMMON), leads=SYMBOL)
-        yield Focus(conditions=(anywhere, CRYPTO), leads=US)
+def _bearers(symbol: Symbol) -> Iterator[Focus]:
+    """Each symbol's, in the stated order."""
+    missing = f"no symbol {symbol.name}" if symbol.outright else None
+    if symbol.listing:
+        yield from looked_up(f"listing:{symbol.name}", leads=LISTING, missing=missing)
+        return
+    at_home, anywhere = f"us:{symbol.name}", f"symbol:{symbol.name}"
+    yield from looked_up([at_home, anywhere], leads=NEAR, missing=missing)
+    yield from looked_up(at_home, COMMON, leads=US)
+    yield from looked_up(anywhere, COMMON, LARGE, leads=LARGE_SYMBOL)
+    yield from looked_up(anywhere, COMMON, leads=SYMBOL)
+    yield from looked_up(anywhere, CRYPTO, leads=US)
 
 
-def _found_symbols(text: str) -> Iterator[Symbol]:
+def _symbols(text: str) -> Iterator[Symbol]:
     """With `$`, with an exchange's suffix, after `ticker`, in capital letters, or alone."""
-    suffixes, bare = vocabulary("suffixes"), bare_name(text)
-    alone = len(bare) == 1 and text.isascii()
-    shouted = text.isupper() and len(bare) > 1
+    bare = bare_name(text)
+    alone, shouted = len(bare) == 1 and text.isascii(), len(bare) > 1 and text.isupper()
     asked = {found[1].upper() for found in ASKED.finditer(text)}
     for dollar, base, suffix in TOKEN.findall(text):
-        upper = base.upper()
-        only = alone and bare[0].startswith(base.lower())
-        if suffix and suffix.upper() in suffixes and (only or (len(base) > 1 and (_is_code(base) or len(bare) < 4))):
-            yield Symbol(upper, suffix.upper(), outright=True)
-        elif dollar or upper in asked or (len(bare) == 2 and base.lower() in bare and _has_no_vowel(base)):
-            yield Symbol(upper, "", outright=not upper.isdigit())
-        elif base.lower() not in bare:  # what stands beside a name, such as its legal form
+        upper, lower, exchange = base.upper(), base.lower(), suffix.upper()
+        listed = len(base) > 1 and (base.isupper() or base.isdigit() or len(bare) < 4)
+        word = upper in KNOWN.words("names.acronyms")
+        rare = NO_VOWEL.fullmatch(base) and len(bare) == 2 and lower in bare and not word
+        if exchange in KNOWN.table("suffixes") and (listed or (alone and bare[0].startswith(lower))):
+            yield Symbol(f"{upper}.{exchange}", outright=True, listing=True)
+        elif dollar or upper in asked or rare:
+            yield Symbol(upper, outright=not upper.isdigit())
+        elif lower not in bare:  # what stands beside a name, such as its legal form
             continue
-        elif (alone and base.lower() == bare[0] and len(base) <= 6) or (not shouted and _looks_like_one(base)):
-            yield Symbol(upper, "", outright=False)
+        elif (alone and lower == bare[0] and len(base) <= 6) or (CAPITALS.fullmatch(base) and not (word or shouted)):
+            yield Symbol(upper, outright=False)
 
 
-def _is_code(word: str) -> bool:
-    return word.isupper() or word.isdigit()
-
-
-def _looks_like_one(word: str) -> bool:
-    return word.isupper() and 1 < len(word) <= 5 and word not in words_beside_names("acronyms")
-
-
-def _has_no_vowel(word: str) -> bool:
-    return (
-        3 <= len(word) <= 5
-        and word.isalpha()
-        and not VOWELS & {*word.lower()}
-        and word.upper() not in words_beside_names("acronyms")
-    )
-
-
-def _names(text: str, outright: bool) -> Iterator[Focus]:
+def _names(text: str, *, outright: bool) -> Iterator[Focus]:
     """Companies and coins of this name, in part, or with a letter wrong; and those named among other words."""
-    words = bare_name(text)
+    words, said = bare_name(text), words_of(text)
     if 0 < len(words) <= 6:
-        yield from _whole_name(text, words, None if outright else _missing_name(text, words))
-    runs = [*run_keys(words_of(text)), *run_keys(words_of(text), "also")]
-    yield from [Focus(conditions=(among_keys(runs),), weight=0.7)] if runs else []
+        yield from _whole_name(text, words)
+        if missing := None if outright else _missing_name(text, words):
+            name = "".join(words)
+            keys = [*(f"{kind}:{name}" for kind in ("name", "also", "part")), f"us:{name.upper()}"]
+            yield from absent(missing, " ".join(words), [*keys, f"symbol:{name.upper()}", *near_keys(words)])
+    yield from looked_up([*run_keys(said), *run_keys(said, "also")], weight=0.7)
 
 
-def _whole_name(text: str, words: Sequence[str], missing: str | None) -> Iterator[Focus]:
+def _whole_name(text: str, words: Sequence[str]) -> Iterator[Focus]:
     name = "".join(words)
-    named, part = among_keys(f"name:{name}"), among_keys(f"part:{name}")
     symbol = text.isupper() and " " not in text  # in capital letters, one word is a symbol before it is a name
-    yield Focus(conditions=(named, COMMON, LARGE), leads=LARGE_NAME if symbol else US + 1)
-    yield Focus(conditions=(named, COMMON), leads=PART if symbol else LARGE_NAME)
-    yield Focus(conditions=(named,), leads=NEAR)
-    yield Focus(conditions=(among_keys(f"also:{name}"), COMMON), leads=NAME)
-    yield Focus(conditions=(part, COMMON, LARGE), leads=NAME)
-    yield Focus(conditions=(part, COMMON), leads=PART)
-    if near := near_keys(words):
-        yield Focus(conditions=(among_keys(near), COMMON), leads=NEAR)
-    if missing:
-        keys = among_keys(
-            f"name:{name}", f"also:{name}", f"part:{name}", f"us:{name.upper()}", f"symbol:{name.upper()}", near
-        )
-        yield Focus(conditions=(keys,), weight=0.01, missing=missing)
-        yield Focus(text=" ".join(words), worded=True, weight=0.01, missing=missing)
+    yield from looked_up(f"name:{name}", COMMON, LARGE, leads=LARGE_NAME if symbol else US + 1)
+    yield from looked_up(f"name:{name}", COMMON, leads=PART if symbol else LARGE_NAME)
+    yield from looked_up(f"name:{name}", leads=NEAR)
+    yield from looked_up(f"also:{name}", COMMON, leads=NAME)
+    yield from looked_up(f"part:{name}", COMMON, LARGE, leads=NAME)
+    yield from looked_up(f"part:{name}", COMMON, leads=PART)
+    yield from looked_up(near_keys(words), COMMON, leads=NEAR)
 
 
 def _missing_name(text: str, words: Sequence[str]) -> str | None:
     """What is to be said where nothing has that name, unless the words may be meant otherwise."""
-    one = len(words) == 1 and not NOUN.search(words[0]) and not words[0].isdigit()
-    if not (one or ASKED_NAME.search(text)) or BY_BRAND.search(text) or any(said("industries", " ".join(words))):
+    said = " ".join(words)
+    signs = KNOWN.said("signs", text.lower())
+    one = len(words) == 1 and "thing" not in KNOWN.said("signs", said) and not said.isdigit()
+    if not (one or "named" in signs) or "brand" in signs or KNOWN.said("industries", said):
         return None
-    return f"nothing that is called '{' '.join(words)}'"
+    return f"nothing that is called '{said}'"
 
 
-def _scope(text: str, countries: list[str]) -> Scope:
-    """Countries, sizes, exchanges and coins by their words."""
-    conditions = [AnyOf(field="country", values=tuple(countries))] if countries else []
-    told = [" or ".join(countries) if len(countries) < 4 else f"{len(countries)} countries"] if countries else []
-    tables = {"size": "sizes"}
-    tables |= {"markets": "suffixes"} if LISTED.search(text) else {}
-    tables |= {"asset_class": "classes"} if COINS.search(text) else {}
-    for field, table in tables.items():
-        if values := [name for name, _ in said(table, text)]:
-            conditions.append(AnyOf(field=field, values=tuple(values)))
-            told.append(" or ".join(values))
-    return Scope(tuple(conditions), tuple(told))
+def _scope(text: str, unwanted: str) -> list[AnyOf]:
+    """Countries (all others, where some are left out), sizes, exchanges, coins."""
+    left_out = _countries(unwanted)
+    named = _countries(text) or (KNOWN.table("countries") if left_out else ())
+    signs = KNOWN.said("signs", text)
+    found: dict[str, Sequence[str]] = {
+        "country": [country for country in named if country not in left_out],
+        "size": [*KNOWN.said("sizes", text)],
+        "markets": [*KNOWN.said("suffixes", text)] if "listed" in signs else (),
+        "asset_class": [*KNOWN.said("classes", text)] if "coins" in signs else (),
+    }
+    return [AnyOf(field=field, values=tuple(values)) for field, values in found.items() if values]
 
 
-def _countries(wanted: str, unwanted: str) -> list[str]:
-    """Those that are named, by themselves or by region; all others where some are left out."""
-    left_out = _named_countries(unwanted)
-    named = _named_countries(wanted) or (list(vocabulary("countries")) if left_out else [])
-    return [country for country in named if country not in left_out]
+def _countries(text: str) -> list[str]:
+    """Those that are named, by themselves or by region."""
+    members = (KNOWN.table("members")[region] for region in KNOWN.said("regions", text))
+    return list(dict.fromkeys([*KNOWN.said("countries", text), *(country for region in members for country in region)]))
 
 
-def _named_countries(text: str) -> list[str]:
-    members = vocabulary("members")
-    regional = [country for region, _ in said("regions", text) for country in members[region]]
-    return list(dict.fromkeys([*(name for name, _ in said("countries", text)), *regional]))
+def _told(bound: AnyOf) -> str:
+    many = bound.field == "country" and len(bound.values) > MOST_TOLD
+    return f"{len(bound.values)} countries" if many else " or ".join(bound.values)
 
 
-def _scoped(text: str, scope: Scope) -> Iterator[Focus]:
+def _scoped(text: str, scope: Sequence[AnyOf], told: Sequence[str]) -> Iterator[Focus]:
     """What meets the conditions leads; what says the same in its industry or size is raised among it."""
-    if scope.conditions:
-        yield Focus(conditions=scope.conditions, leads=SCOPE, missing=f"nothing in {', '.join(scope.told)}")
+    if scope:
+        yield Focus(conditions=tuple(scope), leads=SCOPE, missing=f"nothing in {', '.join(told)}")
     for field, table in (("kinds", "industries"), ("size", "about")):
-        if values := [name for name, _ in said(table, text)]:
-            raised = AnyOf(field=field, values=tuple(values))
-            yield Focus(conditions=(*scope.conditions, raised), weight=1.0 if scope.conditions else 0.5)
-    for words, match in said("everyday", text):  # the same in the words of business
-        yield Focus(conditions=scope.conditions, text=f"{text[: match.start()]}{words}{text[match.end() :]}")
-        yield Focus(conditions=scope.conditions, text=words)
+        if values := tuple(KNOWN.said(table, text)):
+            yield Focus(conditions=(*scope, AnyOf(field=field, values=values)), weight=1.0 if scope else 0.5)
+    for words, match in KNOWN.said("everyday", text).items():  # the same in the words of business
+        for said in (f"{text[: match.start()]}{words}{text[match.end() :]}", words):
+            yield Focus(conditions=tuple(scope), text=said)
 
 
-def _subjects(text: str, countries: list[str]) -> Iterator[Focus]:
+def _subjects(text: str, scope: Sequence[AnyOf]) -> Iterator[Focus]:
     """Of what a profile never fails to name, a country may have nothing."""
-    if not 0 < len(countries) < 4:
-        return
-    for word, _ in said("subjects", text):
-        bound = AnyOf(field="country", values=tuple(countries))
-        missing = f"nothing about {word} in {' or '.join(countries)}"
-        yield Focus(conditions=(bound,), text=word, worded=True, missing=missing)
+    for bound in [bound for bound in scope if bound.field == "country" and len(bound.values) <= MOST_TOLD]:
+        for word in KNOWN.said("subjects", text):
+            missing = f"nothing about {word} in {_told(bound)}"
+            yield Focus(conditions=(bound,), text=word, worded=True, missing=missing)

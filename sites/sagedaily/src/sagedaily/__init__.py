@@ -11,18 +11,7 @@ CANON = Collection(
     sample=Path(__file__).parent / "samples" / "canon.jsonl",
     judged=Path(__file__).parent / "judged" / "canon",
     fields=FieldMap(
-        metadata={
-            "kind": ("kind",),
-            "subject": ("subject", "title"),
-            "orientation": ("orientation",),
-            "work": ("work",),
-            "suit": ("suit",),
-            "subjects": ("subjects",),
-            "sole": ("sole",),
-            "authors": ("authors",),
-            "license": ("license",),
-            "sample": ("sample",),
-        },
+        metadata=("kind", "subject", "orientation", "work", "suit", "subjects", "sole", "authors", "license", "sample")
     ),
     adapt=adapt_entry,
     chunk=chunk_entry,

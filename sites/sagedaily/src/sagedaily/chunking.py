@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from overfetch import Chunk, Document, Record, split_text, token_counter
 from sagedaily.mentions import mentions_in
 from sagedaily.understanding import NO_ORIENTATION, OF_CHARTS
-from sagedaily.vocabulary import Meaning, vocabulary, words_of
+from sagedaily.vocabulary import KNOWN, Meaning, words_of
 
 EMBEDDER = "all-minilm-l6-v2"
 MAX_TOKENS = 254  # what the embedder reads, but for the two tokens of its own
@@ -25,6 +25,7 @@ def adapt_entry(record: Record) -> Record:
     return {
         **record,
         **_with_meanings(record),
+        "subject": record.get("subject") or record.get("title"),
         "orientation": record.get("orientation") or NO_ORIENTATION,
         "subjects": names,
         "sole": subjects[0].sole if len(subjects) == 1 else None,
@@ -46,7 +47,7 @@ def subjects_of_entry(record: Record) -> list[Meaning]:
     >>> [meaning.subject for meaning in subjects_of_entry(entry)]
     ['planet:Saturn', 'aspect:Square', 'planet:Moon']
     """
-    entries = vocabulary()["entries"]
+    entries = KNOWN.table("entries")
     kinds = {str(record.get(field)) for field in ("category", "kind")}
     of_cards = ("card", "suit") if kinds & {*entries["cards"]} else ()
     families = (*of_cards, *(OF_CHARTS if kinds & {*entries["charts"]} else ()))
@@ -101,7 +102,7 @@ def _is_card(entry: Document) -> bool:
 
 def _metadata(entry: Document, way: str, text: str) -> Mapping[str, list[str] | str]:
     """Everything that is named, in the title or in this piece of the text."""
-    titles = vocabulary()["context"]["titles"]
+    titles = KNOWN.table("context.titles")
     named = [m.subject for m in _meant(text, (*OF_CHARTS, "card")) if _is_said(m, titles)]
     mentions = sorted({*_strings(entry.metadata.get("subjects")), *named})
     return {"mentions": mentions, **({"orientation": way} if way else {})}

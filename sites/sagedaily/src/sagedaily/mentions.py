@@ -5,17 +5,14 @@ from functools import cache
 from typing import NamedTuple
 
 from sagedaily.vocabulary import (
+    KNOWN,
     NUMBER,
     Meaning,
     Word,
-    courts,
     names,
     number_at,
     numbers,
-    phrases,
-    suits,
     trumps,
-    vocabulary,
 )
 
 OF = {("of",), ("of", "the"), ("de",), ("d",), ("des",), ("di",), ("der",), ("delle",), ()}
@@ -57,8 +54,8 @@ def mentions_in(words: Sequence[Word]) -> Iterator[Mention]:
 @cache
 def _beginnings() -> frozenset[str]:
     """The words with which a name may begin: most do not, and are passed over."""
-    begun = [*names(), *numbers(), *phrases("context", "not")]
-    return frozenset({name[0] for name in begun} | courts().keys() | MARKERS | {"house", "number"})
+    begun = [*names(), *numbers(), *KNOWN.words("context.not")]
+    return frozenset({name[0] for name in begun} | KNOWN.meanings("courts").keys() | MARKERS | {"house", "number"})
 
 
 def _read(words: Sequence[Word], place: int) -> Iterator[tuple[int, tuple[Meaning, ...]]]:
@@ -72,7 +69,7 @@ def _read(words: Sequence[Word], place: int) -> Iterator[tuple[int, tuple[Meanin
 def _by_name(words: Sequence[Word], place: int) -> Iterator[tuple[int, tuple[Meaning, ...]]]:
     for end in range(min(place + 4, len(words)), place, -1):
         key = tuple(word.folded for word in words[place:end])
-        if key in phrases("context", "not"):
+        if key in KNOWN.words("context.not"):
             yield end, ()
         any_number = tuple(NUMBER.folded if part.isdecimal() else part for part in key)
         if found := names().get(key) or names().get(any_number):
@@ -87,7 +84,7 @@ def _minor(words: Sequence[Word], place: int) -> tuple[int, Meaning] | None:
         return None
     for gap in range(3):
         between = tuple(word.folded for word in words[after : after + gap])
-        suit = suits().get(words[after + gap].folded) if after + gap < len(words) else None
+        suit = KNOWN.meanings("suits").get(words[after + gap].folded) if after + gap < len(words) else None
         if suit and between in OF and (gap or words[place].written != "I"):
             return after + gap + 1, Meaning(f"card:{rank} of {suit}", plain=not gap)
     return None
@@ -95,14 +92,14 @@ def _minor(words: Sequence[Word], place: int) -> tuple[int, Meaning] | None:
 
 def _rank(words: Sequence[Word], place: int) -> tuple[str | None, int]:
     """The rank, and where it ends; `Fool` of cups is one that no deck has."""
-    if court := courts().get(words[place].folded):
+    if court := KNOWN.meanings("courts").get(words[place].folded):
         return court, place + 1
     number, after = number_at(words, place)
     if number is not None:
-        ranks = vocabulary()["numbers"]["words"]
+        ranks = KNOWN.table("numbers.words")
         return "Ace" if number == 1 else ranks[number].title() if number < len(ranks) else str(number), after
     between, suit = ([word.folded for word in words[place + n : place + n + 1]] for n in (1, 2))
-    is_named = between == ["of"] and suit and suit[0].title() in vocabulary()["suits"]
+    is_named = between == ["of"] and suit and suit[0].title() in KNOWN.table("suits")
     trump = next((m.name for m in names().get((words[place].folded,), ()) if m.family == "card"), None)
     return (trump if is_named else None), place + 1
 
@@ -124,7 +121,7 @@ def _trump(words: Sequence[Word], place: int) -> tuple[int, Meaning] | None:
         return (end, _trump_of(number, plain=False)) if follows else None
     if end < len(words) and words[end].folded in ("trump", "arcanum", "card") and _is_ordinal(words[end - 1].folded):
         return end + 1, _trump_of(number, plain=words[end].folded == "card")
-    is_roman = words[place].written in vocabulary()["numbers"]["roman"] and (
+    is_roman = words[place].written in KNOWN.table("numbers.roman") and (
         len(words[place].written) > 1 or len(words) == 1
     )
     alone = len(words) == 1 and number <= 21

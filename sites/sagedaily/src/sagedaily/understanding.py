@@ -7,13 +7,12 @@ from typing import NamedTuple
 from overfetch import AnyOf, Focus, Understood
 from sagedaily.mentions import Mention, mentions_in
 from sagedaily.vocabulary import (
+    KNOWN,
     Meaning,
     Word,
     corrected,
     indian,
-    phrases,
     places_of,
-    vocabulary,
     words_of,
 )
 
@@ -97,18 +96,18 @@ class _Question:
     def __init__(self, words: Sequence[Word], mentions: Sequence[Mention]) -> None:
         self.words = words
         self.mentions = mentions
-        of_cards = (("context", "cards"), ("orientations", "reversed"), ("orientations", "upright"))
-        self.card_words = {place for path in of_cards for place in places_of(words, phrases(*path))}
+        of_cards = ("context.cards", "orientations.reversed", "orientations.upright")
+        self.card_words = {place for path in of_cards for place in places_of(words, KNOWN.words(path))}
         self.of_charts = self._is_of_charts()
         self.cards = [m for m in mentions if any(e.family in ("card", "suit") and not e.plain for e in m.meanings)]
         self.cards = self.cards or [m for m in mentions if self._is_marked(m)]
         self.of_cards = bool(self.card_words or self.cards)
         named = {place for m in mentions for place in range(m.start, m.end)}
-        stop = phrases("context", "stop")
+        stop = KNOWN.words("context.stop")
         self.others = sum((w.folded,) not in stop for i, w in enumerate(words) if i not in named)
 
     def _is_of_charts(self) -> bool:
-        if places_of(self.words, phrases("context", "charts") | (phrases("orientations", "retrograde") - {("rx",)})):
+        if places_of(self.words, KNOWN.words("context.charts") | (KNOWN.words("orientations.retrograde") - {("rx",)})):
             return True
         meanings = [e for m in self.mentions for e in m.meanings]
         if any(e.indian or (e.family in ("house", "nakshatra", "aspect") and not e.plain) for e in meanings):
@@ -187,7 +186,7 @@ def _drawn(question: str, words: Sequence[Word], subjects: Sequence[Subject]) ->
         return draw[1]
     families = [s.family for s in subjects if s.sure and s.family in ("card", "planet")]
     ways = ORIENTATIONS[:2] if families == ["card"] else ORIENTATIONS[2:] if families == ["planet"] else ()
-    said = [way for way in ways if places_of(words, phrases("orientations", way))]
+    said = [way for way in ways if places_of(words, KNOWN.words(f"orientations.{way}"))]
     return said[0] if len(said) == 1 else None
 
 
@@ -220,7 +219,7 @@ def _leads(sure: Sequence[Subject]) -> bool:
 
 def _missing(subject: Subject, authors: Sequence[str]) -> str | None:
     """What is said where nothing names it; of a word that is perhaps everyday, nothing is."""
-    in_texts = subject.family in ("planet", "sign") and subject.spelt not in vocabulary()["context"]["titles"]
+    in_texts = subject.family in ("planet", "sign") and subject.spelt not in KNOWN.table("context.titles")
     if not (subject.certain or in_texts):
         return None
     return f"{subject.spelt} in {authors[0]}" if authors else subject.spelt

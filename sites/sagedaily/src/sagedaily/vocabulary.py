@@ -1,12 +1,12 @@
 """Which subjects a text names: cards, planets, signs, houses, aspects, by the names that vocabulary.toml gives them."""
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import takewhile
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from overfetch import Vocabulary, without_accents
 
 LONGEST = 2_000  # characters of a question or a passage that are looked at
 WORD = re.compile(r"[^\W_]+|[\u2200-\u27bf]")
@@ -57,31 +57,19 @@ def words_of(text: str) -> list[Word]:
     >>> [word.folded for word in words_of("Valet de Bâton, l'Étoile ☉")]
     ['valet', 'de', 'baton', 'l', 'etoile', '☉']
     """
-    letters = unicodedata.normalize("NFKD", text[:LONGEST])
-    bare = "".join(c for c in letters if not unicodedata.combining(c))
-    return [Word(found.casefold(), found) for found in WORD.findall(bare)]
+    return [Word(found.casefold(), found) for found in WORD.findall(without_accents(text[:LONGEST]))]
 
 
-@cache
-def vocabulary() -> Mapping[str, Any]:
-    import tomllib
-
-    with (Path(__file__).parent / "vocabulary.toml").open("rb") as file:
-        return tomllib.load(file)
+def _folded(name: str) -> tuple[str, ...]:
+    return tuple(word.folded for part in name.split() for word in words_of(part) or [NUMBER])
 
 
-@cache
-def phrases(*path: str) -> frozenset[tuple[str, ...]]:
-    """A list of the vocabulary, in words as they are compared."""
-    listed: Any = vocabulary()
-    for step in path:
-        listed = listed[step]
-    return frozenset(_folded(name) for name in listed)
+KNOWN = Vocabulary("sagedaily", _folded)  # its lists in words as they are compared
 
 
 @cache
 def trumps() -> tuple[str, ...]:
-    return tuple(trump["name"] for trump in vocabulary()["trumps"])
+    return tuple(trump["name"] for trump in KNOWN.table("trumps"))
 
 
 @cache
@@ -95,26 +83,25 @@ def names() -> Names:
 
 
 def _listed() -> Iterator[tuple[str, Meaning]]:
-    known = vocabulary()
-    for trump in known["trumps"]:
+    for trump in KNOWN.table("trumps"):
         yield from ((name, Meaning(f"card:{trump['name']}")) for name in trump["names"])
         yield from ((name, Meaning(f"card:{trump['name']}", plain=True)) for name in trump["plain"])
-    everyday = {*known["context"]["plain"]}
+    everyday = {*KNOWN.table("context.plain")}
     for family, table in (("planet", "planets"), ("sign", "signs"), ("aspect", "aspects"), ("house", "houses")):
         is_plain = everyday.__contains__ if family == "aspect" else _is_one_word
-        for name, called in known[table].items():
+        for name, called in KNOWN.table(table).items():
             yield from ((one, Meaning(f"{family}:{name}", is_plain(one))) for one in called)
-        for name, called in known["sanskrit"].get(table, {}).items():
+        for name, called in KNOWN.table("sanskrit").get(table, {}).items():
             yield from ((one, Meaning(f"{family}:{name}", one in everyday, indian=True)) for one in called)
-    for called in known["nakshatras"]["names"]:
+    for called in KNOWN.table("nakshatras.names"):
         yield from ((one, Meaning(f"nakshatra:{called[0].title()}", plain=True, indian=True)) for one in called)
-    for suit, called in known["suits"].items():
+    for suit, called in KNOWN.table("suits").items():
         yield from ((f"suit of {one}", Meaning(f"suit:{suit}")) for one in called)
-    for oracle in known["oracles"]:
+    for oracle in KNOWN.table("oracles"):
         joined = (f"{b} {s}" for b in oracle.get("before", ()) for s in oracle.get("symbols", ()))
         yield from ((one, Meaning(f"oracle:{oracle['name']}")) for one in (*oracle["names"], *joined))
         yield from ((one, Meaning(f"oracle:{oracle['name']}", plain=True)) for one in oracle.get("plain", ()))
-    for author, called in known["authors"].items():
+    for author, called in KNOWN.table("authors").items():
         yield from ((one, Meaning(f"author:{author}")) for one in called)
 
 
@@ -144,8 +131,8 @@ def _corrected(word: Word) -> Word:
 @cache
 def _parts_of_names() -> frozenset[str]:
     """And words that look like them."""
-    said = [*names(), *numbers(), *phrases("context", "spelt"), *phrases("orientations", "reversed")]
-    every = {part for name in said for part in name} | courts().keys() | suits().keys()
+    said = [*names(), *numbers(), *KNOWN.words("context.spelt"), *KNOWN.words("orientations.reversed")]
+    every = {part for name in said for part in name} | KNOWN.meanings("courts").keys() | KNOWN.meanings("suits").keys()
     return frozenset(part for part in every if len(part) >= SHORTEST_MISSPELT)
 
 
@@ -165,21 +152,11 @@ def _shared(one: str, other: str) -> int:
 
 
 @cache
-def courts() -> Mapping[str, str]:
-    return {one: court for court, called in vocabulary()["courts"].items() for one in called}
-
-
-@cache
-def suits() -> Mapping[str, str]:
-    return {one: suit for suit, called in vocabulary()["suits"].items() for one in called}
-
-
-@cache
 def numbers() -> Mapping[tuple[str, ...], int]:
-    known = vocabulary()["numbers"]
+    known = KNOWN.table("numbers")
     lists = (known[form] for form in ("words", "ordinals", "french", "roman"))
     spelt = {_folded(word): number for listed in lists for number, word in enumerate(listed) if word}
-    return {**spelt, **{(ace,): 1 for ace in known["ace"]}}
+    return {**spelt, **{(ace,): 1 for ace in KNOWN.table("numbers.ace")}}
 
 
 def number_at(words: Sequence[Word], place: int) -> tuple[int | None, int]:
@@ -196,7 +173,3 @@ def places_of(words: Sequence[Word], listed: Collection[tuple[str, ...]]) -> set
     folded = [word.folded for word in words]
     lengths = {len(phrase) for phrase in listed}
     return {place for place in range(len(words)) for n in lengths if tuple(folded[place : place + n]) in listed}
-
-
-def _folded(name: str) -> tuple[str, ...]:
-    return tuple(word.folded for part in name.split() for word in words_of(part) or [NUMBER])

@@ -1,0 +1,244 @@
+"""Dates in words, by rule: days, months, quarters, seasons and years, parts of them, and what is around, before, after
+or between.
+
+Seasons are the northern ones in whole months, and a winter has the name of the year in which it ends.
+
+The rules are our own: of kept libraries edtf 5.0 and dateparser 1.5 read `q3 2021` as March and as August and take
+`2000 eth` for a year, and timefhuman 0.1.5 and datefinder 1.0 read neither quarters nor seasons.
+"""
+
+import re
+from calendar import monthrange
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
+
+from overfetch.filters import DateRange
+
+LOOKED_AT = 1_000  # characters of a question
+EVER, NEVER, DAY = date(1900, 1, 1), date(2099, 12, 31), timedelta(1)
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+# After how many months from January they begin, and how many they last.
+QUARTERS = ("first quarter", "second quarter", "third quarter", "fourth quarter")
+SEASONS = {"winter": (-1, 3), "spring": (2, 3), "summer": (5, 3), "autumn": (8, 3), "fall": (8, 3)}
+DIVISIONS = {"q1": (0, 3), "q2": (3, 3), "q3": (6, 3), "q4": (9, 3), "h1": (0, 6), "h2": (6, 6)}
+NAMED = {name: (3 * n, 3) for n, name in enumerate(QUARTERS)} | {"last quarter": (9, 3)} | SEASONS | DIVISIONS
+SPANS = {month: (n, 1) for n, month in enumerate(MONTHS)} | NAMED
+UNITS = {"day": 1, "week": 7, "month": 30, "quarter": 91, "year": 365}
+NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+COUNTS = {"a": 1, "an": 1, "couple of": 2, "few": 3} | {word: n for n, word in enumerate(NUMBERS, start=1)}
+# From where to where a part of a period goes, in twelfths of a year and in sixths of what is shorter.
+PARTS = {
+    **{"early": ((0, 4), (0, 2)), "mid": ((4, 8), (2, 4)), "middle": ((4, 8), (2, 4)), "late": ((8, 12), (4, 6))},
+    **{"beginning": ((0, 1), (0, 2)), "start": ((0, 1), (0, 2)), "end": ((11, 12), (4, 6))},
+    **{"first half": ((0, 6), (0, 3)), "second half": ((6, 12), (3, 6))},
+}
+
+YEAR = r"(?P<year>(?:19|20)\d\d)"
+MONTH = rf"(?:{'|'.join(MONTHS)})(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?"
+DAY_OF = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+SPAN = rf"(?P<span>{MONTH}|{'|'.join(NAMED)})\.?"
+UNIT = rf"(?P<unit>{'|'.join(UNITS)})s?"
+COUNT = rf"(?P<count>\d{{1,3}}|{'|'.join(COUNTS)})"
+AMOUNT = r"(?! ?(?:usd|eth|bnb|dollars?|tokens?|[kmb]\b|%|million))(?![\d.,]*\d)"
+RULES = [
+    re.compile(rf"(?<![\w$.#-]){rule}(?!\w)")
+    for rule in (
+        rf"(?P<iso>{YEAR}-\d\d-\d\d)",
+        rf"{DAY_OF} (?:of )?(?P<month>{MONTH})\.?,? {YEAR}",
+        rf"(?P<month>{MONTH})\.? {DAY_OF},? {YEAR}",
+        rf"{SPAN}(?:,? (?:of )?| ?[/-]?){YEAR}",
+        rf"{YEAR} ?[/-]?(?P<span>{'|'.join(DIVISIONS)})",
+        rf"{YEAR}-(?P<number>0[1-9]|1[0-2])(?!-)",
+        rf"(?P<feast>xmas|christmas|new year) {YEAR}",
+        rf"(?P<which>last|past|previous|this) (?:{SPAN}|(?P<unit>week|month|quarter|year))",
+        rf"(?:last|past|previous) (?P<past>{COUNT} {UNIT})",
+        rf"(?P<ago>{COUNT} {UNIT} ago)",
+        r"(?P<today>today|yesterday)",
+        rf"(?<!eip )(?<!erc ){YEAR}{AMOUNT}",
+    )
+]
+PART = re.compile(rf"({'|'.join(PARTS)}|first week|last week)(?:[ -]of)?(?: the)?[ -]$")
+RELATION = re.compile(
+    rf"(?:(?:{COUNT} )?{UNIT} )?(?P<word>before|prior to|until|till|up to|by|after|following|later than|since"
+    r"|starting|around|about|near|circa|close to)(?: the)? ?$"
+)
+
+
+class Period(NamedTuple):
+    """First and last day, both of them in it. `near`: not only within it, but the closer to it the better."""
+
+    first: date
+    last: date
+    near: bool = False
+
+    def within(self, days: int) -> "Period":
+        """So many days more at both ends."""
+        return self._replace(first=self.first - timedelta(days), last=self.last + timedelta(days))
+
+    def of(self, field: str) -> DateRange:
+        """The condition that a field lies in it."""
+        start, end = datetime.combine(self.first, time.min, UTC), datetime.combine(self.last, time.max, UTC)
+        return DateRange(field=field, start=start, end=end)
+
+
+class Place(NamedTuple):
+    """Where in a text a period stands, and whether it is only one by its words, such as `the merge`."""
+
+    start: int
+    end: int
+    period: Period
+    by_name: bool = False
+
+
+Landmarks = Callable[[str], Mapping[str, re.Match[str]]]
+"""Days, as `2022-09-15`, that a text names, and where."""
+
+
+def period_in(question: str, day: date, landmarks: Landmarks = lambda text: {}) -> Period | None:
+    """When, by the question as it is asked on a day; None where it says nothing, or no date that exists.
+
+    >>> period_in("hacks at the end of last year", date(2024, 2, 10))
+    Period(first=datetime.date(2023, 12, 1), last=datetime.date(2023, 12, 31), near=False)
+    >>> period_in("around 10 March 2023", date(2024, 2, 10)).near, period_in("eip 2015, 2000 eth", date(2024, 2, 10))
+    (True, None)
+    """
+    text = _with_years(" ".join(question[:LOOKED_AT].lower().replace("mid-", "mid ").split()))
+    try:
+        places = sorted([*_places(text, day), *_named(landmarks(text), day)])
+        return (_between(text, places) or _related(text, places[0])) if places else None
+    except OverflowError:  # beyond the calendar
+        return None
+
+
+def _with_years(text: str) -> str:
+    """`jan to aug 2025` with both years, and `3 to 9 march 2023` with both months."""
+    text = re.sub(rf"(?<![\w.])(\d{{1,2}})( ?(?:to|and|-|–|until) ?\d{{1,2}} )({'|'.join(MONTHS)})", r"\1 \3\2\3", text)
+    period = rf"(?:\d{{1,2}} )?(?:(?:{'|'.join(MONTHS)})[a-z]{{0,6}}|q[1-4])"
+    pattern = rf"(?<!\w)({period})( ?(?:to|and|-|–|until|through) ?)({period},? )((?:19|20)\d\d)"
+    return re.sub(pattern, r"\1 \4\2\3\4", text)
+
+
+def _named(landmarks: Mapping[str, re.Match[str]], day: date) -> Iterator[Place]:
+    """Of what is still to come nobody knows the date."""
+    for then, match in ((date.fromisoformat(name), match) for name, match in landmarks.items()):
+        if then <= day:
+            yield Place(match.start(), match.end(), _one(then), by_name=True)
+
+
+def _places(text: str, day: date) -> Iterator[Place]:
+    """Periods from left to right, the longest of those that overlap; parts of them where the words before say so."""
+    end = 0
+    for match in sorted((m for rule in RULES for m in rule.finditer(text)), key=lambda m: (m.start(), -m.end())):
+        with suppress(ValueError):  # the 31st of February
+            if match.start() >= end:
+                period, end = _period(match, day), match.end()
+                part = PART.search(text, max(0, match.start() - 30), match.start())
+                yield Place((part or match).start(), end, _part(part[1], period) if part else period)
+
+
+def _period(found: re.Match[str], day: date) -> Period:
+    """Raises ValueError where there is no such day."""
+    match {name: word for name, word in found.groupdict().items() if word}:
+        case {"iso": iso}:
+            return _one(date.fromisoformat(iso))
+        case {"today": word}:
+            return _one(day - DAY if word == "yesterday" else day)
+        case {"ago": _}:
+            return _one(day - timedelta(_days(found)))._replace(near=True)
+        case {"past": _}:
+            return Period(day - timedelta(_days(found)), day)
+        case {"which": which, "unit": unit}:
+            return _last_unit(unit, day, back=which != "this")
+        case {"which": which, "span": span}:
+            period = _months(day.year, *_span(span))
+            return period if which == "this" or period.last < day else _months(day.year - 1, *_span(span))
+        case {"year": year, "feast": feast}:
+            return _one(date(int(year), 1, 1) if feast == "new year" else date(int(year), 12, 25))
+        case {"year": year, "month": month, "day": of_month}:
+            return _one(date(int(year), 1 + _span(month)[0], int(of_month)))
+        case {"year": year, "number": number}:
+            return _months(int(year), int(number) - 1, 1)
+        case {"year": year, "span": span}:
+            return _months(int(year), *_span(span))
+        case _:
+            return _months(int(found["year"]), 0, 12)
+
+
+def _one(day: date) -> Period:
+    return Period(day, day)
+
+
+def _span(name: str) -> tuple[int, int]:
+    return SPANS.get(name[:3]) or SPANS[name]
+
+
+def _days(found: re.Match[str]) -> int:
+    count = found["count"] or "a"
+    return (COUNTS.get(count) or int(count)) * UNITS[found["unit"]]
+
+
+def _months(year: int, start: int, number: int) -> Period:
+    """So many months, from `start` months after January. Raises ValueError for the ends of the calendar."""
+    first, last = divmod(year * 12 + start, 12), divmod(year * 12 + start + number - 1, 12)
+    return Period(date(first[0], first[1] + 1, 1), date(last[0], last[1] + 1, monthrange(last[0], last[1] + 1)[1]))
+
+
+def _last_unit(unit: str, day: date, *, back: bool) -> Period:
+    """`last quarter`, `this year`."""
+    if unit == "week":
+        monday = day - timedelta(day.weekday() + 7 * back)
+        return Period(monday, monday + timedelta(6))
+    length = {"month": 1, "quarter": 3, "year": 12}[unit]
+    return _months(day.year, ((day.month - 1) // length - back) * length, length)
+
+
+def _part(part: str, period: Period) -> Period:
+    """Of a year in whole months; a day has none."""
+    first, last = period[:2]
+    if first == last:
+        return period
+    if part == "first week":
+        return Period(first, first + timedelta(6))
+    if part == "last week":
+        return Period(last - timedelta(6), last)
+    of_year, of_less = PARTS[part]
+    days = (last - first).days + 1
+    if days > 300:
+        return _months(first.year, of_year[0], of_year[1] - of_year[0])
+    end = days // 2 if part == "first half" else -(-days * of_less[1] // 6)  # no day is in both halves
+    return Period(first + timedelta(days * of_less[0] // 6), first + timedelta(end - 1))
+
+
+def _between(text: str, places: Sequence[Place]) -> Period | None:
+    """From the first to the second of two periods, where the words before and between them say so."""
+    if len(places) < 2:
+        return None
+    first, second = places[:2]
+    joined = text[first.end : second.start].strip(" ,")
+    opened = re.search(r"(?:between|from)(?: the)? ?$", text[: first.start])
+    joins = re.fullmatch(r"(?:to|until|till|through|and|-|–)(?: the)?", joined)
+    if joins and (opened or not joined.startswith("and")) and first.period.first <= second.period.last:
+        return Period(first.period.first, second.period.last)
+    return None
+
+
+def _related(text: str, place: Place) -> Period | None:
+    """The period by the words before it; one that only has a name counts where these say that it is meant as a date."""
+    period = place.period
+    found = RELATION.search(text, max(0, place.start - 40), place.start)
+    if found is None:
+        return None if place.by_name else period
+    days = timedelta(_days(found)) if found["unit"] else None
+    match found["word"]:
+        case "around" | "about" | "near" | "circa" | "close to":
+            return period._replace(near=True)
+        case "before" | "prior to":
+            return Period(period.first - days if days else EVER, period.first - DAY)
+        case "until" | "till" | "up to" | "by":
+            return Period(EVER, period.last)
+        case "since" | "starting":
+            return Period(period.first, NEVER)
+        case _:
+            return Period(period.last + DAY, period.last + days if days else NEVER)

@@ -1,0 +1,57 @@
+"""What words mean to a site's users: one data file of its package."""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+class Vocabulary:
+    """`vocabulary.toml` of a package, read when it is first needed. Paths into it may be dotted: `names.endings`.
+
+    `fold` makes of a listed word what is compared with others.
+    """
+
+    def __init__(self, package: str, fold: Callable[[str], Any] = str) -> None:
+        self.package = package
+        self.fold = fold
+        self.words = cache(self._words)
+        self.meanings = cache(self._meanings)
+        self._patterns = cache(self._compiled)
+
+    def table(self, path: str) -> Any:
+        """A table or list as it is written."""
+        found: Any = _read(self.package)
+        for name in path.split("."):
+            found = found[name]
+        return found
+
+    def _words(self, path: str) -> frozenset[Any]:
+        """A list, folded."""
+        return frozenset(map(self.fold, self.table(path)))
+
+    def _meanings(self, path: str) -> Mapping[str, str]:
+        """Of a table of lists: under which name each word is listed."""
+        return {word: name for name, words in self.table(path).items() for word in words}
+
+    def said(self, path: str, text: str) -> dict[str, re.Match[str]]:
+        """Of a table of lists of patterns: the names of which one occurs in the text, in small letters, and where.
+
+        A space stands for one to three spaces, hyphens or slashes, and a pattern for whole words.
+        """
+        found = ((name, pattern.search(text)) for name, pattern in self._patterns(path).items())
+        return {name: match for name, match in found if match}
+
+    def _compiled(self, path: str) -> Mapping[str, re.Pattern[str]]:
+        return {
+            name: re.compile(r"(?<!\w)(?:" + "|".join(words).replace(" ", r"(?:[\s\-/]{1,3})") + r")(?!\w)")
+            for name, words in self.table(path).items()
+        }
+
+
+@cache
+def _read(package: str) -> Mapping[str, Any]:
+    import tomllib
+
+    return tomllib.loads(files(package).joinpath("vocabulary.toml").read_text(encoding="utf-8"))

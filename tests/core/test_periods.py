@@ -1,0 +1,97 @@
+"""Dates in words: what period a question speaks of, on the day on which it is asked."""
+
+import re
+from datetime import date
+
+import pytest
+
+from overfetch import period_in
+
+DAY = date(2024, 2, 10)
+
+
+@pytest.mark.parametrize(
+    ("question", "first", "last"),
+    [
+        ("reentrancy, spring 2022", "2022-03-01", "2022-05-31"),
+        ("winter 2022", "2021-12-01", "2022-02-28"),
+        ("q3 2021 hacks", "2021-07-01", "2021-09-30"),
+        ("2021 q3", "2021-07-01", "2021-09-30"),
+        ("the third quarter of 2021", "2021-07-01", "2021-09-30"),
+        ("h1 2023", "2023-01-01", "2023-06-30"),
+        ("first half of 2023", "2023-01-01", "2023-06-30"),
+        ("second half of june 2023", "2023-06-16", "2023-06-30"),
+        ("early 2023", "2023-01-01", "2023-04-30"),
+        ("mid-2023", "2023-05-01", "2023-08-31"),
+        ("late 2023", "2023-09-01", "2023-12-31"),
+        ("in the beginning of March 2023", "2023-03-01", "2023-03-11"),
+        ("exploits at the end of last year", "2023-12-01", "2023-12-31"),
+        ("last quarter", "2023-10-01", "2023-12-31"),
+        ("last december", "2023-12-01", "2023-12-31"),
+        ("last spring", "2023-03-01", "2023-05-31"),
+        ("this year", "2024-01-01", "2024-12-31"),
+        ("last month", "2024-01-01", "2024-01-31"),
+        ("in the past ten days", "2024-01-31", "2024-02-10"),
+        ("yesterday", "2024-02-09", "2024-02-09"),
+        ("before 2021", "1900-01-01", "2020-12-31"),
+        ("since June 2022", "2022-06-01", "2099-12-31"),
+        ("after 10 March 2023", "2023-03-11", "2099-12-31"),
+        ("until march 2023", "1900-01-01", "2023-03-31"),
+        ("between 3 and 9 March 2023", "2023-03-03", "2023-03-09"),
+        ("jan to aug 2025", "2025-01-01", "2025-08-31"),
+        ("from q1 2022 to q3 2022", "2022-01-01", "2022-09-30"),
+        ("March 13th, 2023", "2023-03-13", "2023-03-13"),
+        ("2023-03-13", "2023-03-13", "2023-03-13"),
+        ("2023-03", "2023-03-01", "2023-03-31"),
+        ("hacks in 2022", "2022-01-01", "2022-12-31"),
+        ("a 8-k from 2019", "2019-01-01", "2019-12-31"),
+        ("first half of july 2023", "2023-07-01", "2023-07-15"),
+        ("second half of july 2023", "2023-07-16", "2023-07-31"),
+        ("since two weeks ago", "2024-01-27", "2099-12-31"),
+        ("two weeks after 15 September 2022", "2022-09-16", "2022-09-29"),
+    ],
+)
+def test_dates_in_words(question: str, first: str, last: str) -> None:
+    found = period_in(question, DAY)
+    assert found is not None
+    assert [str(found.first), str(found.last), found.near] == [first, last, False]
+
+
+@pytest.mark.parametrize("question", ["around 10 March 2023", "about 2023-03-10", "near March 10 2023"])
+def test_around_a_day_is_near_it(question: str) -> None:
+    found = period_in(question, DAY)
+    assert found is not None
+    assert found == (date(2023, 3, 10), date(2023, 3, 10), True)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "eip 2015",
+        "ERC-2021",
+        "2000 eth",
+        "$2023",
+        "2022 usd",
+        "2,021",
+        "it may fall",
+        "x",
+    ],
+)
+def test_what_is_no_date_is_not_read_as_one(question: str) -> None:
+    assert period_in(question, DAY) is None
+
+
+def test_a_day_that_is_only_named_counts_where_it_is_meant_as_a_date() -> None:
+    def landmarks(text: str) -> dict[str, re.Match[str]]:
+        return {"2022-09-15": found} if (found := re.search("the merge", text)) else {}
+
+    assert period_in("changes of the merge", DAY, landmarks) is None
+    assert period_in("hacks before the merge", DAY, landmarks) == (date(1900, 1, 1), date(2022, 9, 14), False)
+    assert period_in("hacks before the merge", date(2022, 9, 14), landmarks) is None, "nobody knew when it would come"
+
+
+def test_a_period_is_a_condition_of_whole_days() -> None:
+    found = period_in("march 2023", DAY)
+    assert found is not None
+    bound = found.within(1).of("date")
+    assert f"{bound.start:%Y-%m-%dT%H:%M:%S} {bound.end:%Y-%m-%dT%H:%M:%S}" == "2023-02-28T00:00:00 2023-04-01T23:59:59"
