@@ -105,7 +105,7 @@ def _index_missing(sites: Sequence[Site]) -> None:
         for site in sites:
             engine = workspace.site(site)
             for collection in site.collections:
-                if collection.sample.is_dir() and (not engine.is_indexed(collection.name) or _is_folder(site)):
+                if collection.sample.exists() and (not engine.is_indexed(collection.name) or _is_folder(site)):
                     index_with_progress(engine, collection.name)
 
 
