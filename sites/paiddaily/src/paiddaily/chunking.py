@@ -51,13 +51,13 @@ def adapt_ticker(record: Record) -> Record:
     }
 
 
-def chunk_ticker(ticker: Document) -> Iterator[Chunk]:
+def chunk_ticker(ticker: Document, tokens: int = MAX_TOKENS) -> Iterator[Chunk]:
     """Sections under `NAME (SYMBOL) > country > industry > size > heading`."""
     industry = "industry" if ticker.metadata.get("industry") else "sector"
     told = [ticker.metadata.get(name) for name in ("country", industry, "size")]
     names = [ticker.title, *(str(value) for value in told if value)]
     shown, lookups = _apart(ticker, TICKER_LOOKUPS)
-    for breadcrumb, text in _pieces(names, ticker.text):
+    for breadcrumb, text in _pieces(names, ticker.text, tokens):
         yield Chunk(breadcrumb=breadcrumb, text=text, metadata=shown, lookups=lookups)
 
 
@@ -94,7 +94,7 @@ def _with_sections(record: Record) -> str:
     return "\n\n".join([text, *told])
 
 
-def chunk_catalyst(event: Document) -> Iterator[Chunk]:
+def chunk_catalyst(event: Document, tokens: int = MAX_TOKENS) -> Iterator[Chunk]:
     """The event, known at the end of its day; its outcome known at `outcome_date`, and without one under no `as_of`.
 
     Nor is known when what may be a period's end, or a text's later version: of a proposal that day knew the title.
@@ -115,13 +115,13 @@ def chunk_catalyst(event: Document) -> Iterator[Chunk]:
         that_day = hidden
     if event.metadata.get("date_source") == UNSURE_DATE:
         that_day = hidden
-    for breadcrumb, text in _pieces([name], event.text):
+    for breadcrumb, text in _pieces([name], event.text, tokens):
         yield Chunk(breadcrumb=breadcrumb, text=text, metadata=that_day, lookups=lookups)
     if outcome := event.metadata.get("outcome"):
         known_at = event.metadata.get("outcome_date")
         later = {**hidden, **({"known_at": _end_of_day(str(known_at))} if known_at else {})}
         lookups = {**lookups, "shape": None}
-        for breadcrumb, text in _pieces([name, "Outcome"], str(outcome)):
+        for breadcrumb, text in _pieces([name, "Outcome"], str(outcome), tokens):
             yield Chunk(breadcrumb=breadcrumb, text=text, metadata=later, lookups=lookups)
 
 
@@ -130,11 +130,12 @@ def _apart(document: Document, names: Sequence[str]) -> tuple[dict[str, str | No
     return {**dict.fromkeys(names)}, {name: document.metadata.get(name) for name in names}
 
 
-def _pieces(names: Sequence[str], text: str) -> Iterator[tuple[str, str]]:
+def _pieces(names: Sequence[str], text: str, tokens: int) -> Iterator[tuple[str, str]]:
     """Breadcrumb and text of every piece; both together are all read by the embedder."""
     for path, below in split_at_headings(text):
         breadcrumb = split_text(" > ".join([*names, *path]), MAX_BREADCRUMB, token_counter(EMBEDDER))[0]
-        for piece in split_text(below, MAX_TOKENS - token_counter(EMBEDDER)(breadcrumb), _size):
+        room = max(tokens // 3, tokens - token_counter(EMBEDDER)(breadcrumb))
+        for piece in split_text(below, room, _size):
             yield breadcrumb, piece
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from overfetch.cli import bench, compile, contents, evaluate, index, models, search, status, tune
+from overfetch.cli import ablate, bench, compile, contents, evaluate, fit, index, models, search, status, tune
 from overfetch.cli.terminal import error_line, replace_what_cannot_be_written, writing
 from overfetch.errors import OverfetchError
 
@@ -32,6 +32,8 @@ app.command()(contents.show)
 app.command()(contents.export)
 app.command()(contents.delete)
 app.command("eval")(evaluate.evaluate)
+app.command()(ablate.ablate)
+app.command()(fit.fit)
 app.command()(tune.tune)
 app.command("compile")(compile.compile_answers)
 app.command()(index.sites)
