@@ -38,6 +38,7 @@ RRF_K = 10
 
 RESOURCES = Collection(
     name="resources",
+    about="Pages about developer and AI tools, one result a page: for the exact right page.",
     sample=SAMPLES,
     judged=JUDGED / "resources",
     fields=PAGES,
@@ -52,6 +53,7 @@ RESOURCES = Collection(
 )
 CHAT = Collection(
     name="chat",
+    about="The same pages, passage by passage: for what grounds an answer about a tool.",
     sample=SAMPLES,
     judged=JUDGED / "chat",
     fields=PAGES,

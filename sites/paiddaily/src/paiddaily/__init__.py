@@ -25,6 +25,7 @@ EVENT_FILTERS: dict[str, FieldKind] = {
 
 TICKERS = Collection(
     name="tickers",
+    about="Companies and coins: which of them have a property, by symbol, name, sector, country or in other words.",
     sample=FOLDER / "samples" / "tickers.jsonl",
     judged=FOLDER / "judged" / "tickers",
     fields=FieldMap(metadata=(*TICKER_FILTERS, "sample")),
@@ -40,6 +41,7 @@ TICKERS = Collection(
 )
 CATALYSTS = Collection(
     name="catalysts",
+    about="Dated events of markets, with the market's shape: near a date, and as they were known by a date.",
     sample=FOLDER / "samples" / "catalysts.jsonl",
     judged=FOLDER / "judged" / "catalysts",
     fields=FieldMap(metadata=(*EVENT_FILTERS, "outcome", "outcome_date", "sample"), required=("date",)),

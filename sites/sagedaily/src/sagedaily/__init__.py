@@ -8,6 +8,7 @@ from sagedaily.understanding import understand
 
 CANON = Collection(
     name="canon",
+    about="Tarot cards, planets, signs, houses and aspects, in classical works: what grounds a reading.",
     sample=Path(__file__).parent / "samples" / "canon.jsonl",
     judged=Path(__file__).parent / "judged" / "canon",
     fields=FieldMap(
