@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from overfetch import Engine, ProvenanceMismatch, open_site
+from overfetch.bm25 import AS_WRITTEN, SPARSE_TOKENIZER
 from overfetch.environment import read_environment
-from overfetch.provenance import AS_WRITTEN, SPARSE_TOKENIZER
 
 STORES = Path(__file__).parent / "stores"
 FOUND: dict[str, list[str]] = json.loads((STORES / "schema-2.json").read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, stdev
 
+import numpy as np
 import pytest
 
 from overfetch.errors import CollectionMissing, ModelError, ProvenanceMismatch, StoreError
@@ -18,6 +19,7 @@ from overfetch.filters import (
     parse_condition,
     parse_date,
 )
+from overfetch.fusion import fuse
 from overfetch.indexing import encode
 from overfetch.protocols import EncodedQuery, Store
 from overfetch.provenance import Provenance, Recall
@@ -241,6 +243,18 @@ class TestContents:
         assert sorted(found, key=lambda p: p.id) == sorted(wanted, key=lambda p: p.id)
         assert store.find(collection, []) == []
 
+    def test_passages_are_read_with_their_vectors(self, store: Store, collection: str) -> None:
+        write(store, collection, CORPUS)
+        with store.write(collection, provenance(), NO_FILTERS) as writer:
+            written = {e.passage.id: e for e in writer.read([HALVING.id, OUTAGE.id])}
+        read = {e.passage.id: e for e in store.read(collection, [HALVING.id, OUTAGE.id, passage("unknown", "").id])}
+        assert {i: (e.passage, e.sparse) for i, e in read.items()} == {
+            i: (e.passage, e.sparse) for i, e in written.items()
+        }
+        assert all(np.array_equal(read[i].dense, written[i].dense) for i in written)
+        with pytest.raises(CollectionMissing):
+            store.read(f"{collection}2", [HALVING.id])
+
     def test_all_passages_stream(self, store: Store, collection: str) -> None:
         many = [passage(f"{word}-{number}", f"{word} edition", price=number) for word in WORDS for number in range(12)]
         write(store, collection, many)
@@ -411,6 +425,21 @@ class TestSearch:
         assert first.passage == OUTAGE
         assert first.score == pytest.approx(2 / 60, abs=1e-6)
         assert second.score == pytest.approx(1 / 61, abs=1e-6)  # it shares no term: the dense list only
+
+    @pytest.mark.parametrize("bm25_weight", [0.5, 3.0])
+    def test_fusion_by_rank_weighs_the_bm25_list(
+        self, store: Store, collection: str, encode_query: EncodeQuery, bm25_weight: float
+    ) -> None:
+        write(store, collection, CORPUS)
+        query = encode_query("solana hours bitcoin")
+        dense, sparse = (
+            {c.passage.id: c.score for c in store.search(collection, query, [], one).candidates}
+            for one in (DENSE, BM25)
+        )
+        weighted = RRF.model_copy(update={"bm25_weight": bm25_weight})
+        found = {c.passage.id: c.score for c in store.search(collection, query, [], weighted).candidates}
+        assert found == pytest.approx(fuse([dense, sparse], weighted), abs=1e-6)
+        assert found != pytest.approx(fuse([dense, sparse], RRF), abs=1e-6)
 
     def test_fusion_by_score_places_scores_within_three_deviations_of_their_list(
         self, store: Store, collection: str, encode_query: EncodeQuery

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
+from overfetch.bm25 import AS_WRITTEN, SPARSE_TOKENIZER, Bm25
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
 from overfetch.environment import ServerSettings
 from overfetch.errors import ProvenanceMismatch, SettingsError, StoreError
 from overfetch.models import find_profile
+from overfetch.partitions import Partition
 from overfetch.protocols import EncodedQuery, Found, SparseVector, Store, Vectors
 from overfetch.provenance import (
-    AS_WRITTEN,
     FIRST_STAGE_FIELDS,
-    SPARSE_TOKENIZER,
     WRITE_FIELDS,
     Provenance,
     require_match,
@@ -61,7 +61,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def engine(store: Store, sample: Path, *, embedder: FakeEmbedder | None = None, chunker: str = "note/1") -> Engine:
+def engine(
+    store: Store,
+    sample: Path,
+    *,
+    embedder: FakeEmbedder | None = None,
+    chunker: str = "note/1",
+    bm25: Bm25 | None = None,
+) -> Engine:
     notes = Collection(
         name="notes",
         sample=sample,
@@ -69,6 +76,7 @@ def engine(store: Store, sample: Path, *, embedder: FakeEmbedder | None = None, 
         chunk=one_chunk,
         chunker=chunker,
         answering="nowhere:answer",
+        bm25=bm25 or Bm25(),
     )
     site = Site(name="notebook", title="Notebook", collections=(notes,), ask="notes")
     return Engine(site, embedder=embedder or FakeEmbedder(), reranker=FakeReranker(), store=store)
@@ -303,7 +311,7 @@ def test_a_generation_swapped_in_during_a_search_is_not_searched_with_other_vect
         opened.search("notes", "bitcoin")
 
 
-def test_what_was_made_as_written_is_asked_as_written_until_it_is_rebuilt(
+def test_what_was_made_as_written_is_asked_as_written_until_it_is_indexed_again(
     store: Store, sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = engine(store, sample)
@@ -321,10 +329,48 @@ def test_what_was_made_as_written_is_asked_as_written_until_it_is_rebuilt(
     now = engine(store, sample)
     assert now.search("notes", "userId").provenance["sparse_tokenizer"] == AS_WRITTEN
     assert asked.pop() == embed_sparse_query("userId", AS_WRITTEN) != embed_sparse_query("userId")
-    with pytest.raises(ProvenanceMismatch) as refused:
-        now.index("notes")
-    assert_explained(refused.value, "sparse_tokenizer", AS_WRITTEN, SPARSE_TOKENIZER)
-    now.index("notes", rebuild=True)
+    assert now.index("notes").embedded == 0
     asked.clear()
     assert now.search("notes", "userId").provenance["sparse_tokenizer"] == SPARSE_TOKENIZER
     assert asked == [embed_sparse_query("userId")]
+
+
+FITTED = Bm25(k1=0.6, b=0.25, average_length=8, fitted_on="notes/dev, 2 queries")
+
+
+def bm25_scores(opened: Engine, query: str) -> list[float]:
+    found = opened.search("notes", query, first_stage="bm25", rerank=False, include_candidates=True)
+    return [hit.first_stage_score for hit in found.candidates]
+
+
+def test_other_weights_are_made_without_a_model(store: Store, corpus: Path) -> None:
+    before = engine(store, corpus)
+    before.index("notes", corpus)
+    now = engine(store, corpus, bm25=FITTED)
+    scores = bm25_scores(now, "bitcoin")
+    assert scores == bm25_scores(before, "bitcoin")  # in its own weights, until it is weighed anew
+    write_corpus(corpus, "all about bitcoin", "all about ether", "all about solana and more")
+    report = now.index("notes", corpus)
+    assert (report.embedded, report.changed, report.kept) == (1, 1, 2)
+    made = store.provenance(NAME)
+    assert (made.sparse_tokenizer, made.fitted_on) == (FITTED.tokenizer, FITTED.fitted_on)
+    assert bm25_scores(now, "bitcoin") != scores
+    assert store.rollback(NAME).provenance == store.provenance(NAME)
+    assert store.provenance(NAME).sparse_tokenizer == SPARSE_TOKENIZER
+
+
+def test_other_weights_are_what_a_rebuild_makes(store: Store, corpus: Path) -> None:
+    engine(store, corpus).index("notes", corpus)
+    now = engine(store, corpus, bm25=FITTED)
+    now.index("notes", corpus)
+    weighed = bm25_scores(now, "bitcoin solana")
+    assert now.index("notes", corpus, rebuild=True).embedded == 3
+    assert bm25_scores(now, "bitcoin solana") == pytest.approx(weighed)
+
+
+def test_a_partition_is_not_written_in_other_weights(corpus: Path) -> None:
+    store = ServerStore(":memory:", ServerSettings())
+    engine(store, corpus).index("notes", corpus)
+    with pytest.raises(ProvenanceMismatch) as refused:
+        engine(store, corpus, bm25=FITTED).index("notes", corpus, partition=Partition(number=1, count=2))
+    assert f"sparse_tokenizer: stored {SPARSE_TOKENIZER!r}, wanted {FITTED.tokenizer!r}" in str(refused.value)

@@ -5,8 +5,8 @@ import unicodedata
 
 import pytest
 
-from overfetch.provenance import AS_WRITTEN
-from overfetch.sparse import embed_sparse_passage, embed_sparse_query
+from overfetch.bm25 import AS_WRITTEN, SPARSE_TOKENIZER, Bm25
+from overfetch.sparse import count_terms, embed_sparse_passage, embed_sparse_query
 
 
 def shared(query: str, passage: str) -> int:
@@ -66,3 +66,34 @@ def test_foreign_text_is_read_in_linear_time(block: str) -> None:
     began = time.process_time()
     embed_sparse_passage(block * 100_000)
     assert time.process_time() - began < 10
+
+
+TEXT = "the tower falls, and on it falls the tower of the night"
+
+
+def test_the_name_says_every_parameter() -> None:
+    assert SPARSE_TOKENIZER == "overfetch-terms/1+qdrant-edge-bm25/english/k=1.2,b=0.75,avg_len=256"
+    fitted = Bm25(k1=0.9, b=0.4, average_length=83.5, stop_words="none", fitted_on="dev")
+    assert fitted.tokenizer == "overfetch-terms/1+qdrant-edge-bm25/english,all-words/k=0.9,b=0.4,avg_len=83.5"
+
+
+def test_weights_follow_the_formula() -> None:
+    bm25 = Bm25(k1=0.9, b=0.4, average_length=12)
+    terms, counts = count_terms(TEXT, "english")
+    relative = 1 - 0.4 + 0.4 * sum(counts) / 12
+    expected = [count * 1.9 / (count + 0.9 * relative) for count in counts]
+    made = embed_sparse_passage(TEXT, bm25)
+    assert made.indices == terms
+    assert made.values == pytest.approx(expected)
+    assert max(counts) == 2
+
+
+def test_stop_words_are_found_where_they_are_kept() -> None:
+    kept = Bm25(stop_words="none")
+    (term,) = embed_sparse_query("on", kept.tokenizer).indices
+    assert term in embed_sparse_passage(TEXT, kept).indices
+    assert embed_sparse_query("on").indices == []
+
+
+def test_weights_do_not_change_how_a_query_is_read() -> None:
+    assert embed_sparse_query("userId on", Bm25(k1=2, b=0).tokenizer) == embed_sparse_query("userId on")

@@ -1,6 +1,7 @@
 """Two-stage retrieval: retrieve 20, read 20, keep 5."""
 
 from overfetch.answering import AnswerRequest, Draft
+from overfetch.bm25 import Bm25
 from overfetch.chunking import chunk_by_headings, split_at_headings
 from overfetch.citations import check_citations, guard, keep_valid, whole_sentences
 from overfetch.corpus import FieldMap
@@ -67,6 +68,7 @@ __all__ = [
     "AsOf",
     "AskOptions",
     "AskRequest",
+    "Bm25",
     "Chunk",
     "Citation",
     "Collection",

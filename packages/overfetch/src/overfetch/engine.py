@@ -242,7 +242,7 @@ class Engine:
         return self._retrieve(chosen.name, wanted, asked_at)
 
     def _provenance(self, collection: Collection, source: str) -> Provenance:
-        return Provenance.of(self.embedder.spec, collection.chunker, source, collection.filters)
+        return Provenance.of(self.embedder.spec, collection.chunker, source, collection.filters, collection.bm25)
 
 
 def _asked(request: SearchRequest, collection: Collection) -> Asked:

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
+from overfetch.bm25 import reading_of
 from overfetch.filters import Condition
 from overfetch.fusion import by_rank
 from overfetch.protocols import EncodedQuery, Store, Vectors
-from overfetch.provenance import SPARSE_TOKENIZER, Provenance
+from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_query
 from overfetch.types import Candidate, Passage
@@ -68,7 +69,7 @@ class StoreSearch:
         self.settings = deepened(settings)
         self.expected = expected
         self.provenance = expected
-        self._tokenizer = SPARSE_TOKENIZER
+        self._tokenizer = expected.sparse_tokenizer
 
     def __call__(self, text: str, conditions: Sequence[Condition], *, worded: bool = False) -> Sequence[Candidate]:
         query = EncodedQuery(self.vectors[text], embed_sparse_query(text, self._tokenizer))
@@ -78,8 +79,9 @@ class StoreSearch:
         bounds = [*self.bounds, *conditions]
         found = self.store.search(self.collection, query, bounds, settings, expected=self.expected)
         self.provenance = found.provenance
-        if found.provenance.sparse_tokenizer != self._tokenizer:  # made before: asked again in its own terms
-            self._tokenizer = found.provenance.sparse_tokenizer
+        stored = found.provenance.sparse_tokenizer
+        if reading_of(stored) != reading_of(self._tokenizer):  # made before: asked again in its own terms
+            self._tokenizer = stored
             return self(text, conditions, worded=worded)
         return found.candidates
 

@@ -9,14 +9,20 @@ Scores = Mapping[str, float]
 
 
 def fuse(lists: Sequence[Scores], settings: RetrievalSettings) -> dict[str, float]:
-    """Scores by passage id of all that is in one of the lists."""
-    parts = [by_rank(s, settings.rrf_k) if settings.fusion == "rrf" else _by_score(s) for s in lists if s]
+    """Scores by passage id of all that is in one of the lists, the dense one and, where there is one, BM25's."""
+    weights = (1.0, settings.bm25_weight)
+    parts = [_share(s, weight, settings) for s, weight in zip(lists, weights, strict=False) if s]
     return {i: sum(part.get(i, 0.0) for part in parts) for part in parts for i in part}
 
 
-def by_rank(scores: Scores, k: int) -> Scores:
-    """Reciprocal Rank Fusion's share of one list."""
-    return {i: 1 / (k + rank) for rank, i in enumerate(sorted(scores, key=lambda i: (-scores[i], i)))}
+def _share(scores: Scores, weight: float, settings: RetrievalSettings) -> Scores:
+    return by_rank(scores, settings.rrf_k, weight) if settings.fusion == "rrf" else _by_score(scores)
+
+
+def by_rank(scores: Scores, k: int, weight: float = 1.0) -> Scores:
+    """Reciprocal Rank Fusion's share of one list; a `weight` makes ranks smaller, as Qdrant has it."""
+    ranked = sorted(scores, key=lambda i: (-scores[i], i))
+    return {i: 1 / ((rank + 1) / weight + k - 1) for rank, i in enumerate(ranked)}
 
 
 def _by_score(scores: Scores) -> Scores:

@@ -5,12 +5,12 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 
-from overfetch.errors import RecallLoss, StoreError
+from overfetch.errors import ProvenanceMismatch, RecallLoss, StoreError
 from overfetch.filters import Condition, KnownBy, parse_date
 from overfetch.first_stage import deepened, search_understood, worded_settings
 from overfetch.judged import JudgedQueries, JudgedQuery, date_bounds, read_judged_queries
 from overfetch.protocols import Embedder, EncodedQuery, Store, Writer
-from overfetch.provenance import FIRST_STAGE_FIELDS, SAMPLE, Provenance, Recall, RecallChange
+from overfetch.provenance import SAMPLE, Provenance, Recall, RecallChange, require_searchable
 from overfetch.requests import SearchRequest
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection
@@ -43,7 +43,7 @@ class Gate:
         judged = read_judged_queries(self.collection.judged)
         if not self._concern(judged, store, writer, provenance):
             return None
-        after = self._measure(judged, writer.search)
+        after = self._measure(judged, writer.search, provenance.sparse_tokenizer)
         before = self._before(judged, store, provenance, measure=not writer.in_place)
         if after.value == 0 and (before is None or before.value == 0):
             return None  # judged on another corpus
@@ -63,8 +63,11 @@ class Gate:
             return None
         if live.recall and live.recall.judgements == self._key(judged):
             return live.recall
-        same_models = all(getattr(live, f) == getattr(provenance, f) for f in FIRST_STAGE_FIELDS)
-        return self._measure(judged, self._live(store)) if measure and same_models else None
+        try:
+            require_searchable(self.name, live, provenance)
+        except ProvenanceMismatch:
+            return None
+        return self._measure(judged, self._live(store), live.sparse_tokenizer) if measure else None
 
     def _concern(self, judged: JudgedQueries, store: Store, writer: Writer, provenance: Provenance) -> bool:
         """Whether they are about this corpus: the sample, one judged by them before, or one that holds what they name.
@@ -84,7 +87,7 @@ class Gate:
     def _live(self, store: Store) -> Search:
         return lambda query, conditions, settings: store.search(self.name, query, conditions, settings).candidates
 
-    def _measure(self, judged: JudgedQueries, search: Search) -> Recall:
+    def _measure(self, judged: JudgedQueries, search: Search, tokenizer: str) -> Recall:
         settings = self.collection.retrieval
         understood = [self._understood(query) for query in judged.queries]
         texts = list(dict.fromkeys(text for one in understood for text in one.texts))
@@ -94,7 +97,7 @@ class Gate:
             bounds = list(_conditions(self.collection, query))
 
             def listed(text: str, conditions: Sequence[Condition], *, worded: bool = False) -> list[Candidate]:
-                encoded = EncodedQuery(vectors[text], embed_sparse_query(text))
+                encoded = EncodedQuery(vectors[text], embed_sparse_query(text, tokenizer))
                 deep = worded_settings(deepened(settings), encoded, worded=worded)
                 return search(encoded, [*bounds, *conditions], deep) if deep else []
 

@@ -5,12 +5,15 @@ written, then to write. Of a corpus, only ids and hashes are kept in memory, how
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from pydantic import Field
 
+from overfetch.bm25 import Bm25
 from overfetch.chunking import require_chunks
 from overfetch.corpus import Skipped
 from overfetch.cutting import Cut
+from overfetch.difference import READING, Difference, Vectors
 from overfetch.errors import CollectionMissing, CorpusError, SettingsError, StoreError
 from overfetch.filters import Schema, comparable
 from overfetch.partitions import Partition
@@ -23,14 +26,14 @@ from overfetch.provenance import (
     require_match,
     says_otherwise,
     source_options,
+    weighs_otherwise,
 )
 from overfetch.sites import Collection
-from overfetch.sparse import embed_sparse_passage
-from overfetch.types import Chunk, Document, Frozen, Passage, reading_digest
+from overfetch.sparse import DEFAULT, embed_sparse_passage
+from overfetch.types import Chunk, Document, Frozen, Passage
 
 BATCH = 256
 LONGEST = 5  # documents to name
-READING = len(reading_digest(""))  # of a content hash: the part about what the models read
 NOTHING: Mapping[str, EncodedPassage] = {}
 
 Read = Callable[[], Iterable[Document]]
@@ -66,50 +69,6 @@ class IndexReport(Frozen):
     skipped: tuple[str, ...] = ()
 
 
-class Difference:
-    """Between stored content hashes, by passage id, and a corpus that is told document by document.
-
-    `stale` begins as all that is stored and ends as what the corpus has no more. `vacated` says which place held
-    what the models read, by its digest, where something else is there now, or nothing.
-    """
-
-    def __init__(self, stored: dict[str, str]) -> None:
-        self.stale = stored
-        self.vacated: dict[str, str] = {}
-        self.documents = self.added = self.changed = self.kept = 0
-        self._written: list[str] = []
-
-    def of(self, passages: Iterable[Passage]) -> list[Passage]:
-        """Those of one document's passages that are new or changed."""
-        self.documents += 1
-        return [p for p in passages if self._is_new(p.id, p.content_hash)]
-
-    def _is_new(self, passage_id: str, content_hash: str) -> bool:
-        stored = self.stale.pop(passage_id, None)
-        if stored == content_hash:
-            self.kept += 1
-            return False
-        if stored is None:
-            self.added += 1
-        else:
-            self.changed += 1
-            self.vacated[stored[:READING]] = passage_id
-        if self.vacated or self.stale:  # else nothing can have moved
-            self._written.append(content_hash[:READING])
-        return True
-
-    def close(self) -> "Difference":
-        """The corpus is told."""
-        self.vacated |= {content_hash[:READING]: i for i, content_hash in self.stale.items()}
-        self.moved = sum(reading in self.vacated for reading in self._written)
-        self._written.clear()
-        return self
-
-    @property
-    def writes(self) -> int:
-        return self.added + self.changed
-
-
 def index(
     name: str,
     collection: Collection,
@@ -128,6 +87,7 @@ def index(
     """Makes the stored collection equal to what `read` gives, or its `partition`; a second run embeds nothing.
 
     `skipped` is told of a document whose passages cannot be stored, or raises. `gate` may refuse what was written.
+    Where nothing but BM25's weights differs, terms are weighed anew in a generation that takes the vectors over.
     Raises ProvenanceMismatch unless `rebuild`, StoreLocked, and SettingsError where the sample corpus would replace a
     real one, or for a partition in process or with `rebuild`. Whatever `read` raises, it raises before anything is
     written. On any other error the published collection stays as it was, but for a compatible change on a server,
@@ -135,15 +95,21 @@ def index(
     """
     if partition is not None:
         store, read = _only(partition, store, read, rebuild)
-    stored = _require_allowed(name, store, provenance, rebuild, collection)
+    stored = _require_allowed(name, store, provenance, rebuild, collection, part=partition is not None)
     outdated = stored is not None and says_otherwise(stored, provenance)
+    reweighs = stored is not None and not rebuild and weighs_otherwise(stored, provenance)
     skipped = skipped or Skipped()
-    found = _compare({} if rebuild else store.hashes(name), _passages_of(collection, read(), skipped), progress)
+    hashes = {} if rebuild else store.hashes(name)
+    places = {content_hash[:READING]: i for i, content_hash in hashes.items()} if reweighs else {}
+    found = _compare(hashes, _passages_of(collection, read(), skipped), progress)
     embedded, cut = 0, Cut()
     copied = recall = None
-    if not dry_run and (rebuild or outdated or found.writes or found.stale):
-        with store.write(name, provenance, collection.filters, rebuild=rebuild) as writer:
-            embedded, cut = _write(writer, _passages_of(collection, read(), skipped), embedder, found, progress)
+    if not dry_run and (rebuild or reweighs or outdated or found.writes or found.stale):
+        with store.write(name, provenance, collection.filters, rebuild=rebuild or reweighs) as writer:
+            known = Vectors(partial(store.read, name), places) if reweighs else Vectors(writer.read, found.vacated)
+            total = found.writes + found.kept if reweighs else found.writes
+            passages = _passages_of(collection, read(), skipped)
+            embedded, cut = _write(writer, passages, embedder, collection.bm25, known, total, progress)
             copied = writer.copied
             recall = gate(store, writer, provenance) if partition is None else None
     return IndexReport(
@@ -195,22 +161,24 @@ def _write(
     writer: Writer,
     documents: Iterable[Sequence[Passage]],
     embedder: Embedder,
-    found: Difference,
+    bm25: Bm25,
+    known: Vectors,
+    total: int,
     progress: Progress,
 ) -> tuple[int, Cut]:
-    """How many passages it embedded, and what of them was beyond the model's limit."""
+    """How many passages it embedded, and what of them was beyond the model's limit; `total` there are to write."""
     difference = Difference(writer.hashes())
     embedded, cut = 0, Cut()
     for passages in _groups(documents, difference):
-        moved = _moved(writer, passages, found.vacated)
+        moved = known.of(passages)
         for batch in _batches(passages):
             fresh = [p for p in batch if p.reading not in moved]
-            writer.upsert(encode(batch, embedder, moved))
+            writer.upsert(encode(batch, embedder, moved, bm25))
             cut.count(fresh, embedder)
             embedded += len(fresh)
-            progress(difference.writes, max(found.writes, difference.writes))
+            progress(difference.writes, max(total, difference.writes))
     writer.delete(list(difference.stale))
-    progress(found.writes, found.writes)
+    progress(total, total)
     return embedded, cut
 
 
@@ -223,12 +191,6 @@ def _groups(documents: Iterable[Sequence[Passage]], difference: Difference) -> I
             yield group
             group = []
     yield group
-
-
-def _moved(writer: Writer, passages: Sequence[Passage], vacated: Mapping[str, str]) -> Mapping[str, EncodedPassage]:
-    """By what the models read: stored passages that have it. A place written over meanwhile has something else."""
-    digests = {reading_digest(p.reading) for p in passages} & vacated.keys()
-    return {stored.passage.reading: stored for stored in writer.read([vacated[d] for d in digests])} if digests else {}
 
 
 def to_passages(collection: Collection, document: Document) -> list[Passage]:
@@ -245,23 +207,25 @@ def _filterable(passage: Passage, chunk: Chunk, schema: Schema) -> Passage:
 
 
 def encode(
-    passages: Sequence[Passage], embedder: Embedder, moved: Mapping[str, EncodedPassage] = NOTHING
+    passages: Sequence[Passage],
+    embedder: Embedder,
+    moved: Mapping[str, EncodedPassage] = NOTHING,
+    bm25: Bm25 = DEFAULT,
 ) -> list[EncodedPassage]:
-    """Dense and sparse vectors of what the models read of each passage; those of `moved` are taken over."""
+    """Dense and sparse vectors of what the models read of each passage; the dense ones of `moved` are taken over."""
     texts = [p.reading for p in passages if p.reading not in moved]
     vectors = iter(embedder.embed_passages(texts)) if texts else iter(())
+    dense = [moved[p.reading].dense if p.reading in moved else next(vectors) for p in passages]
     return [
-        moved[p.reading]._replace(passage=p)
-        if p.reading in moved
-        else EncodedPassage(p, next(vectors), embed_sparse_passage(p.reading))
-        for p in passages
+        EncodedPassage(p, vector, embed_sparse_passage(p.reading, bm25))
+        for p, vector in zip(passages, dense, strict=True)
     ]
 
 
 def _require_allowed(
-    name: str, store: Store, provenance: Provenance, rebuild: bool, collection: Collection
+    name: str, store: Store, provenance: Provenance, rebuild: bool, collection: Collection, *, part: bool
 ) -> Provenance | None:
-    """What is stored now, where that can be read."""
+    """What is stored now, where that can be read; a `part` is written beside others, so their terms weigh the same."""
     try:
         stored = store.provenance(name)
     except CollectionMissing:
@@ -276,7 +240,7 @@ def _require_allowed(
             f"collection {name!r} was indexed from {stored.source!r}; the sample corpus would replace it. "
             f"Pass{source_options(stored)} to bring it up to date, or --source {collection.sample} for the sample"
         )
-    if not rebuild:
+    if not rebuild and (part or not weighs_otherwise(stored, provenance)):
         require_match(name, stored, provenance, WRITE_FIELDS)
     return stored
 

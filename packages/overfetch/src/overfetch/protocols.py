@@ -186,6 +186,9 @@ class Store(Protocol):
     def find(self, collection: str, passage_ids: Sequence[str]) -> list[Passage]:
         """Those of the passages that are published, in any order. Raises CollectionMissing."""
 
+    def read(self, collection: str, passage_ids: Sequence[str]) -> list[EncodedPassage]:
+        """`find`, with their vectors."""
+
     def passages(self, collection: str) -> Iterator[Passage]:
         """All that are published, of one generation, a page at a time, in any order. Raises CollectionMissing."""
 

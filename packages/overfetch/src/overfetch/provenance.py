@@ -9,16 +9,13 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError
 
+from overfetch.bm25 import READINGS, SPARSE_TOKENIZER, Bm25, reading_of
 from overfetch.errors import ProvenanceMismatch, SettingsError, StoreError
 from overfetch.models import ModelSpec, read_models
 from overfetch.settings import explain
 from overfetch.types import Frozen
 
 SCHEMA_VERSION = 2
-# BM25 of texts as they are written, and of texts as `terms` spells them out: what the first made goes on serving.
-AS_WRITTEN = "qdrant-edge-bm25/english/k=1.2,b=0.75,avg_len=256"
-SPARSE_TOKENIZER = f"overfetch-terms/1+{AS_WRITTEN}"
-
 NORMALISATION = "l2"  # every Embedder gives vectors of unit length
 
 SAMPLE = "sample"
@@ -62,8 +59,9 @@ class Provenance(Frozen):
     """Everything that decides which vectors a text gets, where the texts came from, and what was stored of them.
 
     `embedder` is repository, revision and precision; `chunker` name, version and settings; `filters` the kind of each
-    field that may be filtered, None where an earlier version did not say. `passages`, `corpus_hash` (of the ids and
-    content hashes) and `recall` are known once a generation is finished.
+    field that may be filtered, None where an earlier version did not say. `fitted_on` is by what BM25's weights, which
+    `sparse_tokenizer` names, were chosen. `passages`, `corpus_hash` (of the ids and content hashes) and `recall` are
+    known once a generation is finished.
     """
 
     embedder: str
@@ -75,6 +73,7 @@ class Provenance(Frozen):
     filters: dict[str, str] | None = None
     normalisation: str = NORMALISATION
     sparse_tokenizer: str = SPARSE_TOKENIZER
+    fitted_on: str | None = None
     passages: int | None = None
     corpus_hash: str | None = None
     recall: Recall | None = None
@@ -84,8 +83,14 @@ class Provenance(Frozen):
 
     @classmethod
     def of(
-        cls, embedder: ModelSpec, chunker: str, source: str, filters: Mapping[str, str] | None = None
+        cls,
+        embedder: ModelSpec,
+        chunker: str,
+        source: str,
+        filters: Mapping[str, str] | None = None,
+        bm25: Bm25 | None = None,
     ) -> "Provenance":
+        weights = bm25 or Bm25()
         return cls(
             embedder=embedder.identity,
             dimension=embedder.dimension or 0,
@@ -94,6 +99,8 @@ class Provenance(Frozen):
             chunker=chunker,
             source=source,
             filters=None if filters is None else dict(filters),
+            sparse_tokenizer=weights.tokenizer,
+            fitted_on=weights.fitted_on,
         )
 
     @classmethod
@@ -141,9 +148,24 @@ def join_sources(sources: Sequence[Path], id_prefixes: Sequence[str] = (), *, sk
     return joined
 
 
+def split_source(source: str) -> tuple[list[Path], list[str], bool]:
+    """The paths, id prefixes and `skip_bad` that `join_sources` joined; none of the sample."""
+    parts = () if source == SAMPLE else shlex.split(source)
+    prefixes = [part.removeprefix(f"{ID_PREFIX}=") for part in parts if part.startswith(f"{ID_PREFIX}=")]
+    paths = [Path(part) for part in parts if not part.startswith((f"{ID_PREFIX}=", SKIP_BAD))]
+    return paths, prefixes, SKIP_BAD in parts
+
+
 def says_otherwise(stored: Provenance, now: Provenance) -> bool:
     """Whether what is stored of a collection is out of date, though every passage may be as it was."""
-    return stored.source != now.source or (stored.filters is not None and stored.filters != now.filters)
+    told = (stored.source, stored.fitted_on) == (now.source, now.fitted_on)
+    return not told or (stored.filters is not None and stored.filters != now.filters)
+
+
+def weighs_otherwise(stored: Provenance, now: Provenance) -> bool:
+    """Whether nothing differs but what BM25 makes of terms: that is made anew without a model."""
+    differing = {field for field in WRITE_FIELDS if getattr(stored, field) != getattr(now, field)}
+    return differing == {"sparse_tokenizer"}
 
 
 def source_options(stored: Provenance) -> str:
@@ -184,8 +206,8 @@ def require_searchable(collection: str, stored: Provenance, wanted: Provenance, 
     So it does where the `filtered` fields were stored as of another kind, or not for filters: nothing would be found.
     """
     _require_filters(collection, stored, wanted, filtered)
-    if stored.sparse_tokenizer == AS_WRITTEN:  # queries are tokenised as the provenance says
-        wanted = wanted.model_copy(update={"sparse_tokenizer": AS_WRITTEN})
+    if reading_of(stored.sparse_tokenizer) in READINGS:  # queries are tokenised as the provenance says
+        wanted = wanted.model_copy(update={"sparse_tokenizer": stored.sparse_tokenizer})
     if any(m.identity == wanted.embedder and m.makes(stored.embedder) for m in read_models()[0].values()):
         wanted = wanted.model_copy(update={"embedder": stored.embedder})
     require_match(collection, stored, wanted, FIRST_STAGE_FIELDS)

@@ -14,6 +14,7 @@ PassageCount = Annotated[int, Field(gt=0, le=1_000)]
 Milliseconds = Annotated[float, Field(gt=0, le=3_600_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Depth = Annotated[int, Field(gt=0, le=100)]
+Weight = Annotated[float, Field(gt=0, le=10)]
 RankConstant = Annotated[int, Field(gt=0, le=100_000)]
 FirstStage = Literal["hybrid", "dense", "bm25"]
 Fusion = Literal["dbsf", "rrf"]
@@ -54,7 +55,8 @@ class RetrievalSettings(Frozen):
 
     `prefetch` is the depth of the dense and of the BM25 list before fusion, as a multiple of `top_k`;
     `fusion` merges both by rank (RRF) or by score (DBSF, Qdrant's distribution-based fusion: where each score lies
-    within three deviations of its list's mean); `rrf_k` is the constant of RRF (Cormack et al. 2009 use 60);
+    within three deviations of its list's mean); `rrf_k` is the constant of RRF (Cormack et al. 2009 use 60), and
+    `bm25_weight` the weight of BM25's list in it, beside 1 of the dense one: DBSF has none;
     `one_per` is a metadata field: where one a document is kept, documents with the same value of it count as one;
     `order_weight` is the reranker's share in the final order (1: its logits alone), by default the one fitted for
     the model. Of what leads (`Focus.leads`), values of the metadata field `balance`, such as an author, take turns.
@@ -71,6 +73,7 @@ class RetrievalSettings(Frozen):
     prefetch: Depth = 5
     fusion: Fusion = "dbsf"
     rrf_k: RankConstant = 60
+    bm25_weight: Weight = 1.0
     order_weight: Share | None = None
     balance: str | None = None
     pairs: PassageCount | None = None

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from overfetch.bm25 import Bm25
 from overfetch.corpus import FieldMap, Skipped, read_documents
 from overfetch.errors import SettingsError
 from overfetch.filters import FieldKind
@@ -22,13 +23,15 @@ FilterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 class Collection(Frozen):
     """One searchable set of passages and every setting that decides how it behaves.
 
-    `about` tells people and agents what it holds and when to ask it. `chunker` is name and version: a change means a
-    rebuild. `filters` are the fields that may be filtered on.
+    `about` tells people and agents what it holds and when to ask it. `chunk` may take `tokens`, a passage's limit, for
+    `overfetch ablate` to change. `chunker` is name and version: a change means a rebuild. `filters` are the fields that
+    may be filtered on.
     `date` names the field that `near` looks at, within `near_days`; `known_at` the one that `as_of` bounds.
     `understand` reads a question, or one part of a composed one, as its users mean it.
     `answering` is the `module:function` that answers with a language model.
     `judged` is a folder of judged queries in BEIR layout: a new generation must not find less of what they ask for,
     and they are the default of `eval` and `compile`.
+    `bm25` are the weights of the passages' terms: with others, `overfetch index` makes these anew and embeds nothing.
     `quoted_hits` is how many of the best hits an extractive answer quotes.
     """
 
@@ -40,6 +43,7 @@ class Collection(Frozen):
     fields: FieldMap
     about: str = ""
     retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
+    bm25: Bm25 = Field(default_factory=Bm25)
     filters: dict[FilterName, FieldKind] = Field(default_factory=dict)
     date: str | None = None
     near_days: int = Field(default=45, gt=0)

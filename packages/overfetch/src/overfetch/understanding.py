@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import Field
 
 from overfetch.filters import Condition
+from overfetch.settings import Weight
 from overfetch.types import Frozen
 
-Weight = Annotated[float, Field(gt=0, le=10)]
 Place = Annotated[int, Field(ge=0, le=100)]
 
 

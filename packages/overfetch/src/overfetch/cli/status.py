@@ -14,7 +14,7 @@ from overfetch.workspace import Workspace
 
 SHOWN = (
     *("embedder", "dimension", "normalisation", "query_prefix", "passage_prefix", "chunker", "sparse_tokenizer"),
-    *("source", "corpus_hash", "schema_version", "library_version"),
+    *("fitted_on", "source", "corpus_hash", "schema_version", "library_version"),
 )
 UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 

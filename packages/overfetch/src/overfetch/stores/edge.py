@@ -14,7 +14,7 @@ from overfetch.errors import CollectionMissing, OverfetchError, StoreError
 from overfetch.filters import Condition, Schema
 from overfetch.forking import ProcessLock, starting_over
 from overfetch.partitions import Partition, need_server
-from overfetch.protocols import EncodedQuery, Found, Generation, ValueCount, Verified
+from overfetch.protocols import EncodedPassage, EncodedQuery, Found, Generation, ValueCount, Verified
 from overfetch.provenance import WRITE_FIELDS, Provenance, require_match, require_searchable
 from overfetch.settings import RetrievalSettings
 from overfetch.stores.copying import size_of
@@ -25,6 +25,7 @@ from overfetch.stores.edge_writing import (
     begin,
     find_in_shard,
     read_hashes,
+    read_in_shard,
     scroll_passages,
     search_shard,
     translated,
@@ -86,6 +87,10 @@ class EdgeStore:
     def find(self, collection: str, passage_ids: Sequence[str]) -> list[Passage]:
         with translated(f"cannot read {collection!r}"):
             return self._read(collection, lambda live: find_in_shard(self._open(collection, live).shard, passage_ids))
+
+    def read(self, collection: str, passage_ids: Sequence[str]) -> list[EncodedPassage]:
+        with translated(f"cannot read {collection!r}"):
+            return self._read(collection, lambda live: read_in_shard(self._open(collection, live).shard, passage_ids))
 
     def passages(self, collection: str) -> Iterator[Passage]:
         with translated(f"cannot read {collection!r}"):

@@ -120,7 +120,8 @@ def search(
     if query.sparse.indices:
         lists.append(Prefetch(limit=depth, query=sparse, filter=only, params=count))
     # Fusions, though the stubs do not say so.
-    fusion: Any = Fusion.Rrf(k=settings.rrf_k) if settings.fusion == "rrf" else Fusion.Dbsf()
+    rrf = Fusion.Rrf(k=settings.rrf_k, weights=[1.0, settings.bm25_weight][: len(lists)])
+    fusion: Any = rrf if settings.fusion == "rrf" else Fusion.Dbsf()
     return QueryRequest(limit=settings.top_k, prefetches=lists, query=fusion, with_payload=True)
 
 

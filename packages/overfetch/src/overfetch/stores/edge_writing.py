@@ -81,6 +81,10 @@ def find_in_shard(shard: EdgeShard, passage_ids: Sequence[str]) -> list[Passage]
     return [from_payload(str(record.id), record.payload or {}) for record in records]
 
 
+def read_in_shard(shard: EdgeShard, passage_ids: Sequence[str]) -> list[EncodedPassage]:
+    return [from_record(record) for record in shard.retrieve(list(passage_ids), True, True)]
+
+
 def search_shard(
     shard: EdgeShard, query: EncodedQuery, conditions: Sequence[Condition], settings: RetrievalSettings, passages: int
 ) -> list[Candidate]:
@@ -126,7 +130,7 @@ class EdgeWriter:
 
     def read(self, passage_ids: Sequence[str]) -> list[EncodedPassage]:
         with translated("cannot read passages"):
-            return [from_record(record) for record in self.shard.retrieve(list(passage_ids), True, True)]
+            return read_in_shard(self.shard, passage_ids)
 
     def upsert(self, passages: Sequence[EncodedPassage]) -> None:
         with translated("cannot store passages"):

@@ -16,7 +16,7 @@ from overfetch.environment import ServerSettings
 from overfetch.errors import CollectionMissing, StoreError, StoreUnavailable
 from overfetch.filters import Condition, Schema
 from overfetch.partitions import Partition
-from overfetch.protocols import EncodedQuery, Found, Generation, ValueCount, Verified
+from overfetch.protocols import EncodedPassage, EncodedQuery, Found, Generation, ValueCount, Verified
 from overfetch.provenance import WRITE_FIELDS, Provenance, require_match, require_searchable
 from overfetch.settings import RetrievalSettings
 from overfetch.stores import server_requests as requests
@@ -79,6 +79,9 @@ class ServerStore:
 
     def find(self, collection: str, passage_ids: Sequence[str]) -> list[Passage]:
         return self._read(collection, lambda name: self._contents(collection, name).find(passage_ids))
+
+    def read(self, collection: str, passage_ids: Sequence[str]) -> list[EncodedPassage]:
+        return self._read(collection, lambda name: self._contents(collection, name).read(passage_ids))
 
     def passages(self, collection: str) -> Iterator[Passage]:
         return self._read(collection, lambda name: self._contents(collection, name).passages())

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 from overfetch.environment import ServerSettings
 from overfetch.filters import Condition
 from overfetch.partitions import Partition
-from overfetch.protocols import EncodedQuery, ValueCount
+from overfetch.protocols import EncodedPassage, EncodedQuery, ValueCount
 from overfetch.settings import RetrievalSettings
 from overfetch.stores import server_requests as requests
 from overfetch.stores.known import is_bounded, search_known
-from overfetch.stores.payloads import CONTENT_HASH, field_key, from_payload
+from overfetch.stores.payloads import CONTENT_HASH, field_key, from_payload, from_record
 from overfetch.stores.server_connection import MEMORY, Connection
 from overfetch.types import Candidate, Passage
 
@@ -75,6 +75,12 @@ class ServerContents(NamedTuple):
     def find(self, passage_ids: Sequence[str]) -> list[Passage]:
         records = self.call(self.connection.client.retrieve, self.name, list(passage_ids), with_payload=requests.SHOWN)
         return [from_payload(str(record.id), record.payload or {}) for record in records]
+
+    def read(self, passage_ids: Sequence[str]) -> list[EncodedPassage]:
+        """With their vectors."""
+        retrieve, ids = self.connection.client.retrieve, list(passage_ids)
+        records = self.call(retrieve, self.name, ids, with_payload=True, with_vectors=True)
+        return [from_record(record) for record in records]
 
     def passages(self) -> Iterator[Passage]:
         """A page at a time."""

@@ -124,7 +124,8 @@ def _query(
     lists = [models.Prefetch(query=dense, using=DENSE, limit=depth, filter=only, params=params)]
     if query.sparse.indices:
         lists.append(models.Prefetch(query=terms, using=SPARSE, limit=depth, filter=only, params=count))
-    rrf = models.RrfQuery(rrf=models.Rrf(k=settings.rrf_k))
+    weights = [1.0, settings.bm25_weight][: len(lists)] if settings.bm25_weight != 1 else None  # of Qdrant 1.17
+    rrf = models.RrfQuery(rrf=models.Rrf(k=settings.rrf_k, weights=weights))
     dbsf = models.FusionQuery(fusion=models.Fusion.DBSF)
     return {"prefetch": lists, "query": rrf if settings.fusion == "rrf" else dbsf}
 

@@ -12,7 +12,6 @@ from overfetch.protocols import Copied, EncodedPassage, EncodedQuery
 from overfetch.provenance import Provenance, Recall
 from overfetch.settings import RetrievalSettings
 from overfetch.stores import server_requests as requests
-from overfetch.stores.payloads import from_record
 from overfetch.stores.server_connection import MEMORY
 from overfetch.stores.server_contents import SCROLL_PAGE, ServerContents
 from overfetch.types import Candidate
@@ -36,9 +35,7 @@ class ServerWriter:
         return dict(self._known())
 
     def read(self, passage_ids: Sequence[str]) -> list[EncodedPassage]:
-        contents, ids = self.contents, list(passage_ids)
-        records = contents.call(self.client.retrieve, contents.name, ids, with_payload=True, with_vectors=True)
-        return [from_record(record) for record in records]
+        return self.contents.read(passage_ids)
 
     def upsert(self, passages: Sequence[EncodedPassage]) -> None:
         """In requests of bounded size, several at once; the first that fails is raised when all have ended."""

@@ -147,6 +147,10 @@ class FakeStore:
         stored = self._live(collection).passages
         return [_as_read(stored[i].passage) for i in passage_ids if i in stored]
 
+    def read(self, collection: str, passage_ids: Sequence[str]) -> list[EncodedPassage]:
+        stored = self._live(collection).passages
+        return [stored[i] for i in passage_ids if i in stored]
+
     def passages(self, collection: str) -> Iterator[Passage]:
         return iter([_as_read(stored.passage) for stored in self._live(collection).passages.values()])
 
