@@ -21,7 +21,7 @@ CHUNKER = f"builddaily-page/3/tokens={READ}"
 SEPARATOR = " > "
 
 
-def chunk_page(page: Document) -> Iterator[Chunk]:
+def chunk_page(page: Document, tokens: int = READ) -> Iterator[Chunk]:
     """Sections that the embedder reads whole; the summary, where there is one, opens the page.
 
     >>> page = Document(id="sage", title="Sage", text="## Gotchas\\nMind the name.", metadata={"summary": "A bridge."})
@@ -32,7 +32,7 @@ def chunk_page(page: Document) -> Iterator[Chunk]:
     for headings, text in _sections(page):
         path = [heading for heading in map(plain, headings) if heading != page.title]
         breadcrumb = _breadcrumb(page, path)
-        for piece in split_text(text, READ - _size(breadcrumb), _size):
+        for piece in split_text(text, max(tokens // 3, tokens - _size(breadcrumb)), _size):
             found = {
                 "defines": defined_names(path, piece),
                 "mentions": mentioned_names(page, f"{breadcrumb}\n{piece}"),

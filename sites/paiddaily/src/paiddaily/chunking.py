@@ -17,17 +17,17 @@ TICKER_LOOKUPS = ("share", "markets", "kinds", "keys")
 EVENT_LOOKUPS = ("keys", "loss_amount", "loss_unit", "techniques", "chains", "shape", "active")
 
 
-def chunk_ticker(ticker: Document) -> Iterator[Chunk]:
+def chunk_ticker(ticker: Document, tokens: int = MAX_TOKENS) -> Iterator[Chunk]:
     """Sections under `NAME (SYMBOL) > country > industry > size > heading`."""
     industry = "industry" if ticker.metadata.get("industry") else "sector"
     told = [ticker.metadata.get(name) for name in ("country", industry, "size")]
     names = [ticker.title, *(str(value) for value in told if value)]
     lookups = {name: ticker.metadata.get(name) for name in TICKER_LOOKUPS}
-    for breadcrumb, text in _pieces(names, ticker.text):
+    for breadcrumb, text in _pieces(names, ticker.text, tokens):
         yield Chunk(breadcrumb=breadcrumb, text=text, metadata=dict.fromkeys(lookups), lookups=lookups)
 
 
-def chunk_catalyst(event: Document) -> Iterator[Chunk]:
+def chunk_catalyst(event: Document, tokens: int = MAX_TOKENS) -> Iterator[Chunk]:
     """The event, known as `known_at` says; its outcome known at `outcome_date`, and without one under no `as_of`.
 
     Of a proposal, whose text may be a later one, its day knew the title.
@@ -52,11 +52,12 @@ def chunk_catalyst(event: Document) -> Iterator[Chunk]:
         lookups = {**lookups, "shape": None}
 
 
-def _pieces(names: Sequence[str], text: str) -> Iterator[tuple[str, str]]:
+def _pieces(names: Sequence[str], text: str, tokens: int) -> Iterator[tuple[str, str]]:
     """Breadcrumb and text of every piece; both together are all read by the embedder."""
     for path, below in split_at_headings(text):
         breadcrumb = split_text(" > ".join([*names, *path]), MAX_BREADCRUMB, token_counter(EMBEDDER))[0]
-        for piece in split_text(below, MAX_TOKENS - token_counter(EMBEDDER)(breadcrumb), _size):
+        room = max(tokens // 3, tokens - token_counter(EMBEDDER)(breadcrumb))
+        for piece in split_text(below, room, _size):
             yield breadcrumb, piece
 
 

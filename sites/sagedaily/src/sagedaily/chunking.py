@@ -60,7 +60,7 @@ def _meant(text: str, families: Collection[str]) -> list[Meaning]:
     return [m for mention in mentions_in(words_of(text)) for m in mention.meanings if m.family in families]
 
 
-def chunk_entry(entry: Document) -> Iterator[Chunk]:
+def chunk_entry(entry: Document, tokens: int = MAX_TOKENS) -> Iterator[Chunk]:
     """Pieces under `TITLE > work`, or `TITLE, reversed > work`.
 
     >>> text = "It falls.\\nUpright: Ruin.\\nReversed: Relief."
@@ -74,7 +74,7 @@ def chunk_entry(entry: Document) -> Iterator[Chunk]:
         title = f"{entry.title}, {way}" if way else entry.title
         breadcrumb = " > ".join(str(part) for part in (title, entry.metadata.get("work")) if part)
         size = token_counter(EMBEDDER)
-        for piece in split_text(text, max(MAX_TOKENS // 3, MAX_TOKENS - size(breadcrumb)), size):
+        for piece in split_text(text, max(tokens // 3, tokens - size(breadcrumb)), size):
             yield Chunk(breadcrumb=breadcrumb, text=piece, metadata=_metadata(entry, way, piece))
 
 

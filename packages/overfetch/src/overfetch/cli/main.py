@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from overfetch.cli import bench, compile, contents, evaluate, index, models, new_site, search, status, tune
+from overfetch.cli import ablate, bench, compile, contents, evaluate, fit, index, models, new_site, search, status, tune
 from overfetch.cli.terminal import error_line, replace_what_cannot_be_written, writing
 from overfetch.errors import OverfetchError
 
@@ -70,6 +70,8 @@ app.command()(contents.show)
 app.command()(contents.export)
 app.command()(contents.delete)
 app.command("eval")(evaluate.evaluate)
+app.command()(ablate.ablate)
+app.command()(fit.fit)
 app.command()(tune.tune)
 app.command("compile")(compile.compile_answers)
 app.command()(index.sites)

@@ -10,7 +10,7 @@ from overfetch.evaluation.metrics import DECISIVE, Interval, Values, means, meas
 from overfetch.indexing import Progress
 from overfetch.judged import JudgedQueries, JudgedQuery, date_bounds
 from overfetch.settings import SettingsOptions
-from overfetch.types import Frozen, Retrieval
+from overfetch.types import Frozen, Hit, Retrieval
 
 Recommendation = Literal["on", "off", "undecided"]
 
@@ -109,8 +109,8 @@ def run_stages(
             read.append(search_judged(engine, collection, query, literal=literal, **both))
         progress(done, len(judged.queries))
     return Stages(
-        first_stage=_measured(judged, plain),
-        reranked=_measured(judged, read) if rerank else None,
+        first_stage=measured(judged, plain),
+        reranked=measured(judged, read) if rerank else None,
         rerank_ms=tuple(r.timings_ms.rerank for r in read),
         not_reranked=sum(bool(r.hits) and r.rerank_status != "full" for r in read),
         provenance=dict(plain[0].provenance),
@@ -127,13 +127,14 @@ def search_judged(
     )
 
 
-def _measured(judged: JudgedQueries, retrievals: list[Retrieval]) -> Values:
-    ranked = {q.id: _documents(r) for q, r in zip(judged.queries, retrievals, strict=True)}
+def measured(judged: JudgedQueries, retrievals: Sequence[Retrieval]) -> Values:
+    """Every metric of the documents as they were ranked, one retrieval a query."""
+    ranked = {q.id: documents(r.candidates) for q, r in zip(judged.queries, retrievals, strict=True)}
     return measure(judged.qrels, ranked)
 
 
-def _documents(retrieval: Retrieval) -> list[str]:
-    return list(dict.fromkeys(hit.passage.document_id for hit in retrieval.candidates))
+def documents(hits: Sequence[Hit]) -> list[str]:
+    return list(dict.fromkeys(hit.passage.document_id for hit in hits))
 
 
 def latency(milliseconds: Sequence[float]) -> Latency:

@@ -6,11 +6,11 @@ from typing import Literal, NamedTuple, Unpack
 
 from overfetch.contents import find_passages, unknown_documents
 from overfetch.engine import Engine
-from overfetch.evaluation.evaluating import search_judged
+from overfetch.evaluation.evaluating import documents, search_judged
 from overfetch.indexing import Progress
 from overfetch.judged import JudgedQueries, JudgedQuery
 from overfetch.settings import SettingsOptions
-from overfetch.types import Frozen, Hit, Passage, Reading, Retrieval
+from overfetch.types import Frozen, Passage, Reading, Retrieval
 
 SHOWN = 5
 DEEP = 1_000  # as far as a list is looked through: farther away it is not found
@@ -175,10 +175,6 @@ class Searching(NamedTuple):
             return "in neither list"
         top_k = self.settings.get("top_k") or self.engine.site.collection(self.collection).retrieval.top_k
         return "cut by fusion" if min(places) <= top_k else "below the candidates"
-
-
-def documents(hits: Sequence[Hit]) -> list[str]:
-    return list(dict.fromkeys(hit.passage.document_id for hit in hits))
 
 
 def _relevant(judged: JudgedQueries, query: JudgedQuery) -> list[str]:
