@@ -44,6 +44,7 @@ def ablate(
         from overfetch.evaluation.ablating import GROUPS
         from overfetch.evaluation.ablating import ablate as run
 
+    groups = _groups(rows, GROUPS)
     with opened_collection(target, profile) as (workspace, engine, collection):
         judged = read_judged_queries(judged_of(engine, collection, queries), split, limit_queries)
         require_known(engine, collection, judged, notice, own=queries is None)
@@ -53,7 +54,7 @@ def ablate(
             collection,
             judged,
             profile=profile or workspace.environment.profile,
-            groups=_groups(rows, GROUPS),
+            groups=groups,
             timed=timed,
             watch=progress_bar,
         )
