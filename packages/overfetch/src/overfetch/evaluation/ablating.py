@@ -110,14 +110,13 @@ def ablate(
         bench = Bench(workspace, engine, judged, timed, watch, Path(folder), opened)
         row, before = bench.row(None, _what_is_chosen(named, chosen), chosen, None)
         rows = [bench.row(group, name, one, before)[0] for group, name, one in named if one != chosen]
-    retrieval_of_one = search_judged(engine, collection, judged.queries[0], rerank=False)
     return Ablation(
         collection=engine.name_of(collection),
         queries=len(judged.queries),
         timed=min(timed, len(judged.queries)),
         chosen=row,
         rows=tuple(rows),
-        provenance=dict(retrieval_of_one.provenance),
+        provenance=dict(search_judged(engine, collection, judged.queries[0], rerank=False).provenance),
     )
 
 
@@ -173,7 +172,7 @@ def _long_passages(chosen: Variant) -> Iterator[tuple[str, Variant]]:
 
 def _chunks(chosen: Variant) -> Iterator[tuple[str, Variant]]:
     """Of another size where the chunker takes `tokens`, a passage's limit; and without what stands above them."""
-    cut = chosen.collection.chunk
+    cut: Callable[..., Iterable[Chunk]] = chosen.collection.chunk
     limit = inspect.signature(cut).parameters.get("tokens")
     yield f"{limit.default} tokens" if limit else "as they are", chosen
     for tokens in TOKENS if limit else ():

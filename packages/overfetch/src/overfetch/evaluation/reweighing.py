@@ -3,6 +3,7 @@
 Terms are counted once; scores of other weights are then computed in memory, as the engine computes them.
 """
 
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -78,11 +79,13 @@ def count(passages: Iterable[Passage], texts: Iterable[str]) -> dict[StopWords, 
 
 
 class _Counting:
+    """With one list of stop words: of a common term, many places."""
+
     def __init__(self, asked: set[int]) -> None:
         self.asked = asked
         self.rows: dict[str, int] = {}
         self.lengths: list[int] = []
-        self.having: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+        self.having: defaultdict[int, tuple[array[int], array[int]]] = defaultdict(lambda: (array("I"), array("I")))
 
     def add(self, passage: Passage, reading: StopWords) -> None:
         row = self.rows[passage.id] = len(self.rows)
@@ -90,12 +93,16 @@ class _Counting:
         self.lengths.append(sum(counts))
         for term, times in zip(terms, counts, strict=True):
             if term in self.asked:
-                self.having[term].append((row, times))
+                places, counted = self.having[term]
+                places.append(row)
+                counted.append(times)
 
     def done(self) -> Terms:
-        columns = {term: np.array(found, dtype=np.int64).T for term, found in self.having.items()}
-        counts = {term: (column[0], column[1].astype(np.float64)) for term, column in columns.items()}
-        return Terms(self.rows, np.array(self.lengths, dtype=np.float64), counts)
+        having = {
+            term: (np.array(places, dtype=np.int64), np.array(counted, dtype=np.float64))
+            for term, (places, counted) in self.having.items()
+        }
+        return Terms(self.rows, np.array(self.lengths, dtype=np.float64), having)
 
 
 class Lists(NamedTuple):
