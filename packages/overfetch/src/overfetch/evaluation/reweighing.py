@@ -1,6 +1,7 @@
 """The first stage over one index with other weights of BM25 and another fusion than it was made with.
 
-Terms are counted once; scores of other weights are then computed in memory, as the engine computes them.
+Terms are counted once; scores of other weights are then computed in memory, as the engine computes them, but that
+what is rare is counted in the whole collection, under `as_of` too.
 """
 
 from array import array
