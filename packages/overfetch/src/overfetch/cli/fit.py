@@ -17,6 +17,11 @@ from overfetch.judged import read_judged_queries
 if TYPE_CHECKING:
     from overfetch.evaluation.fitting import Choice, Fit
 
+TOLD = {
+    "best": "the fit pays",
+    "measured": "the fit brings nothing beyond chance: only the average length is set",
+    "as it is": "the fit brings nothing beyond chance, and the measured length loses: keep what is",
+}
 METRICS = ("mrr@5", "recall@5", "recall@20", "ndcg@10")
 
 
@@ -49,21 +54,22 @@ def _print(result: "Fit") -> None:
         f"[bold]{escape(result.collection)}[/bold] · first stage alone · {result.queries} queries · "
         f"{result.passages:,} passages"
     )
-    output.print(f"{'':26}{''.join(f'{metric:>10}' for metric in METRICS)}   nDCG@10 against the line above")
+    output.print(f"{'':26}{''.join(f'{metric:>10}' for metric in METRICS)}   nDCG@10 against as it is")
     named = {
         "as it is": result.as_it_is,
         "average length measured": result.measured,
         "fitted, on held-out folds": result.held_out,
     }
     for name, fitted in named.items():
-        gain = fitted.difference["ndcg@10"] if fitted.difference else None
-        against = f"   {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]" if gain else ""
+        gain = fitted.difference["ndcg@10"]
+        against = "" if fitted is result.as_it_is else f"   {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
         output.print(escape(f"{name:26}{''.join(f'{fitted.metrics[m]:10.3f}' for m in METRICS)}{against}"))
     if result.best.choice:
         output.print(escape(f"best of all queries: {_settings(result.best.choice)}"))
-    told = "the fit pays" if result.pays else "the fit brings nothing beyond chance: only the average length is kept"
-    output.print(f"{told}; for the site's settings, and `overfetch index` then weighs anew, without a model:")
-    output.print(escape(_settings(result.choice)))
+    output.print(TOLD[result.kept])
+    if result.kept != "as it is":
+        output.print("for the site's settings; `overfetch index` then weighs anew, without a model:")
+        output.print(escape(_settings(result.choice)))
 
 
 def _settings(choice: "Choice") -> str:

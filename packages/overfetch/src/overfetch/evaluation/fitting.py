@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from statistics import fmean
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from overfetch.bm25 import Bm25, StopWords
 from overfetch.engine import Engine
@@ -29,6 +29,9 @@ FUSIONS: tuple[tuple[Fusion, float], ...] = (("dbsf", 1.0), *(("rrf", weight) fo
 FOLDS = 5
 
 
+Kept = Literal["best", "measured", "as it is"]
+
+
 class Choice(Frozen):
     """What is fitted."""
 
@@ -38,22 +41,19 @@ class Choice(Frozen):
 
 
 class Fitted(Frozen):
-    """A choice, None where each fold has its own, and its means over the queries.
-
-    `difference` is to the choice before it in `Fit`.
-    """
+    """A choice, None where each fold has its own, its means over the queries, and the gain over what is."""
 
     choice: Choice | None
     metrics: dict[str, float]
-    difference: dict[str, Interval] | None
+    difference: dict[str, Interval]
 
 
 class Fit(Frozen):
     """The first stage of a collection on its judged queries, as it is and with other parameters of BM25 and fusion.
 
     `measured` changes the average length alone, to that of the passages; `held_out` is the best choice of the other
-    folds on each fold in turn; `best` the one of all queries, whose own metrics flatter it. `pays` where `held_out`
-    gains nDCG@10 beyond chance; `bm25`, and `fusion` with `bm25_weight`, are then those of `best`, else of `measured`.
+    folds on each fold in turn; `best` the one of all queries, whose own metrics flatter it. `choice` is `best` where
+    `held_out` gains nDCG@10 beyond chance; else `measured`, unless that loses beyond chance; else what is.
     """
 
     collection: str
@@ -63,7 +63,7 @@ class Fit(Frozen):
     measured: Fitted
     held_out: Fitted
     best: Fitted
-    pays: bool
+    kept: Kept
     choice: Choice
 
 
@@ -94,22 +94,23 @@ def fit(
     for done, choice in enumerate(choices, start=1):
         values.append(_values(choice, questions, judged, settings))
         progress(done, len(choices))
-    best = _best([of[DECISIVE] for of in values[1:]], range(len(questions)))
-    held_out = _held_out(values[1:])
-    gain = paired_difference(values[1][DECISIVE], held_out[DECISIVE])
+    best = _best([of[DECISIVE] for of in values], range(len(questions)))
+    as_it_is, sized, *_ = values
+    held_out = _held_out(values)
+    kept = _kept(as_it_is[DECISIVE], sized[DECISIVE], held_out[DECISIVE])
+    final = {"best": choices[best], "measured": measured, "as it is": now}[kept]
     stored = engine.store.provenance(engine.name_of(collection))
     fitted_on = f"{judged_as}, {len(questions)} queries; corpus {(stored.corpus_hash or 'unknown')[:12]}"
-    final = choices[1 + best] if gain.low > 0 else measured
     bm25 = final.bm25.model_copy(update={"fitted_on": fitted_on})
     return Fit(
         collection=engine.name_of(collection),
         queries=len(questions),
         passages=len(terms["english"].lengths),
-        as_it_is=_fitted(now, values[0], None),
-        measured=_fitted(measured, values[1], values[0]),
-        held_out=_fitted(None, held_out, values[1]),
-        best=_fitted(choices[1 + best], values[1 + best], values[1]),
-        pays=gain.low > 0,
+        as_it_is=_fitted(now, as_it_is, as_it_is),
+        measured=_fitted(measured, sized, as_it_is),
+        held_out=_fitted(None, held_out, as_it_is),
+        best=_fitted(choices[best], values[best], as_it_is),
+        kept=kept,
         choice=final.model_copy(update={"bm25": bm25}),
     )
 
@@ -185,6 +186,12 @@ def _held_out(values: Sequence[Values]) -> Values:
     return {metric: [values[chosen[q % FOLDS]][metric][q] for q in queries] for metric in values[0]}
 
 
-def _fitted(choice: Choice | None, values: Values, before: Values | None) -> Fitted:
-    gains = {m: paired_difference(before[m], values[m]) for m in values} if before else None
+def _kept(as_it_is: Sequence[float], measured: Sequence[float], held_out: Sequence[float]) -> Kept:
+    if paired_difference(as_it_is, held_out).low > 0:
+        return "best"
+    return "as it is" if paired_difference(as_it_is, measured).high < 0 else "measured"
+
+
+def _fitted(choice: Choice | None, values: Values, before: Values) -> Fitted:
+    gains = {m: paired_difference(before[m], values[m]) for m in values}
     return Fitted(choice=choice, metrics=means(values), difference=gains)
