@@ -47,7 +47,7 @@ def chunk_catalyst(event: Document, tokens: int = MAX_TOKENS) -> Iterator[Chunk]
     parts = [([name], event.text, "known_at"), ([name, "Outcome"], str(told.get("outcome") or ""), "outcome_date")]
     for names, text, known in parts:
         metadata = {**hidden, "known_at": _end_of_day(told.get(known))}
-        for breadcrumb, piece in _pieces(names, text):
+        for breadcrumb, piece in _pieces(names, text, tokens):
             yield Chunk(breadcrumb=breadcrumb, text=piece, metadata=metadata, lookups=lookups)
         lookups = {**lookups, "shape": None}
 
