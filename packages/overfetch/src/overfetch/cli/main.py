@@ -6,20 +6,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from overfetch.cli import (
-    ablate,
-    bench,
-    compile,
-    contents,
-    evaluate,
-    fit,
-    index,
-    models,
-    new_site,
-    search,
-    status,
-    tune,
-)
+from overfetch.cli import ablate, bench, compile, contents, evaluate, fit, index, models, new_site, search, status, tune
 from overfetch.cli.terminal import error_line, replace_what_cannot_be_written, writing
 from overfetch.errors import OverfetchError
 
