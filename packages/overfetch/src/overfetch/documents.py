@@ -87,6 +87,7 @@ class AnswerDocument(RetrievalDocument):
 
     parts: tuple[RetrievalDocument, ...] = ()
     answer: str
+    found: bool
     mode: AnswerMode
     reason: str | None
     citations: tuple[Citation, ...]
@@ -102,7 +103,7 @@ class AnswerDocument(RetrievalDocument):
                 "query": parts[0].query if len(parts) == 1 else answer.question,
                 "hits": tuple(hit for part in parts for hit in part.hits),
                 "parts": parts if len(parts) > 1 else (),
-                **{name: getattr(answer, name) for name in ("answer", "mode", "reason")},
+                **{name: getattr(answer, name) for name in ("answer", "found", "mode", "reason")},
                 **{name: getattr(answer, name) for name in ("citations", "refused", "coverage")},
             }
         )

@@ -166,6 +166,7 @@ def _told(query: str, understood: Understood, found: FirstStage) -> Reading | No
     return Reading(
         text=understood.text,
         conditions=tuple(map(spell_condition, understood.conditions)),
+        named=understood.named,
         notes=understood.notes,
         given_up=found.given_up,
         missing=found.missing,

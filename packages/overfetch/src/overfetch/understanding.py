@@ -34,12 +34,14 @@ class Focus(Frozen):
 class Understood(Frozen):
     """What a question means: both stages read its `text`, and `conditions` bound what is searched.
 
-    Conditions that nothing meets are given up. `notes` tell in words what was read into the question, for people.
+    Conditions that nothing meets are given up. `named` is what the question names, as texts write it: what has one of
+    these is quoted first. `notes` tell in words what was read into the question, for people.
     """
 
     text: str
     conditions: tuple[Condition, ...] = ()
     focuses: Annotated[tuple[Focus, ...], Field(max_length=32)] = ()
+    named: Annotated[tuple[str, ...], Field(max_length=32)] = ()
     notes: tuple[str, ...] = ()
 
     @property

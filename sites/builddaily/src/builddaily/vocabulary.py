@@ -8,7 +8,7 @@ from builddaily.identifiers import key
 
 
 class Vocabulary(NamedTuple):
-    """Each as names are compared; `aliases` by the product's name."""
+    """Each as names are compared; `aliases` by the product's name, how `elsewhere` is asked for by its words."""
 
     generic: frozenset[str]
     asking: frozenset[str]
@@ -16,6 +16,8 @@ class Vocabulary(NamedTuple):
     brands: frozenset[str]
     products: frozenset[str]
     commands: frozenset[str]
+    groups: frozenset[str]
+    elsewhere: dict[str, tuple[str, ...]]
     aliases: dict[str, tuple[str, ...]]
 
 
@@ -24,6 +26,7 @@ def vocabulary() -> Vocabulary:
     import tomllib
 
     read = tomllib.loads(files("builddaily").joinpath("vocabulary.toml").read_text(encoding="utf-8"))
-    words = {name: frozenset(map(key, names)) for name, names in read.items() if name != "aliases"}
+    words = {name: frozenset(map(key, names)) for name, names in read.items() if isinstance(names, list)}
     aliases = {key(name): tuple(map(key, others)) for name, others in read["aliases"].items()}
-    return Vocabulary(**words, aliases=aliases)
+    elsewhere = {words: tuple(asked) for words, asked in read["elsewhere"].items()}
+    return Vocabulary(**words, aliases=aliases, elsewhere=elsewhere)

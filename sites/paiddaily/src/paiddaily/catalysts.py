@@ -3,15 +3,17 @@
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time
+from difflib import get_close_matches
 from itertools import product
 from typing import NamedTuple
 
-from overfetch import AnyOf, DateRange, Focus, NumberRange, Understood
+from overfetch import AnyOf, DateRange, Focus, NumberRange, Understood, token_counter
 from paiddaily.asking import LOOKED_AT, among_keys, bare_name, near_keys, run_keys
-from paiddaily.dates import Dated, Period, dated
+from paiddaily.chunking import EMBEDDER
+from paiddaily.dates import MONTHS, Dated, Period, dated
 from paiddaily.names import words_of
 from paiddaily.records import FACTORS
-from paiddaily.vocabulary import said, vocabulary
+from paiddaily.vocabulary import every_word, said, vocabulary, words_beside_names
 
 Bound = AnyOf | DateRange | NumberRange
 # How far each leads.
@@ -23,7 +25,11 @@ PROPOSAL = re.compile(r"(?<!\w)(eip|erc)s?[\s#-]{0,2}(\d{1,6})(?!\d)", re.IGNORE
 DOLLAR_SYMBOL = re.compile(r"(?<!\w)\$([A-Za-z]{2,6})(?!\w)")
 QUOTED = re.compile(r"[\"“]([^\"“”]{2,60})[\"”]")
 # Whoever a report or an attack is said to be of.
-OF_WHOM = re.compile(r"^([\w&'. ]{2,40}?)(?:'s)? (?:8-?ks?|earnings|filings?|quarterly|hack|exploit|collapse)(?!\w)")
+OF_WHOM = re.compile(
+    r"^(?:the |when did |what happened (?:to|at) )?([\w&'. ]{2,40}?)(?:'s)? (?:8-?ks?|earnings|filings?|quarterly"
+    r"|hack(?:ed)?|exploit(?:ed)?|collapsed?|bankruptcy|insolvency|breach|drained|heist|theft|phishing|outage|repayments?|dividends?"
+    r"|results|guidance|layoffs|bridge|wallet|protocol|network|exchange)(?!\w)"
+)
 ACTIVE = re.compile(r"(?<!\w)(?:went live|go(?:es)? live|activat\w+|shipped|on mainnet)(?!\w)")
 NUMBER_WORD = r"(?:(half an?|an?|one|two|three|five|ten)|(\d[\d,]*(?:\.\d+)?))"
 FACTOR = r"(hundred thousand|thousand|million|billion|mln|mn|bn|mil|[kmb])(?![a-z])"
@@ -69,8 +75,22 @@ def understand_catalysts(question: str, day: date) -> Understood:
         *(Focus(conditions=(chain, *bounds), weight=2, missing=f"no event on {_told(chain)}") for chain in chains),
         *_shape(lower),
         *_formal(lower, bounds),
+        *_happenings(lower),
     ]
-    return Understood(text=text, focuses=tuple(focuses[:32]), notes=tuple(_told(b) for b in [*bounds, *means, *chains]))
+    notes = tuple(_told(b) for b in [*bounds, *means, *chains])
+    return Understood(text=text, focuses=tuple(focuses[:32]), named=tuple(_named(looked_at, when)), notes=notes)
+
+
+def _named(text: str, when: Dated | None) -> Iterator[str]:
+    """How events may write who, which proposal and when."""
+    yield from (f"{kind}-{int(number)}" for kind, number in PROPOSAL.findall(text)[:4])
+    yield from DOLLAR_SYMBOL.findall(text)[:3]
+    if 0 < len(words := bare_name(text)) <= 4:
+        yield " ".join(words)
+    if when:
+        first, last = map(str, when.period)
+        alike = next((n for n in (10, 7) if first[:n] == last[:n]), 0)
+        yield from [first[:alike]] if alike else []
 
 
 def _proposals(text: str) -> Iterator[Focus]:
@@ -102,8 +122,9 @@ def _who(text: str, when: Dated | None) -> Iterator[Focus]:
 def _missing(text: str, when: Dated | None) -> Iterator[Focus]:
     """Whoever is named outright, of whom no event speaks, or none of that time."""
     times: list[tuple[DateRange, ...]] = [(_range(when.period),)] if when and not when.near else []
-    for name in [*QUOTED.findall(text), *OF_WHOM.findall(text.lower()), *_alone(text.lower())][:2]:
-        words = bare_name(name)
+    lower = text.lower()
+    for name in [*QUOTED.findall(text), *OF_WHOM.findall(lower), *_alone(lower), *_strange(lower)][:2]:
+        words = _proper(bare_name(name))
         if not 0 < len(words) <= 3 or _says_how(name.lower()):
             continue
         whole = [f"{kind}:{''.join(words)}" for kind in ("name", "part")]
@@ -112,6 +133,11 @@ def _missing(text: str, when: Dated | None) -> Iterator[Focus]:
             missing = f"nothing about '{name}': no '{word}'" + "".join(f" from {_told(t)}" for t in span)
             yield Focus(conditions=(keys, *span), weight=0.01, missing=missing)
             yield Focus(conditions=span, text=word, worded=True, weight=0.01, missing=missing)
+
+
+def _proper(words: list[str]) -> list[str]:
+    """Without what many are called: an event may say no more than `Uranium` of Uranium Finance."""
+    return [word for word in words if word not in words_beside_names("generic")] or words
 
 
 def _says_how(words: str) -> bool:
@@ -127,6 +153,18 @@ def _alone(text: str) -> Iterator[str]:
         yield words[0]
 
 
+def _strange(text: str) -> Iterator[str]:
+    """The first of a few words, where it is none that people commonly write, nor near to one of this field."""
+    words = [word for word in bare_name(text) if not word.isdigit() and word[:3] not in MONTHS]
+    if (
+        0 < len(words) < 5
+        and len(words[0]) > 3
+        and words[0].isalpha()
+        and not get_close_matches(words[0], every_word())
+    ):
+        yield from words[:1] if token_counter(EMBEDDER)(words[0]) > 1 else ()
+
+
 def _scoped(when: Dated | None, bounds: Sequence[Bound], means: Sequence[AnyOf], text: str) -> Iterator[Focus]:
     """What meets all that is said leads, then what is of that time; around a day, the closer the better."""
     sure = [b for b in bounds if not (isinstance(b, AnyOf) and b.field == "type")]
@@ -140,7 +178,8 @@ def _scoped(when: Dated | None, bounds: Sequence[Bound], means: Sequence[AnyOf],
         told = ", ".join(map(_told, bounds))
         yield Focus(conditions=tuple(bounds), leads=MEANS, missing=f"no event of {told}")
     elif bounds:
-        yield Focus(conditions=tuple(bounds), weight=1)
+        missing = f"no event of the kind {', '.join(map(_told, bounds))}"
+        yield Focus(conditions=tuple(bounds), weight=1, missing=missing)
     if when and when.near:
         others = tuple(b for b in bounds if b.field != "date")
         for days, leads in CLOSENESS:
@@ -232,6 +271,12 @@ def _shape(text: str) -> Iterator[Focus]:
     if shape:
         every = tuple(value for condition in shape for value in condition.values)
         yield Focus(conditions=(AnyOf(field="shape", values=every),), weight=0.5)
+
+
+def _happenings(text: str) -> Iterator[Focus]:
+    """What no event can be about whose texts have none of its words."""
+    for words, match in said("happenings", text):
+        yield Focus(text=words, worded=True, weight=0.01, missing=f"nothing about '{match[0]}'")
 
 
 def _formal(text: str, bounds: Sequence[Bound]) -> Iterator[Focus]:

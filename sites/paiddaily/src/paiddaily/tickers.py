@@ -22,7 +22,7 @@ LISTING, US, LARGE_NAME, LARGE_SYMBOL, NAME, SYMBOL, PART, NEAR, SCOPE = 9, 8, 7
 
 TOKEN = re.compile(r"(?<![\w.])(\$?)([A-Za-z0-9]{1,12}(?:[-^/][A-Za-z]{1,3})?)(?:\.([A-Za-z]{1,3}))?(?![\w.]\w)")
 ASKED = re.compile(r"\b(?:[Tt]icker|[Ss]ymbol) \$?([A-Z0-9]{1,6}|[a-z]{1,6}$)(?!\w)")
-ASKED_NAME = re.compile(r"(?<!\w)(?:stock|share price|ticker|stock price|coin|crypto)\W*$", re.IGNORECASE)
+ASKED_NAME = re.compile(r"(?<!\w)(?:stock|shares?|share price|ticker|stock price|coin|crypto|ipo)\W*$", re.IGNORECASE)
 BY_BRAND = re.compile(r"(?<!\w)(?:parent|owns?|owners?|owned|makers?|makes?)(?!\w)", re.IGNORECASE)
 US_WRITTEN = re.compile(r"(?<!\w)(?:US|U\.S\.)(?!\w)")
 NEGATED = re.compile(
@@ -79,7 +79,9 @@ def understand_tickers(question: str, _day: date) -> Understood:
     outright = any(symbol.outright for symbol in symbols)
     focuses = [*_symbols(symbols), *_names(looked_at, outright), *_scoped(lower, scope), *_subjects(lower, countries)]
     focuses.append(Focus(conditions=(COMMON,), weight=0.5))
-    return Understood(text=wanted, focuses=tuple(focuses[:32]), notes=scope.told)
+    words = bare_name(looked_at)
+    named = (*(symbol.listing for symbol in symbols), *([" ".join(words)] if 0 < len(words) <= 6 else []))
+    return Understood(text=wanted, focuses=tuple(focuses[:32]), named=named, notes=scope.told)
 
 
 def _apart(question: str) -> tuple[str, str]:
@@ -174,8 +176,10 @@ def _whole_name(text: str, words: Sequence[str], missing: str | None) -> Iterato
         keys = among_keys(
             f"name:{name}", f"also:{name}", f"part:{name}", f"us:{name.upper()}", f"symbol:{name.upper()}", near
         )
-        yield Focus(conditions=(keys,), weight=0.01, missing=missing)
-        yield Focus(text=" ".join(words), worded=True, weight=0.01, missing=missing)
+        coins = (CRYPTO,) if COINS.search(text.lower()) else ()
+        proper = [word for word in words if word not in words_beside_names("generic")] or words
+        yield Focus(conditions=(keys, *coins), weight=0.01, missing=missing)
+        yield Focus(conditions=coins, text=" ".join(proper), worded=True, weight=0.01, missing=missing)
 
 
 def _missing_name(text: str, words: Sequence[str]) -> str | None:
@@ -230,7 +234,7 @@ def _subjects(text: str, countries: list[str]) -> Iterator[Focus]:
     """Of what a profile never fails to name, a country may have nothing."""
     if not 0 < len(countries) < 4:
         return
-    for word, _ in said("subjects", text):
+    for words, match in said("subjects", text):
         bound = AnyOf(field="country", values=tuple(countries))
-        missing = f"nothing about {word} in {' or '.join(countries)}"
-        yield Focus(conditions=(bound,), text=word, worded=True, missing=missing)
+        missing = f"nothing about '{match[0]}' in {' or '.join(countries)}"
+        yield Focus(conditions=(bound,), text=words, worded=True, missing=missing)

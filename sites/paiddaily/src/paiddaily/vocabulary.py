@@ -31,6 +31,12 @@ def words_beside_names(kind: str) -> frozenset[str]:
 
 
 @cache
+def every_word() -> frozenset[str]:
+    """All words of the vocabulary, however it uses them."""
+    return frozenset(re.findall(r"[a-z]{3,}", FILE.read_text(encoding="utf-8").lower()))
+
+
+@cache
 def _patterns(table: str) -> list[tuple[str, re.Pattern[str]]]:
     """Names with all their words as one pattern; a space stands for what may be between words."""
     return [

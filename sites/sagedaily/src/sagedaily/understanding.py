@@ -1,6 +1,6 @@
 """How a question about cards and charts is read: which subjects it names, which way up, by whose book."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from sagedaily.vocabulary import (
     Word,
     corrected,
     indian,
+    names,
     phrases,
     places_of,
     vocabulary,
@@ -24,7 +25,7 @@ OF_CHARTS = ("planet", "sign", "house", "aspect", "nakshatra")
 MOST_SUBJECTS = 4  # a question that names more is about something else
 FEW_WORDS = 2  # beside names: then the question is about what it names
 SOME_WORDS = 3  # beside a planet alone: of more, the planet is but a part
-RAISES, HINTS = 1.0, 0.7  # beside the question's own list, which has 1
+RAISES, HINTS, UNHEARD = 1.0, 0.7, 0.01  # beside the question's own list, which has 1
 OWNED = {"my", "natal", "your", "his", "her", "their", "transiting", "transit"}
 INDIAN = "Jyotish"
 JOINING = {"and", "or", "vs", "versus", "with", "the", "then", "a", "to", "than"}
@@ -78,7 +79,8 @@ def understand(question: str, _day: date) -> Understood:
     return Understood(
         text=_with_names(question, subjects),
         conditions=way if draw else (),
-        focuses=tuple(_focuses(subjects, authors, way)),
+        focuses=(*_focuses(subjects, authors, way), *_elsewhere(words)),
+        named=tuple(dict.fromkeys(name for subject in subjects for name in _written(subject))),
         notes=tuple(_notes(subjects, authors, drawn)),
     )
 
@@ -208,7 +210,33 @@ def _focuses(subjects: Sequence[Subject], authors: Sequence[str], way: tuple[Any
     for subject in [s for s in subjects if not s.sure][:MOST_SUBJECTS]:
         yield Focus(conditions=(AnyOf(field="sole", values=subject.names),), weight=HINTS)
     if by:
-        yield Focus(conditions=by, weight=RAISES)
+        yield Focus(conditions=by, weight=RAISES, missing=f"nothing by {authors[0]}")
+
+
+def _elsewhere(words: Sequence[Word]) -> Iterator[Focus]:
+    """What readers ask for that these books need not speak of: nothing does without one of its words."""
+    for told, subject in vocabulary()["elsewhere"].items():
+        if places_of(words, phrases("elsewhere", told, "asked")):
+            yield Focus(text=subject["written"], worded=True, weight=UNHEARD, missing=told)
+    for name in _unread(words):
+        yield Focus(text=name, worded=True, weight=UNHEARD, missing=f"nothing by '{name}'")
+
+
+def _unread(words: Sequence[Word]) -> Iterator[str]:
+    """By whom a question wants something: `what does NAME say`, `according to NAME`."""
+    folded = [word.folded for word in words]
+    known = {part for name in names() for part in name}
+    for place in sorted(places_of(words, phrases("context", "says"))):
+        before = folded[max(0, place - 2) : place]
+        yield from [name for name in before[-1:] if _is_authors(name, known)]
+    for place in sorted(places_of(words, phrases("context", "according"))):
+        yield from [name for name in folded[place + 2 : place + 4][-1:] if _is_authors(name, known)]
+
+
+def _is_authors(name: str, known: Collection[str]) -> bool:
+    return (
+        len(name) > 3 and name not in known and (name,) not in phrases("context", "stop") | phrases("context", "nobody")
+    )
 
 
 def _leads(sure: Sequence[Subject]) -> bool:
@@ -232,6 +260,17 @@ def _with_names(question: str, subjects: Sequence[Subject]) -> str:
     names = [s.spelt for s in subjects if s.family in ("card", "planet", "sign")]
     others = [name for name in names if " ".join(w.folded for w in words_of(name)).removeprefix("the ") not in said]
     return f"{question} ({', '.join(others)})" if others else question
+
+
+def _written(subject: Subject) -> Iterator[str]:
+    """How texts write it."""
+    for name in subject.names:
+        family, _, called = name.partition(":")
+        ordinals = vocabulary()["numbers"]["ordinals"]
+        if family != "house":
+            yield called.removeprefix("The ")
+        elif called.isdecimal() and int(called) < len(ordinals):
+            yield f"{ordinals[int(called)]} house"
 
 
 def _notes(subjects: Sequence[Subject], authors: Sequence[str], drawn: str | None) -> Iterator[str]:
