@@ -19,7 +19,7 @@ PAGE = """Limits are set per client. They hold for all of its requests.
 
 | Option | What it does |
 |---|---|
-| `--flag` | does a thing \\| another |
+| `--flag` | does one thing |
 
 !!! note
     Nothing is said of proxies here.
@@ -43,7 +43,7 @@ def test_items_rows_and_code_are_pieces() -> None:
         ("`max_connections`: how many may be open\nat once, 100 by default", "line"),
         ("`max_keepalive_connections`: how many stay open", "line"),
         ("of these, none after a minute", "line"),
-        ("`--flag` | does a thing | another", "line"),
+        ("`--flag` | does one thing", "line"),
         ("Nothing is said of proxies here.", "prose"),
         ("limits = httpx.Limits(max_connections=5)", "code"),
         ("retries[1] = limits  # of the second", "code"),
@@ -103,7 +103,7 @@ def test_what_has_the_name_is_quoted_before_what_has_not() -> None:
     ]
     assert "limits = httpx.Limits(max_connections=5)" not in quotes(retrieved(PAGE))
     assert "limits = httpx.Limits(max_connections=5)" in quotes(retrieved(PAGE, named=("httpx.Limits",)))
-    assert "`--flag` | does a thing | another" in quotes(retrieved(PAGE, named=("--flag", "max_connections")))
+    assert "`--flag` | does one thing" in quotes(retrieved(PAGE, named=("--flag", "max_connections")))
 
 
 def test_code_is_set_as_code_and_its_brackets_cite_nothing() -> None:

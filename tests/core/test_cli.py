@@ -45,7 +45,7 @@ HIT_KEYS = [
     "first_stage_score",
     "rerank_score",
 ]
-ANSWER_KEYS = [*RETRIEVAL_KEYS, "answer", "mode", "reason", "citations", "refused", "coverage"]
+ANSWER_KEYS = [*RETRIEVAL_KEYS, "answer", "found", "mode", "reason", "citations", "refused", "coverage"]
 REPORT_KEYS = [
     "collection",
     "documents",

@@ -86,8 +86,9 @@ def _refusal(retrieval: Retrieval, rules: Sequence[RefusalRule]) -> str | None:
 
 def _best_pieces(part: int, retrieval: Retrieval, reranker: Reranker, number: int, quoted_hits: int) -> list[Quotable]:
     """Of hits that lead each has its turn; without any, the best pieces are quoted wherever they stand."""
-    leading = [hit for hit in retrieval.hits if hit.leads]
-    of_hits = [found for hit in leading or retrieval.hits if (found := list(_quotables(part, hit)))][:quoted_hits]
+    found = [(hit.leads, quotables) for hit in retrieval.hits if (quotables := list(_quotables(part, hit)))]
+    leading = [quotables for leads, quotables in found if leads]
+    of_hits = (leading or [quotables for _, quotables in found])[:quoted_hits]
     distinct = list({fold(q.text).text.lower(): q for q in reversed([*chain.from_iterable(of_hits)])}.values())[::-1]
     merit = _merits(distinct, retrieval, reranker)
     best = [distinct[i] for i in sorted(range(len(distinct)), key=lambda i: -merit[i])]

@@ -96,24 +96,30 @@ class Asked:
             yield Focus(conditions=_all(single))
 
     def absent(self) -> Iterator[Focus]:
-        """What only its tool can have: a command, a version, a plugin; a model by its full name, a tool itself."""
+        """What only its tool can have: a command, a version, a plugin; a model by its full name; a tool itself."""
         known = vocabulary()
         tools = [word for word in dict.fromkeys(self.words) if singular(word) in known.products]
-        for tool in tools:
-            yield Focus(conditions=_all([tool]), weight=UNHEARD, missing=tool)
-        for tool, after in zip(self.words, self.words[1:], strict=False):
-            if tool in known.products and VERSION.fullmatch(after):
-                yield Focus(conditions=_all([tool, after.removeprefix("v")]), weight=UNHEARD, missing=f"{tool} {after}")
-        if self.command:
-            yield Focus(conditions=_all(self.command), weight=UNHEARD, missing=" ".join(self.command))
-        for token in tokens(self.question) if self.is_short else ():
-            parts = [squash(part) for part in token.split("-")]
-            own = known.products.intersection(parts) or any(map(str.isdigit, token))
-            if len(parts) > 1 and own and any(map(str.isalpha, token)) and token not in self.names:
-                yield Focus(conditions=_all([squash(token)]), weight=UNHEARD, missing=token)
+        versions = [
+            [tool, after.removeprefix("v")]
+            for tool, after in zip(self.words, self.words[1:], strict=False)
+            if tool in tools and VERSION.fullmatch(after)
+        ]
+        told = [*versions, *([self.command] if self.command else []), *([one] for one in self._joined())]
+        if not told and len(tools) == 1 and self.is_short and not self.names:  # in passing, a tool says little
+            told = [tools]
+        for names in told:
+            yield Focus(conditions=_all(list(map(squash, names))), weight=UNHEARD, missing=" ".join(names))
         for words in _elsewhere(self.question):
             product = tuple(AnyOf(field="product", values=(singular(tool),)) for tool in tools[:1])
             yield Focus(conditions=product, text=words, worded=True, weight=UNHEARD, missing=f"nothing on {words}")
+
+    def _joined(self) -> Iterator[str]:
+        """In a short question, plugins of a tool and models: `llm-teletext`, `bge-reranker-v9`."""
+        for token in tokens(self.question) if self.is_short else ():
+            parts = [squash(part) for part in token.split("-")]
+            own = vocabulary().products.intersection(parts) or any(map(str.isdigit, token))
+            if len(parts) > 1 and own and any(map(str.isalpha, token)) and token not in self.names:
+                yield token
 
     @cached_property
     def command(self) -> list[str]:
