@@ -98,7 +98,7 @@ class Asked:
     def absent(self) -> Iterator[Focus]:
         """What only its tool can have: a command, a version, a plugin; a model by its full name; a tool itself."""
         known = vocabulary()
-        tools = [word for word in dict.fromkeys(self.words) if singular(word) in known.products]
+        tools = [word for word in dict.fromkeys(self.words) if word in known.tools]
         versions = [
             [tool, after.removeprefix("v")]
             for tool, after in zip(self.words, self.words[1:], strict=False)

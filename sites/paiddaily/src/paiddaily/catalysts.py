@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
-from itertools import product
+from itertools import filterfalse, product
 from typing import NamedTuple
 
 from overfetch import AnyOf, DateRange, Focus, NumberRange, Understood, token_counter
@@ -19,6 +19,7 @@ Bound = AnyOf | DateRange | NumberRange
 # How far each leads.
 NUMBER, WHO, ALL, CLOSE, MEANS, SCOPE = 9, 8, 7, 5, 3, 2
 CLOSENESS = ((2, CLOSE + 1), (10, CLOSE), (30, CLOSE - 1))  # days around, and how far that leads
+NEAR, SHORTEST_MISSPELT = 0.85, 6  # how alike a misspelt word and its right form are, of 1
 INCIDENTS = ("security-incident", "exploit")
 
 PROPOSAL = re.compile(r"(?<!\w)(eip|erc)s?[\s#-]{0,2}(\d{1,6})(?!\d)", re.IGNORECASE)
@@ -124,11 +125,11 @@ def _missing(text: str, when: Dated | None) -> Iterator[Focus]:
     times: list[tuple[DateRange, ...]] = [(_range(when.period),)] if when and not when.near else []
     lower = text.lower()
     for name in [*QUOTED.findall(text), *OF_WHOM.findall(lower), *_alone(lower), *_strange(lower)][:2]:
-        words = _proper(bare_name(name))
+        words = bare_name(name)
         if not 0 < len(words) <= 3 or _says_how(name.lower()):
             continue
         whole = [f"{kind}:{''.join(words)}" for kind in ("name", "part")]
-        for span, word in product([(), *times], words):
+        for span, word in product([(), *times], filterfalse(_is_misspelt, _proper(words))):
             keys = among_keys(whole, near_keys(words), f"name:{word}", f"part:{word}")
             missing = f"nothing about '{name}': no '{word}'" + "".join(f" from {_told(t)}" for t in span)
             yield Focus(conditions=(keys, *span), weight=0.01, missing=missing)
@@ -140,10 +141,16 @@ def _proper(words: list[str]) -> list[str]:
     return [word for word in words if word not in words_beside_names("generic")] or words
 
 
-def _says_how(words: str) -> bool:
-    """Whether they are of an attack or a chain, or of any protocol: no name that may be missing."""
+def _says_how(text: str) -> bool:
+    """Whether it is of an attack or a chain, or of any protocol: no name that may be missing."""
     kinds = vocabulary("names")["kinds"]
-    return any(any(said(t, words)) for t in ("techniques", "chains", "types")) or any(w in kinds for w in words.split())
+    return any(any(said(t, text)) for t in ("techniques", "chains", "types")) or any(w in kinds for w in text.split())
+
+
+def _is_misspelt(word: str) -> bool:
+    """Near to a word of this field."""
+    is_known = len(word) < SHORTEST_MISSPELT or word in every_word()
+    return not is_known and bool(get_close_matches(word, every_word(), n=1, cutoff=NEAR))
 
 
 def _alone(text: str) -> Iterator[str]:
@@ -154,15 +161,11 @@ def _alone(text: str) -> Iterator[str]:
 
 
 def _strange(text: str) -> Iterator[str]:
-    """The first of a few words, where it is none that people commonly write, nor near to one of this field."""
+    """A few words, of which the first is none that people commonly write."""
     words = [word for word in bare_name(text) if not word.isdigit() and word[:3] not in MONTHS]
-    if (
-        0 < len(words) < 5
-        and len(words[0]) > 3
-        and words[0].isalpha()
-        and not get_close_matches(words[0], every_word())
-    ):
-        yield from words[:1] if token_counter(EMBEDDER)(words[0]) > 1 else ()
+    is_short = 0 < len(words) < 4 and len(words[0]) > 3 and words[0].isalpha()
+    if is_short and token_counter(EMBEDDER)(words[0]) > 1:
+        yield " ".join(words)
 
 
 def _scoped(when: Dated | None, bounds: Sequence[Bound], means: Sequence[AnyOf], text: str) -> Iterator[Focus]:

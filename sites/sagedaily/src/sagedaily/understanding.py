@@ -1,17 +1,17 @@
 """How a question about cards and charts is read: which subjects it names, which way up, by whose book."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import NamedTuple
 
 from overfetch import AnyOf, Focus, Understood
 from sagedaily.mentions import Mention, mentions_in
+from sagedaily.unheard import unheard
 from sagedaily.vocabulary import (
     Meaning,
     Word,
     corrected,
     indian,
-    names,
     phrases,
     places_of,
     vocabulary,
@@ -25,7 +25,7 @@ OF_CHARTS = ("planet", "sign", "house", "aspect", "nakshatra")
 MOST_SUBJECTS = 4  # a question that names more is about something else
 FEW_WORDS = 2  # beside names: then the question is about what it names
 SOME_WORDS = 3  # beside a planet alone: of more, the planet is but a part
-RAISES, HINTS, UNHEARD = 1.0, 0.7, 0.01  # beside the question's own list, which has 1
+RAISES, HINTS = 1.0, 0.7  # beside the question's own list, which has 1
 OWNED = {"my", "natal", "your", "his", "her", "their", "transiting", "transit"}
 INDIAN = "Jyotish"
 JOINING = {"and", "or", "vs", "versus", "with", "the", "then", "a", "to", "than"}
@@ -79,7 +79,7 @@ def understand(question: str, _day: date) -> Understood:
     return Understood(
         text=_with_names(question, subjects),
         conditions=way if draw else (),
-        focuses=(*_focuses(subjects, authors, way), *_elsewhere(words)),
+        focuses=(*_focuses(subjects, authors, way), *unheard(words, mentions)),
         named=tuple(dict.fromkeys(name for subject in subjects for name in _written(subject))),
         notes=tuple(_notes(subjects, authors, drawn)),
     )
@@ -211,32 +211,6 @@ def _focuses(subjects: Sequence[Subject], authors: Sequence[str], way: tuple[Any
         yield Focus(conditions=(AnyOf(field="sole", values=subject.names),), weight=HINTS)
     if by:
         yield Focus(conditions=by, weight=RAISES, missing=f"nothing by {authors[0]}")
-
-
-def _elsewhere(words: Sequence[Word]) -> Iterator[Focus]:
-    """What readers ask for that these books need not speak of: nothing does without one of its words."""
-    for told, subject in vocabulary()["elsewhere"].items():
-        if places_of(words, phrases("elsewhere", told, "asked")):
-            yield Focus(text=subject["written"], worded=True, weight=UNHEARD, missing=told)
-    for name in _unread(words):
-        yield Focus(text=name, worded=True, weight=UNHEARD, missing=f"nothing by '{name}'")
-
-
-def _unread(words: Sequence[Word]) -> Iterator[str]:
-    """By whom a question wants something: `what does NAME say`, `according to NAME`."""
-    folded = [word.folded for word in words]
-    known = {part for name in names() for part in name}
-    for place in sorted(places_of(words, phrases("context", "says"))):
-        before = folded[max(0, place - 2) : place]
-        yield from [name for name in before[-1:] if _is_authors(name, known)]
-    for place in sorted(places_of(words, phrases("context", "according"))):
-        yield from [name for name in folded[place + 2 : place + 4][-1:] if _is_authors(name, known)]
-
-
-def _is_authors(name: str, known: Collection[str]) -> bool:
-    return (
-        len(name) > 3 and name not in known and (name,) not in phrases("context", "stop") | phrases("context", "nobody")
-    )
 
 
 def _leads(sure: Sequence[Subject]) -> bool:
