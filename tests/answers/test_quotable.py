@@ -71,12 +71,12 @@ def test_a_fence_that_never_ends_is_code() -> None:
     assert list(pieces_of("```\nuv sync --locked now")) == [Piece("uv sync --locked now", "code")]
 
 
-def retrieved(*texts: str, named: tuple[str, ...] = (), leads: bool = False) -> Retrieval:
+def retrieved(*texts: str, named: tuple[str, ...] = (), leads: int = 0) -> Retrieval:
     hits = []
     for rank, text in enumerate(texts, start=1):
         page = Document(id=f"page-{rank}", title="Page", text=text)
         passage = Passage.of(page, 0, Chunk(breadcrumb="Page", text=text))
-        hits.append(Hit(rank=rank, passage=passage, first_stage_rank=rank, first_stage_score=1.0, leads=leads))
+        hits.append(Hit(rank=rank, passage=passage, first_stage_rank=rank, first_stage_score=1.0, leads=rank <= leads))
     return Retrieval(
         query="how many stay open",
         collection="c",
@@ -113,9 +113,10 @@ def test_code_is_set_as_code_and_its_brackets_cite_nothing() -> None:
     assert quotes(retrieval) == ["retries[1] = limits of the second"]
 
 
-def test_of_hits_that_lead_each_is_quoted() -> None:
-    texts = ("So many stay open: five of them. And how many stay open there?", "Ten of them are kept by this one.")
-    assert quotes(retrieved(*texts, leads=True))[-1] == "Ten of them are kept by this one."
+def test_beside_hits_that_lead_no_other_is_quoted() -> None:
+    texts = ("Ten of them are kept by this one.", "So many stay open: how many stay open there?")
+    assert quotes(retrieved(*texts))[-1] == texts[1]
+    assert quotes(retrieved(*texts, leads=1)) == [texts[0]]
 
 
 def test_names_have_turns_and_are_words_of_their_own() -> None:

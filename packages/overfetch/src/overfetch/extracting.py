@@ -2,7 +2,6 @@
 
 import logging
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice, zip_longest
 from typing import NamedTuple
@@ -85,27 +84,15 @@ def _refusal(retrieval: Retrieval, rules: Sequence[RefusalRule]) -> str | None:
 
 
 def _best_pieces(part: int, retrieval: Retrieval, reranker: Reranker, number: int, quoted_hits: int) -> list[Quotable]:
-    """Of hits that lead each has its turn; without any, the best pieces are quoted wherever they stand."""
+    """Where any hit leads, others are not quoted: they are about something else."""
     found = [(hit.leads, quotables) for hit in retrieval.hits if (quotables := list(_quotables(part, hit)))]
     leading = [quotables for leads, quotables in found if leads]
     of_hits = (leading or [quotables for _, quotables in found])[:quoted_hits]
     distinct = list({fold(q.text).text.lower(): q for q in reversed([*chain.from_iterable(of_hits)])}.values())[::-1]
     merit = _merits(distinct, retrieval, reranker)
     best = [distinct[i] for i in sorted(range(len(distinct)), key=lambda i: -merit[i])]
-    if leading:
-        best = [best[i] for i in _in_turns([q.place[1] for q in best])]
     named = retrieval.understood.named if retrieval.understood else ()
     return sorted((best[i] for i in named_first([q.reading for q in best], named)[:number]), key=lambda q: q.place)
-
-
-def _in_turns(ranks: Sequence[int]) -> list[int]:
-    """Places in the order in which first the best of each rank comes, then the second ones."""
-    seen: Counter[int] = Counter()
-    turns: list[tuple[int, int, int]] = []
-    for place, rank in enumerate(ranks):
-        turns.append((seen[rank], rank, place))
-        seen[rank] += 1
-    return [place for _, _, place in sorted(turns)]
 
 
 def _merits(quotables: Sequence[Quotable], retrieval: Retrieval, reranker: Reranker) -> Sequence[float]:
