@@ -10,7 +10,7 @@ from overfetch.verbatim import WITHOUT_SPACES, count_words
 
 MOST_WORDS = 60
 LEAST_WORDS = {"prose": 5, "line": 3, "code": 3}
-LONGEST_WORD, MOST_LONGER = 30, 0.2  # letters, and the share of words that have more: addresses and hashes say nothing
+LONGEST_WORD, MOST_LONGER = 30, 0.1  # letters, and the share of words that have more: addresses and hashes say nothing
 
 FENCES = ("```", "~~~")
 INDENTS = ("    ", "\t")

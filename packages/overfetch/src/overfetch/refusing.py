@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from statistics import fmean
 from typing import Self
 
 from pydantic import ValidationError
@@ -18,35 +19,28 @@ class Evidence(Frozen):
     """What the hits of a full reading say of whether they answer.
 
     `best` is the best logit, `margin` its lead over the mean of the others; `covered` is the share of the question's
-    terms in the passage that has most of them, `found` that in any; `agreed` is 1 where the best read was the first
-    stage's first, 1/2 where its second; `terms` is how many the question has, as a logarithm.
+    terms in the passage that has most of them; `led` is 1 where a hit leads by what was understood, else 0.
     """
 
     best: float
     margin: float
     covered: float
-    found: float
-    agreed: float
-    terms: float
+    led: float
 
     @classmethod
     def of(cls, retrieval: Retrieval) -> Self | None:
         """None where not every candidate was read: other scores mean nothing here."""
-        logits = [hit.rerank_score for hit in retrieval.hits if hit.rerank_score is not None]
+        logits = sorted(hit.rerank_score for hit in retrieval.hits if hit.rerank_score is not None)
         if retrieval.rerank_status != "full" or not logits:
             return None
-        best = max(logits)
-        others = sorted(logits)[:-1] or [best]
+        *others, best = logits
         asked = set(embed_sparse_query(retrieval.read or retrieval.query).indices)
-        read = [asked & set(embed_sparse_passage(hit.passage.reading).indices) for hit in retrieval.hits]
-        share = 1 / max(1, len(asked))
+        held = max(len(asked & set(embed_sparse_passage(hit.passage.reading).indices)) for hit in retrieval.hits)
         return cls(
             best=best,
-            margin=best - sum(others) / len(others),
-            covered=max(map(len, read)) * share,
-            found=len(set[int]().union(*read)) * share,
-            agreed=1 / retrieval.hits[logits.index(best)].first_stage_rank,
-            terms=math.log(max(1, len(asked))),
+            margin=best - fmean(others or [best]),
+            covered=held / max(1, len(asked)),
+            led=float(any(hit.leads for hit in retrieval.hits)),
         )
 
 

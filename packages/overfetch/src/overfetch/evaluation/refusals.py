@@ -20,7 +20,7 @@ from overfetch.types import Frozen
 
 FEATURES = tuple(Evidence.model_fields)
 LEVELS = (0.0, 0.01, 0.02, 0.05, 0.10, 0.20)  # shares wrongly refused
-LEAST = 10  # questions of either kind
+LEAST = 5  # questions of either kind, one for each fold
 
 
 class Point(Frozen):
