@@ -128,7 +128,8 @@ class Asked:
         said = [word for word in self.words if singular(word) not in known.asking | known.stop]
         if self.names or len(said) < 2 or said[0] not in known.commands:
             return []
-        is_one = "command" in self.words or all(w in said or singular(w) in known.asking for w in self.words)
+        asked = all(word in said or singular(word) in known.asking for word in self.words)
+        is_one = "command" in self.words or (asked and singular(said[-1]) in known.verbs)
         in_group = len(said) == 3 and singular(said[1]) in known.groups
         return said if (is_one and len(said) == 2) or in_group else []
 

@@ -20,6 +20,7 @@ class Vocabulary(NamedTuple):
     products: frozenset[str]
     tools: frozenset[str]
     commands: frozenset[str]
+    verbs: frozenset[str]
     groups: frozenset[str]
     elsewhere: dict[str, tuple[str, ...]]
     aliases: dict[str, tuple[str, ...]]
