@@ -67,6 +67,22 @@ def test_what_says_nothing_alone_is_no_piece(text: str) -> None:
     assert list(pieces_of(text)) == []
 
 
+def test_code_goes_with_what_is_indented_below_it() -> None:
+    text = "```\nfrom a import b\n--flag <VALUE>\n    what it is for\n\n    and more of it\nuv sync now\n```"
+    assert [piece.text for piece in pieces_of(text)] == [
+        "--flag <VALUE>\nwhat it is for",
+        "and more of it",
+        "uv sync now",
+    ]
+    long = "if True:\n" + "\n".join(f"    x = {number}" for number in range(30))
+    assert list(pieces_of(f"```\n{long}\n```"))[:1] == [Piece("x = 0", "code")]
+
+
+def test_options_of_a_directive_are_passed_over() -> None:
+    text = "::: dspy.BestOfN\n    options:\n        members:\n            - one two three four\n\nIt is said below it."
+    assert [piece.text for piece in pieces_of(text)] == ["It is said below it."]
+
+
 def test_a_fence_that_never_ends_is_code() -> None:
     assert list(pieces_of("```\nuv sync --locked now")) == [Piece("uv sync --locked now", "code")]
 

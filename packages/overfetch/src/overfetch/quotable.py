@@ -14,12 +14,15 @@ LONGEST_WORD, MOST_LONGER = 30, 0.1  # letters, and the share of words that have
 
 FENCES = ("```", "~~~")
 INDENTS = ("    ", "\t")
+DIRECTIVE = "::: "  # of mkdocstrings: options are indented below
 ADMONITION = r"(?:!!!|\?\?\?\+?|===) "
 # Headings, quotations, comments and directives say nothing alone.
 PASSED_OVER = re.compile(rf"[#>]|<!--|:::|\.\. |{ADMONITION}")
 ITEM = re.compile(r"(?:[-*+•]|\d{1,3}[.)])\s{1,4}(?=\S)")
 NESTING = re.compile(rf"{ADMONITION}|{ITEM.pattern}")  # what is indented below is no code
 RULE = re.compile(r"[|:=+\s-]+")  # between the head of a table and its rows
+
+IMPORT = re.compile(r"(?:from|import|using|require|#include|package)\b")
 
 Kind = Literal["prose", "line", "code"]
 
@@ -51,7 +54,7 @@ def pieces_of(text: str) -> Iterator[Piece]:
     [Piece(text='uv cache prune --ci', kind='code')]
     """
     for block, kind in _blocks(text):
-        for part in [block] if kind == "code" else _parts(unmarked(block, code=False), kind):
+        for part in _lines_of_code(block) if kind == "code" else _parts(unmarked(block, code=False), kind):
             if LEAST_WORDS[kind] <= count_words(part) <= MOST_WORDS and _stands_alone(part, kind):
                 yield Piece(part, kind)
 
@@ -59,9 +62,14 @@ def pieces_of(text: str) -> Iterator[Piece]:
 def _stands_alone(part: str, kind: Kind) -> bool:
     """Whether nothing must follow, no half of a mark is left, and it is made of words."""
     if kind == "code":
-        return "`" not in part
+        return "`" not in part and not IMPORT.match(part)
     longer = sum(len(word) > LONGEST_WORD for word in part.split())
     return not (part.rstrip().endswith(":") or has_marks(part) or longer > MOST_LONGER * count_words(part))
+
+
+def _lines_of_code(block: str) -> list[str]:
+    """A line with those that are indented below it, else each."""
+    return [block] if count_words(block) <= MOST_WORDS else block.split("\n")
 
 
 def _parts(block: str, kind: Kind) -> Iterator[str]:
@@ -92,18 +100,21 @@ def _blocks(text: str) -> Iterator[Piece]:
 
 
 def _lines(text: str) -> Iterator[_Line]:
-    fence, nested, last = "", False, END
+    fence, nested, directed, depth, last = "", False, False, 0, END
     for line in text.splitlines():
-        said = line.strip()
+        said, indent = line.strip(), len(line) - len(line.lstrip())
         if fence:
             fence = "" if said.startswith(fence) else fence
-            last = _Line(said, "begins", "code") if fence and said else END
+            below = last.kind == "code" and indent > depth
+            last = _Line(said, "goes on" if below else "begins", "code") if fence and said else END
+            depth = depth if below else indent
         elif said.startswith(FENCES) and not said[3:].endswith(said[:3]):
             fence, last = said[:3], END
         else:
             is_indented = line.startswith(INDENTS)
             nested = NESTING.match(said) is not None or (nested and (is_indented or not said))
-            last = _line(said, last, is_code=is_indented and not nested)
+            directed = said.startswith(DIRECTIVE) or (directed and (is_indented or not said))
+            last = END if directed else _line(said, last, is_code=is_indented and not nested)
         yield last
 
 
