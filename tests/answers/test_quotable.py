@@ -78,6 +78,16 @@ def test_code_goes_with_what_is_indented_below_it() -> None:
     assert list(pieces_of(f"```\n{long}\n```"))[:1] == [Piece("x = 0", "code")]
 
 
+def test_an_indented_note_is_prose() -> None:
+    text = (
+        "    Where a tool runs in a _project_, you'll want\n    to use [`run`](http://x.y) instead.\n\n    x = y(1) + z"
+    )
+    assert list(pieces_of(text)) == [
+        Piece("Where a tool runs in a project, you'll want\nto use `run` instead.", "prose"),
+        Piece("x = y(1) + z", "code"),
+    ]
+
+
 def test_options_of_a_directive_are_passed_over() -> None:
     text = "::: dspy.BestOfN\n    options:\n        members:\n            - one two three four\n\nIt is said below it."
     assert [piece.text for piece in pieces_of(text)] == ["It is said below it."]

@@ -24,6 +24,9 @@ RULE = re.compile(r"[|:=+\s-]+")  # between the head of a table and its rows
 
 IMPORT = re.compile(r"(?:from|import|using|require|#include|package)\b")
 
+WORD = re.compile(r"[(\"'“]?[^\W\d_]+(?:['’-][^\W\d_]+)?[.,;:!?)\"'”]*")
+LEAST_LETTERS = 0.6  # of the words of a line that is no code
+
 Kind = Literal["prose", "line", "code"]
 
 
@@ -126,6 +129,12 @@ def _line(said: str, last: _Line, *, is_code: bool) -> _Line:
         return RULED if RULE.fullmatch(said) else _Line(said.strip("| \t"), "begins", "line")
     if item := ITEM.match(said):
         return _Line(said[item.end() :], "begins", "line")
-    if is_code or last.kind == "code" or not last.text:
-        return _Line(said, "begins", "code" if is_code else "prose")
-    return _Line(said, "goes on", last.kind)
+    if last.text and last.kind != "code":
+        return _Line(said, "goes on", last.kind)
+    return _Line(said, "begins", "code" if is_code and not _reads_as_prose(said) else "prose")
+
+
+def _reads_as_prose(said: str) -> bool:
+    """Whether it is made of words: notes are indented, too."""
+    words = said.split()
+    return sum(WORD.fullmatch(word) is not None for word in words) > max(3, LEAST_LETTERS * len(words))
