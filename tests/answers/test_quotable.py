@@ -79,11 +79,9 @@ def test_code_goes_with_what_is_indented_below_it() -> None:
 
 
 def test_an_indented_note_is_prose() -> None:
-    text = (
-        "    Where a tool runs in a _project_, you'll want\n    to use [`run`](http://x.y) instead.\n\n    x = y(1) + z"
-    )
+    text = "    Where it runs in a _project_, you'll want\n    to use [`run`](http://x.y) instead.\n\n    x = y(1) + z"
     assert list(pieces_of(text)) == [
-        Piece("Where a tool runs in a project, you'll want\nto use `run` instead.", "prose"),
+        Piece("Where it runs in a project, you'll want\nto use `run` instead.", "prose"),
         Piece("x = y(1) + z", "code"),
     ]
 
