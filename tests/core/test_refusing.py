@@ -80,7 +80,9 @@ def test_a_rule_is_of_its_models_settings_and_reading(engine: Engine, fitted: Re
     assert engine.ask(question, top_n=3).found
     assert engine.ask(question, rerank=False).found
     assert engine.ask(question, literal=True).found
-    for changes in ({"collection": "site/other"}, {"made_by": {**fitted.rule.made_by, "reranker": "another"}}):
+    another = {**fitted.rule.made_by, "reranker": "another"}
+    larger = fitted.rule.fitted_on.model_copy(update={"passages": 100})
+    for changes in ({"collection": "site/other"}, {"made_by": another}, {"fitted_on": larger}):
         engine.refusals = {"pages": RefusalRules(rules=(fitted.rule.model_copy(update=changes),))}
         assert engine.ask(question).found
 

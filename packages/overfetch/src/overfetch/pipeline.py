@@ -180,6 +180,7 @@ def _served_by(stored: Provenance, reranker: Reranker) -> dict[str, str]:
         "chunker": stored.chunker,
         "sparse_tokenizer": stored.sparse_tokenizer,
         "indexed": stored.created,
+        "passages": str(stored.passages or 0),
         "library_version": stored.library_version,
     }
 

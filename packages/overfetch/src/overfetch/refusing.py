@@ -13,6 +13,7 @@ from overfetch.sparse import embed_sparse_passage, embed_sparse_query
 from overfetch.types import Frozen, Retrieval
 
 MADE_BY = ("embedder", "reranker", "chunker", "sparse_tokenizer")  # of a retrieval's provenance
+GROWTH = 1.25  # as much more or less of a corpus is still the same: among more passages, the best score is higher
 
 
 class Evidence(Frozen):
@@ -47,12 +48,13 @@ class Evidence(Frozen):
 class FittedOn(Frozen):
     """The judged questions behind a rule, and how it did on those that it was not fitted on (cross-validation).
 
-    `judgements` is their hash, `corpus` that of what was searched; `refused` and `wrongly` are shares of the
-    unanswerable and of the answerable questions, those that a first stage refuses with them.
+    `judgements` is their hash, `corpus` that of the `passages` that were searched; `refused` and `wrongly` are shares of
+    the unanswerable and of the answerable questions, those that a first stage refuses with them.
     """
 
     judgements: str
     corpus: str | None
+    passages: int
     answerable: int
     unanswerable: int
     refused: float
@@ -68,7 +70,7 @@ class FittedOn(Frozen):
 class RefusalRule(Frozen):
     """The probability of an answer, a logistic function of the evidence; below `threshold` nothing answers.
 
-    It holds for the collection, models, chunker and settings that it was fitted with, and for no other.
+    It holds for the collection, models, chunker and settings that it was fitted with, and for about as many passages.
     """
 
     collection: str
@@ -90,7 +92,9 @@ class RefusalRule(Frozen):
 
     def fits(self, retrieval: Retrieval) -> bool:
         served_by = {name: retrieval.provenance.get(name) for name in MADE_BY}
-        return retrieval.collection == self.collection and served_by == self.made_by
+        growth = int(retrieval.provenance.get("passages", 0)) / max(1, self.fitted_on.passages)
+        is_alike = 1 / GROWTH <= growth <= GROWTH
+        return retrieval.collection == self.collection and served_by == self.made_by and is_alike
 
     def refusal(self, retrieval: Retrieval) -> str | None:
         """Why nothing found answers; None where something may, or where the rule cannot tell."""

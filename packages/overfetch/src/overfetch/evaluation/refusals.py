@@ -90,6 +90,7 @@ def fit_refusals(
         fitted_on=FittedOn(
             judgements=_hash(judged, unanswerable),
             corpus=engine.store.provenance(name).corpus_hash,
+            passages=int(found.provenance["passages"]),
             answerable=len(judged.queries),
             unanswerable=len(unanswerable),
             refused=chosen.refused,
