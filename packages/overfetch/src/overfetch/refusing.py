@@ -48,8 +48,8 @@ class Evidence(Frozen):
 class FittedOn(Frozen):
     """The judged questions behind a rule, and how it did on those that it was not fitted on (cross-validation).
 
-    `judgements` is their hash, `corpus` that of the `passages` that were searched; `refused` and `wrongly` are shares of
-    the unanswerable and of the answerable questions, those that a first stage refuses with them.
+    `judgements` is their hash, `corpus` that of the `passages` searched; `refused` and `wrongly` are shares of the
+    unanswerable and of the answerable questions, those that a first stage refuses with them.
     """
 
     judgements: str

@@ -128,13 +128,14 @@ def _fitted(asked: Sequence[Asked]) -> tuple[Logistic, Vector]:
 
 
 def point(asked: Sequence[Asked], probabilities: Vector, wrongly: float) -> Point:
-    """The highest threshold by which no more than that share of the answerable is refused."""
+    """Refuses as many as can be with no more than that share of the answerable; among those thresholds the lowest."""
     answerable = np.array([one.answerable for one in asked])
     missing = np.array([one.missing for one in asked])
     allowed = int(wrongly * answerable.sum() + 1e-9) - int((answerable & missing).sum())
     left = np.sort(probabilities[answerable & ~missing])
-    threshold = 0.0 if allowed < 0 else float(left[allowed]) if allowed < len(left) else 1.0
-    return _shares(asked, probabilities, threshold)
+    limit = 0.0 if allowed < 0 else left[allowed] if allowed < len(left) else 1.0
+    told = probabilities[~answerable & ~missing & (probabilities < limit)]
+    return _shares(asked, probabilities, float(np.nextafter(told.max(), 1.0)) if len(told) else 0.0)
 
 
 def _shares(asked: Sequence[Asked], probabilities: Vector, threshold: float) -> Point:
