@@ -80,6 +80,7 @@ def test_a_rule_is_of_its_models_settings_and_reading(engine: Engine, fitted: Re
     assert engine.ask(question, top_n=3).found
     assert engine.ask(question, rerank=False).found
     assert engine.ask(question, literal=True).found
+    assert engine.ask("what now", parts=[question]).found
     another = {**fitted.rule.made_by, "reranker": "another"}
     larger = fitted.rule.fitted_on.model_copy(update={"passages": 100})
     for changes in ({"collection": "site/other"}, {"made_by": another}, {"fitted_on": larger}):
@@ -95,14 +96,6 @@ def test_nothing_is_refused_on_scores_that_are_not_full(
     answer = engine.ask("price of 99 pears", deadline_ms=60)
     assert answer.retrievals[0].rerank_status != "full"
     assert answer.found
-
-
-def test_of_a_reading_only_the_parts_that_something_answers_are_quoted(engine: Engine, fitted: Refusals) -> None:
-    answer = refusing(engine, fitted).ask("what does it mean", parts=["the hermit means", "99 pears"])
-    assert answer.found
-    assert {citation.document_id for citation in answer.citations} <= {
-        hit.passage.document_id for hit in answer.retrievals[0].hits
-    }
 
 
 def test_the_rule_says_what_it_was_fitted_on(engine: Engine, fitted: Refusals, judged: Path) -> None:

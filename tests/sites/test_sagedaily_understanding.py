@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from overfetch import AnyOf, Engine, Environment, Understood, load_site, open_site
+from overfetch.models import find_profile
+from overfetch.refusing import RefusalRules
 from overfetch.stores.edge import EdgeStore
 from overfetch.testing import FakeEmbedder, FakeReranker
 from sagedaily.chunking import adapt_entry
@@ -281,3 +283,15 @@ def test_a_spread_of_twelve_reads_each_of_its_parts(canon: Engine) -> None:
     assert len(passages) == len(set(passages)) == 12 * 4
     for name, retrieval in zip(drawn.values(), answer.retrievals, strict=False):
         assert {hit.passage.metadata.get("sole") for hit in retrieval.hits} == {f"card:{name}"}
+
+
+def test_the_rule_that_ships_is_of_what_ships() -> None:
+    """Other settings, another chunker or model: `overfetch eval sagedaily/canon --fit-refusals` makes a new one."""
+    canon = load_site("sagedaily").collection("canon")
+    assert canon.refusals is not None
+    (rule,) = RefusalRules.read(canon.refusals).rules
+    mini = find_profile("mini")
+    assert rule.holds_under(canon.retrieval)
+    assert rule.made_by["chunker"] == canon.chunker
+    assert (rule.made_by["embedder"], rule.made_by["reranker"]) == (mini.embedder.identity, mini.reranker.identity)
+    assert rule.fitted_on.wrongly <= 0.05

@@ -197,10 +197,12 @@ class Engine:
         return Answering(chosen.answering, reranker, self.lm, self.on_refused, chosen.quoted_hits, rules)
 
     def _rules(self, collection: Collection, request: AskRequest) -> list[RefusalRule]:
-        """Those fitted on questions that are read and searched as this one is."""
+        """Those fitted on questions that are read and searched as this one is: none of a literal one, or of parts."""
         known = self.refusals.get(collection.name)
+        if known is None or request.literal or request.parts:
+            return []
         settings = collection.retrieval.override(**request.overrides)
-        return [rule for rule in known.rules if rule.holds_under(settings)] if known and not request.literal else []
+        return [rule for rule in known.rules if rule.holds_under(settings)]
 
     def _asked(self, request: AskRequest) -> Collection:
         return self.site.collection(request.collection if request.collection is not None else self.site.ask)
