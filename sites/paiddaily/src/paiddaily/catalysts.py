@@ -3,34 +3,24 @@
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time
-from difflib import get_close_matches
-from itertools import filterfalse, product
+from itertools import product
 from typing import NamedTuple
 
-from overfetch import AnyOf, DateRange, Focus, NumberRange, Understood, token_counter
+from overfetch import AnyOf, DateRange, Focus, NumberRange, Understood
 from paiddaily.asking import LOOKED_AT, among_keys, bare_name, near_keys, run_keys
-from paiddaily.chunking import EMBEDDER
-from paiddaily.dates import MONTHS, Dated, Period, dated
+from paiddaily.dates import Dated, Period, dated
 from paiddaily.names import words_of
 from paiddaily.records import FACTORS
-from paiddaily.vocabulary import every_word, said, vocabulary, words_beside_names
+from paiddaily.vocabulary import said, vocabulary
+from paiddaily.whom import named_in, proper
 
 Bound = AnyOf | DateRange | NumberRange
 # How far each leads.
 NUMBER, WHO, ALL, CLOSE, MEANS, SCOPE = 9, 8, 7, 5, 3, 2
 CLOSENESS = ((2, CLOSE + 1), (10, CLOSE), (30, CLOSE - 1))  # days around, and how far that leads
-NEAR, SHORTEST_MISSPELT = 0.85, 6  # how alike a misspelt word and its right form are, of 1
-INCIDENTS = ("security-incident", "exploit")
 
 PROPOSAL = re.compile(r"(?<!\w)(eip|erc)s?[\s#-]{0,2}(\d{1,6})(?!\d)", re.IGNORECASE)
 DOLLAR_SYMBOL = re.compile(r"(?<!\w)\$([A-Za-z]{2,6})(?!\w)")
-QUOTED = re.compile(r"[\"“]([^\"“”]{2,60})[\"”]")
-# Whoever a report or an attack is said to be of.
-OF_WHOM = re.compile(
-    r"^(?:the |when did |what happened (?:to|at) )?([\w&'. ]{2,40}?)(?:'s)? (?:8-?ks?|earnings|filings?|quarterly"
-    r"|hack(?:ed)?|exploit(?:ed)?|collapsed?|bankruptcy|insolvency|breach|drained|heist|theft|phishing|outage|repayments?|dividends?"
-    r"|results|guidance|layoffs|bridge|wallet|protocol|network|exchange)(?!\w)"
-)
 ACTIVE = re.compile(r"(?<!\w)(?:went live|go(?:es)? live|activat\w+|shipped|on mainnet)(?!\w)")
 NUMBER_WORD = r"(?:(half an?|an?|one|two|three|five|ten)|(\d[\d,]*(?:\.\d+)?))"
 FACTOR = r"(hundred thousand|thousand|million|billion|mln|mn|bn|mil|[kmb])(?![a-z])"
@@ -123,49 +113,13 @@ def _who(text: str, when: Dated | None) -> Iterator[Focus]:
 def _missing(text: str, when: Dated | None) -> Iterator[Focus]:
     """Whoever is named outright, of whom no event speaks, or none of that time."""
     times: list[tuple[DateRange, ...]] = [(_range(when.period),)] if when and not when.near else []
-    lower = text.lower()
-    for name in [*QUOTED.findall(text), *OF_WHOM.findall(lower), *_alone(lower), *_strange(lower)][:2]:
-        words = bare_name(name)
-        if not 0 < len(words) <= 3 or _says_how(name.lower()):
-            continue
+    for name, words in named_in(text):
         whole = [f"{kind}:{''.join(words)}" for kind in ("name", "part")]
-        for span, word in product([(), *times], filterfalse(_is_misspelt, _proper(words))):
+        for span, word in product([(), *times], proper(words)):
             keys = among_keys(whole, near_keys(words), f"name:{word}", f"part:{word}")
             missing = f"nothing about '{name}': no '{word}'" + "".join(f" from {_told(t)}" for t in span)
             yield Focus(conditions=(keys, *span), weight=0.01, missing=missing)
             yield Focus(conditions=span, text=word, worded=True, weight=0.01, missing=missing)
-
-
-def _proper(words: list[str]) -> list[str]:
-    """Without what many are called: an event may say no more than `Uranium` of Uranium Finance."""
-    return [word for word in words if word not in words_beside_names("generic")] or words
-
-
-def _says_how(text: str) -> bool:
-    """Whether it is of an attack or a chain, or of any protocol: no name that may be missing."""
-    kinds = vocabulary("names")["kinds"]
-    return any(any(said(t, text)) for t in ("techniques", "chains", "types")) or any(w in kinds for w in text.split())
-
-
-def _is_misspelt(word: str) -> bool:
-    """Near to a word of this field."""
-    is_known = len(word) < SHORTEST_MISSPELT or word in every_word()
-    return not is_known and bool(get_close_matches(word, every_word(), n=1, cutoff=NEAR))
-
-
-def _alone(text: str) -> Iterator[str]:
-    """One word beside a date and a kind of attack."""
-    words = [word for word in bare_name(text) if not word.isdigit() and not _says_how(word)]
-    if len(words) == 1 and len(words[0]) > 3 and len(text.split()) < 5:
-        yield words[0]
-
-
-def _strange(text: str) -> Iterator[str]:
-    """A few words, of which the first is none that people commonly write."""
-    words = [word for word in bare_name(text) if not word.isdigit() and word[:3] not in MONTHS]
-    is_short = 0 < len(words) < 4 and len(words[0]) > 3 and words[0].isalpha()
-    if is_short and token_counter(EMBEDDER)(words[0]) > 1:
-        yield " ".join(words)
 
 
 def _scoped(when: Dated | None, bounds: Sequence[Bound], means: Sequence[AnyOf], text: str) -> Iterator[Focus]:
