@@ -6,16 +6,17 @@ companies; what is no common share comes last.
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from overfetch import AnyOf, Focus, Understood
+from overfetch import AnyOf, DateRange, Focus, Understood
 from paiddaily.asking import LOOKED_AT, among_keys, bare_name, near_keys, run_keys
 from paiddaily.names import words_of
 from paiddaily.vocabulary import said, vocabulary, words_beside_names
 
 LARGE = AnyOf(field="size", values=("Mega Cap", "Large Cap"))
 COMMON = AnyOf(field="share", values=("common",))
+DATED = DateRange(field="updated", start=datetime(1900, 1, 1, tzinfo=UTC))
 CRYPTO = AnyOf(field="asset_class", values=("crypto",))
 # How far each leads.
 LISTING, US, LARGE_NAME, LARGE_SYMBOL, NAME, SYMBOL, PART, NEAR, SCOPE = 9, 8, 7, 6, 5, 4, 3, 2, 1
@@ -78,6 +79,7 @@ def understand_tickers(question: str, _day: date) -> Understood:
     symbols = list(_found_symbols(looked_at))[:3]
     outright = any(symbol.outright for symbol in symbols)
     focuses = [*_symbols(symbols), *_names(looked_at, outright), *_scoped(lower, scope), *_subjects(lower, countries)]
+    focuses += _figures(lower)
     focuses.append(Focus(conditions=(COMMON,), weight=0.5))
     words = bare_name(looked_at)
     named = (*(symbol.listing for symbol in symbols), *([" ".join(words)] if 0 < len(words) <= 6 else []))
@@ -238,3 +240,9 @@ def _subjects(text: str, countries: list[str]) -> Iterator[Focus]:
         bound = AnyOf(field="country", values=tuple(countries))
         missing = f"nothing about '{match[0]}' in {' or '.join(countries)}"
         yield Focus(conditions=(bound,), text=words, worded=True, missing=missing)
+
+
+def _figures(text: str) -> Iterator[Focus]:
+    """Prices and the like are of some day: records that bear none have no figures."""
+    for kind, match in said("figures", text):
+        yield Focus(conditions=(DATED,), weight=0.01, missing=f"no {kind}: '{match[0]}' takes a record of some day")
