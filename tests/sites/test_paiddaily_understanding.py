@@ -339,6 +339,16 @@ def test_what_no_ticker_is_called_is_refused(tickers: Engine) -> None:
         assert tickers.ask(question, collection="tickers").answer.startswith("Not in the sources") is False
 
 
+@pytest.mark.parametrize("question", ["stocks near a 52 week low", "who increased guidance", "p/e below 10"])
+def test_figures_of_a_day_need_a_record_of_some_day(tickers: Engine, question: str) -> None:
+    assert not tickers.ask(question).found
+
+
+@pytest.mark.parametrize("question", ["momentum wheels for satellites", "missile guidance systems", "budget airlines"])
+def test_what_only_sounds_like_a_figure_is_none(question: str) -> None:
+    assert not any("bears a date" in told for told in missing(understand_tickers(question, DAY)))
+
+
 HACK = {"type": "security-incident", "text": "It was exploited."}
 EVENTS: list[dict[str, Any]] = [
     {**HACK, "_id": "h1", "date": "2023-03-01", "entity": "EulerFinance", "technique": "Flashloan", "loss": "~$200M"},

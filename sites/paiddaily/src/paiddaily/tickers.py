@@ -245,4 +245,4 @@ def _subjects(text: str, countries: list[str]) -> Iterator[Focus]:
 def _figures(text: str) -> Iterator[Focus]:
     """Prices and the like are of some day: records that bear none have no figures."""
     for kind, match in said("figures", text):
-        yield Focus(conditions=(DATED,), weight=0.01, missing=f"no {kind}: '{match[0]}' takes a record of some day")
+        yield Focus(conditions=(DATED,), weight=0.01, missing=f"no {kind} ('{match[0]}'): no record bears a date")
