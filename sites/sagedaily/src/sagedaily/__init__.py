@@ -10,6 +10,7 @@ CANON = Collection(
     name="canon",
     sample=Path(__file__).parent / "samples" / "canon.jsonl",
     judged=Path(__file__).parent / "judged" / "canon",
+    refusals=Path(__file__).parent / "refusals" / "canon.json",
     fields=FieldMap(
         metadata=("kind", "subject", "orientation", "work", "suit", "subjects", "sole", "authors", "license", "sample")
     ),
