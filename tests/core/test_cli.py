@@ -45,7 +45,7 @@ HIT_KEYS = [
     "first_stage_score",
     "rerank_score",
 ]
-ANSWER_KEYS = [*RETRIEVAL_KEYS, "answer", "mode", "reason", "citations", "refused", "coverage"]
+ANSWER_KEYS = [*RETRIEVAL_KEYS, "answer", "found", "mode", "reason", "citations", "refused", "coverage"]
 REPORT_KEYS = [
     "collection",
     "documents",
@@ -214,6 +214,41 @@ def test_ask_in_parts_keeps_each_retrieval(indexed: Path) -> None:
     assert answer["query"] == "what now"
     assert [part["query"] for part in answer["parts"]] == ["The Tower", "The Star"]
     assert answer["hits"] == [hit for part in answer["parts"] for hit in part["hits"]]
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Path:
+    """Questions on the records, and as many that none answers."""
+    folder = tmp_path / "judged"
+    (folder / "qrels").mkdir(parents=True)
+    said = [{"_id": f"a{n}", "text": f"{RECORDS[n % 3]['text']} {n}", "split": "dev"} for n in range(12)]
+    none = [{"_id": f"u{n}", "text": f"price of {n} apples", "split": "dev", "answerable": False} for n in range(12)]
+    (folder / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in [*said, *none]))
+    rows = [f"a{n}\t{RECORDS[n % 3]['_id']}\t2" for n in range(12)]
+    (folder / "qrels" / "dev.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *rows]))
+    return folder
+
+
+def test_refusals_are_fitted_kept_and_used_until_switched_off(
+    indexed: Path, judged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = ("eval", "sagedaily/canon", "--queries", str(judged), "--split", "dev", "--fit-refusals")
+    printed = succeed(*fit)
+    assert "12 answerable, 12 unanswerable questions" in printed
+    assert "0.0%" in printed
+    told = document(*fit)
+    assert list(told) == ["collection", "answerable", "unanswerable", "first_stage", "curve", "unread", "rule"]
+    refused = document("ask", "sagedaily", "price of 99 pears")
+    assert (refused["found"], refused["citations"]) == (False, [])
+    assert "fitted on 24 judged questions" in refused["reason"]
+    assert "fitted on 24 judged questions" in succeed("ask", "sagedaily", "price of 99 pears")
+    assert document("ask", "sagedaily", RECORDS[0]["text"])["found"]
+    monkeypatch.setenv("OVERFETCH_REFUSE", "false")
+    assert document("ask", "sagedaily", "price of 99 pears")["found"]
+
+
+def test_refusals_are_fitted_on_questions_of_ones_own(fakes: list[str]) -> None:
+    assert "needs --queries" in fail(2, "eval", "sagedaily/canon", "--fit-refusals")
 
 
 def test_a_reading_names_the_card_of_each_quote(indexed: Path) -> None:

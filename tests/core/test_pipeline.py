@@ -284,6 +284,7 @@ def test_provenance_tells_what_served_the_hits() -> None:
         "chunker": "chunker/1",
         "sparse_tokenizer": PROVENANCE.sparse_tokenizer,
         "indexed": PROVENANCE.created,
+        "passages": str(PROVENANCE.passages or 0),
         "library_version": PROVENANCE.library_version,
     }
 

@@ -118,7 +118,8 @@ def test_what_may_be_the_askers_own_is_never_called_missing(question: str) -> No
         ("uv --frobnicate", ["--frobnicate"]),
         ("uv rollback", ["uv rollback"]),
         ("haystack 9.0 migration", ["haystack 9.0"]),
-        ("uv cache prune", []),
+        ("uv cache prune", ["uv cache prune"]),
+        ("call my django view with the httpx client in a test", []),
         ("gave 0.7 for both", []),
     ],
 )
@@ -216,6 +217,31 @@ def test_a_breadcrumb_names_the_product_first() -> None:
     assert chunk.breadcrumb == "httpx > advanced > event hooks > Use"
     assert chunk.metadata == {}
     assert {"run", "hook", "httpx"} <= set(chunk.lookups["mentions"] or ())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("does uv have a bisect command", "uv bisect"),
+        ("how do i use uv rollback", "uv rollback"),
+        ("llm keys rotate", "llm keys rotate"),
+        ("terraform modules", "terraform"),
+        ("kubernetes autoscaling", "kubernetes"),
+        ("haystack 4.0 migration guide", "haystack 4.0"),
+        ("bge-reranker-v9-ultra", "bge-reranker-v9-ultra"),
+        ("is uv hipaa compliant", "nothing on HIPAA"),
+    ],
+)
+def test_kinds_that_pages_need_not_have(question: str, told: str) -> None:
+    """Said where the store finds none."""
+    assert told in missing(question)
+
+
+@pytest.mark.parametrize(
+    "question", ["why is uv slow", "uv behind a company proxy", "install uv on windows", "uv mirrors", "uv monorepo"]
+)
+def test_a_question_about_a_tool_asks_for_none_of_its_commands(question: str) -> None:
+    assert set(missing(question)) <= {"uv"}
 
 
 @pytest.fixture(scope="module")

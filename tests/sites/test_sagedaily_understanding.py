@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from overfetch import AnyOf, Engine, Environment, Understood, load_site, open_site
+from overfetch.models import find_profile
+from overfetch.refusing import RefusalRules
 from overfetch.stores.edge import EdgeStore
 from overfetch.testing import FakeEmbedder, FakeReranker
 from sagedaily.chunking import adapt_entry
@@ -140,7 +142,35 @@ def test_the_names_of_the_books_are_said_beside_those_of_the_question() -> None:
 def test_a_book_is_asked_first() -> None:
     focuses = read("what does Ptolemy say about Pluto").focuses
     assert AnyOf(field="authors", values=("Ptolemy",)) in focuses[0].conditions
-    assert [focus.missing for focus in focuses if focus.missing] == ["Pluto in Ptolemy"]
+    assert missing("what does Ptolemy say about Pluto") == ["Pluto in Ptolemy", "nothing by Ptolemy"]
+
+
+def missing(question: str) -> list[str]:
+    """What is said not to be there, if the store has none of it."""
+    return [focus.missing for focus in read(question).focuses if focus.missing]
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("Liz Greene on Saturn", "nothing by Liz Greene"),
+        ("what did Blavatsky write on the moon", "nothing by 'blavatsky'"),
+        ("according to Regulus, what is Leo", "nothing by 'regulus'"),
+        ("the queen of moons", "Queen of Moons"),
+        ("trump XXVII", "Trump 27"),
+        ("sixth position of the celtic cross", "spreads"),
+        ("my heart line is broken", "palmistry"),
+        ("when does the next mercury retrograde begin", "an ephemeris"),
+        ("moon in the thirteenth house", "house 13"),
+    ],
+)
+def test_kinds_that_a_canon_need_not_have(question: str, told: str) -> None:
+    assert told in missing(question)
+
+
+@pytest.mark.parametrize("question", ["what do they say on the stars", "according to the books, what is lost at dawn"])
+def test_nobody_in_particular_is_no_author(question: str) -> None:
+    assert missing(question) == []
 
 
 def test_a_long_text_is_read_at_once_and_only_at_its_beginning() -> None:
@@ -253,3 +283,15 @@ def test_a_spread_of_twelve_reads_each_of_its_parts(canon: Engine) -> None:
     assert len(passages) == len(set(passages)) == 12 * 4
     for name, retrieval in zip(drawn.values(), answer.retrievals, strict=False):
         assert {hit.passage.metadata.get("sole") for hit in retrieval.hits} == {f"card:{name}"}
+
+
+def test_the_rule_that_ships_is_of_what_ships() -> None:
+    """Other settings, another chunker or model: `overfetch eval sagedaily/canon --fit-refusals` makes a new one."""
+    canon = load_site("sagedaily").collection("canon")
+    assert canon.refusals is not None
+    (rule,) = RefusalRules.read(canon.refusals).rules
+    mini = find_profile("mini")
+    assert rule.holds_under(canon.retrieval)
+    assert rule.made_by["chunker"] == canon.chunker
+    assert (rule.made_by["embedder"], rule.made_by["reranker"]) == (mini.embedder.identity, mini.reranker.identity)
+    assert rule.fitted_on.wrongly <= 0.05

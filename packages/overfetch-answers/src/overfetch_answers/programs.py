@@ -23,7 +23,7 @@ from overfetch import AnswerError, ProgramMismatch, Retrieval
 # What the tests run on; state of other versions may mean something else.
 TESTED_DSPY = SpecifierSet(">=3.4.1,<3.5")
 # Not what decides how a program behaves: a collection is indexed again and again.
-INCIDENTAL = {"indexed", "library_version"}
+INCIDENTAL = {"indexed", "passages", "library_version"}
 NOT_KEPT: dict[str, Any] = {"traces": [], "train": [], "lm": None}
 
 Program = TypeVar("Program", bound=dspy.Module)

@@ -1,5 +1,6 @@
 """Two-stage retrieval: retrieve 20, read 20, keep 5."""
 
+from overfetch.amounts import Amount, amounts_in, limits_in
 from overfetch.answering import AnswerRequest, Draft
 from overfetch.bm25 import Bm25
 from overfetch.chunking import chunk_by_headings, split_at_headings
@@ -38,7 +39,7 @@ from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequ
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site, load_site, site_names
 from overfetch.sources import Record
-from overfetch.spelling import misspellings, runs, without_accents
+from overfetch.spelling import humps, is_near, misspellings, runs, without_accents
 from overfetch.token_counting import token_counter
 from overfetch.types import (
     Answer,
@@ -55,11 +56,13 @@ from overfetch.types import (
     Retrieval,
     Turn,
 )
-from overfetch.understanding import Focus, Understood, literally
+from overfetch.understanding import Focus, Understood, absence, literally
+from overfetch.unwanted import without_unwanted
 from overfetch.vocabulary import Vocabulary
 from overfetch.workspace import Workspace, open_reranker, open_site
 
 __all__ = [
+    "Amount",
     "Answer",
     "AnswerError",
     "AnswerRequest",
@@ -116,12 +119,17 @@ __all__ = [
     "Understood",
     "Vocabulary",
     "Workspace",
+    "absence",
+    "amounts_in",
     "check_citations",
     "chunk_by_headings",
     "guard",
     "has_markers",
+    "humps",
     "in_thread",
+    "is_near",
     "keep_valid",
+    "limits_in",
     "literally",
     "load_site",
     "misspellings",
@@ -139,4 +147,5 @@ __all__ = [
     "token_counter",
     "whole_sentences",
     "without_accents",
+    "without_unwanted",
 ]

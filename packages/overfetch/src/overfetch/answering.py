@@ -12,6 +12,7 @@ from overfetch.extras import command
 from overfetch.foreign import without_foreign
 from overfetch.leaving import in_thread
 from overfetch.protocols import Reranker
+from overfetch.refusing import RefusalRule
 from overfetch.types import Answer, AnswerSoFar, Citation, Frozen, LanguageModel, OnRefused, Retrieval, Turn
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ AnswerFunction = Callable[[AnswerRequest], Draft]
 
 
 class Answering(NamedTuple):
-    """How a collection answers: `module` names the function `package.module:function`.
+    """How a collection answers: `module` names the function `package.module:function`; `rules` say when quotes don't.
 
     The function may have `acall`, the same as a coroutine, and `stream`, which yields texts, partial drafts and at the
     end the draft.
@@ -58,6 +59,7 @@ class Answering(NamedTuple):
     lm: LanguageModel | None = None
     on_refused: OnRefused = "flag"
     quoted_hits: int = 3
+    rules: Sequence[RefusalRule] = ()
 
     def answer(self, question: str, retrievals: Sequence[Retrieval], history: Sequence[Turn] = ()) -> Answer:
         """The module answers where a language model is given; without one, or if it fails, quotes do."""
@@ -104,7 +106,7 @@ class Answering(NamedTuple):
         return AnswerRequest(question=question, retrievals=tuple(retrievals), lm=self.lm, history=tuple(history))
 
     def _quoted(self, question: str, retrievals: Sequence[Retrieval], reason: str) -> Answer:
-        return extractive_answer(question, retrievals, self.reranker, reason, self.quoted_hits)
+        return extractive_answer(question, retrievals, self.reranker, reason, self.quoted_hits, self.rules)
 
     def _so_far(self, draft: Draft, request: AnswerRequest) -> AnswerSoFar | None:
         """What is shown of a partial draft; None where `_checked` would refuse it."""

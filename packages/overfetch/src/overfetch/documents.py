@@ -92,6 +92,7 @@ class AnswerDocument(RetrievalDocument):
 
     parts: tuple[RetrievalDocument, ...] = WHERE_THERE_ARE
     answer: str
+    found: bool
     mode: AnswerMode
     reason: str | None
     citations: tuple[Citation, ...]
@@ -108,7 +109,7 @@ class AnswerDocument(RetrievalDocument):
                 "hits": tuple(hit for part in parts for hit in part.hits),
                 "candidates": parts[0].candidates if len(parts) == 1 else (),
                 "parts": parts if len(parts) > 1 else (),
-                **{name: getattr(answer, name) for name in ("answer", "mode", "reason")},
+                **{name: getattr(answer, name) for name in ("answer", "found", "mode", "reason")},
                 **{name: getattr(answer, name) for name in ("citations", "refused", "coverage")},
             }
         )

@@ -18,6 +18,7 @@ from overfetch.partitions import Partition
 from overfetch.pipeline import Asked, retrieve_parts
 from overfetch.protocols import Embedder, Reranker, Store
 from overfetch.provenance import SAMPLE, Provenance, join_sources, require_searchable
+from overfetch.refusing import RefusalRule, RefusalRules
 from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site
@@ -44,6 +45,7 @@ class Engine:
         store: Store,
         lm: LanguageModel | None = None,
         tuned: Mapping[str, Reranker] | None = None,
+        refusals: Mapping[str, RefusalRules] | None = None,
         on_refused: OnRefused = "flag",
         close: Callable[[], object] | None = None,
     ) -> None:
@@ -54,6 +56,7 @@ class Engine:
         self.store = store
         self.lm = lm
         self.tuned = dict(tuned or {})
+        self.refusals = dict(refusals or {})
         self.on_refused = on_refused
         self.around: Around = lambda collection, settings, retrieve: retrieve()
         self._close = close or store.close
@@ -221,7 +224,16 @@ class Engine:
     def _answering(self, request: AskRequest) -> Answering:
         chosen = self._asked(request)
         reranker = self.reranker_of(chosen.name)
-        return Answering(chosen.answering, reranker, self.lm, self.on_refused, chosen.quoted_hits)
+        rules = self._rules(chosen, request)
+        return Answering(chosen.answering, reranker, self.lm, self.on_refused, chosen.quoted_hits, rules)
+
+    def _rules(self, collection: Collection, request: AskRequest) -> list[RefusalRule]:
+        """Those fitted on questions that are read and searched as this one is: none of a literal one, or of parts."""
+        known = self.refusals.get(collection.name)
+        if known is None or request.literal or request.parts:
+            return []
+        settings = collection.retrieval.override(**request.overrides)
+        return [rule for rule in known.rules if rule.holds_under(settings)]
 
     def _asked(self, request: AskRequest) -> Collection:
         return self.site.collection(request.collection if request.collection is not None else self.site.ask)

@@ -181,7 +181,8 @@ class Environment(Variables):
 
     `backend` runs the models of the hub: onnxruntime, or one of the libraries on torch (`torch` is
     sentence-transformers), which `auto` takes where there is an NVIDIA GPU; `rerank` and `embed` are servers that run
-    models instead. `faster` is a profile whose reranker reads, here, where a deadline leaves the other too little time.
+    models instead. `faster` is a profile whose reranker reads, here, where a deadline leaves the other too little time;
+    `refuse`: whether fitted rules may say that nothing answers.
     """
 
     prefix = "OVERFETCH_"
@@ -208,6 +209,7 @@ class Environment(Variables):
     lm_token_budget: int | None = Field(default=None, gt=0)
     lm_rewrites: bool = False
     on_refused: OnRefused = "flag"
+    refuse: bool = True
 
     @model_validator(mode="after")
     def _server_settings_have_a_server(self) -> Self:
@@ -264,6 +266,10 @@ class Environment(Variables):
         """The pair with the models of servers in place of its own."""
         embedder, reranker = self.embed.model_served(profile.embedder), self.rerank.model_served(profile.reranker)
         return Profile(name=profile.name, embedder=embedder, reranker=reranker)
+
+    def refusals_of(self, collection: str) -> Path:
+        """Where the rules of `SITE/COLLECTION` are that were fitted here."""
+        return self.tuned / collection / "refusals.json"
 
     @property
     def store_address(self) -> str:

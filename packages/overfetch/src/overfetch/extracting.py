@@ -1,101 +1,132 @@
-"""The extractive answer: the best sentences of the passages, quoted in reading order; no language model writes it."""
+"""The extractive answer: the best pieces of the passages, quoted in reading order; no language model writes it."""
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from typing import NamedTuple
 
-from overfetch.markup import has_marks, unmarked
 from overfetch.protocols import Reranker
-from overfetch.sentences import sentences_of
+from overfetch.quotable import MOST_WORDS, pieces_of
+from overfetch.refusing import RefusalRule
 from overfetch.types import Answer, Citation, Hit, Passage, Retrieval
-from overfetch.verbatim import WITHOUT_SPACES, count_words, find_verbatim, fold
+from overfetch.verbatim import count_words, find_verbatim, fold
 
 log = logging.getLogger(__name__)
 
-QUOTED_SENTENCES = 3
-SENTENCES_PER_PART = 2
-MIN_WORDS, MAX_WORDS = 5, 60
+MOST_QUOTES = 3
+QUOTES_PER_PART = 2
 NOTHING = "Nothing in this collection answers the question."
-# Of one passage, however long a site makes them: each sentence is looked for and read by the reranker.
-MOST_CHARACTERS, MOST_SENTENCES = 20_000, 100
+NOT_THERE = "Not in the sources"
+NOT_SHOWN = f"{NOT_THERE}, as far as the scores of the best passages show."
+# Of one passage, however long a site makes them: each piece is looked for and read by the reranker.
+MOST_CHARACTERS, MOST_PIECES = 20_000, 100
 
 
-class Sentence(NamedTuple):
-    """A sentence of a hit, where it stands, and how well it answers."""
+class Quotable(NamedTuple):
+    """A sentence, an item, a row or a line of code of a hit, and where it stands."""
 
     text: str
     passage: Passage
     place: tuple[int, int, int]
+    is_code: bool
+
+    @property
+    def reading(self) -> str:
+        """What the reranker reads: under its heading."""
+        return f"{self.passage.breadcrumb}\n{self.text}"
+
+    @property
+    def shown(self) -> str:
+        return f"`{self.text}`" if self.is_code else f"“{self.text}”"
 
 
 def extractive_answer(
-    question: str, retrievals: Sequence[Retrieval], reranker: Reranker, reason: str, quoted_hits: int
+    question: str,
+    retrievals: Sequence[Retrieval],
+    reranker: Reranker,
+    reason: str,
+    quoted_hits: int,
+    rules: Sequence[RefusalRule] = (),
 ) -> Answer:
-    """Quotes the sentences that the reranker finds best, in reading order, and says that it only quotes.
+    """Quotes what names what is asked for and what the reranker finds best, in reading order; says that it only quotes.
 
-    They come from the best `quoted_hits` hits that have sentences; of what asks for something that the collection
-    does not hold, there are none.
+    It comes from the best `quoted_hits` hits that have any; nothing is quoted for what the collection does not hold,
+    nor for what one of the `rules` refuses.
     """
-    each = QUOTED_SENTENCES if len(retrievals) == 1 else SENTENCES_PER_PART
+    each = MOST_QUOTES if len(retrievals) == 1 else QUOTES_PER_PART
     missing = [told for r in retrievals if r.understood for told in r.understood.missing]
-    answerable = [(part, r) for part, r in enumerate(retrievals) if not (r.understood and r.understood.missing)]
-    chosen = [s for part, r in answerable for s in _best_sentences(part, r, reranker, each, quoted_hits)]
+    refused = {part: told for part, r in enumerate(retrievals) if (told := _refusal(r, rules))}
+    answerable = [(part, r) for part, r in enumerate(retrievals) if not (_missing(r) or part in refused)]
+    chosen = [q for part, r in answerable for q in _best_pieces(part, r, reranker, each, quoted_hits)]
     citations = tuple(
-        Citation(passage_id=s.passage.id, document_id=s.passage.document_id, quote=s.text) for s in chosen
+        Citation(passage_id=q.passage.id, document_id=q.passage.document_id, quote=q.text) for q in chosen
     )
-    text = " ".join(f"“{s.text}” [{number}]" for number, s in enumerate(chosen, start=1))
+    text = " ".join(f"{q.shown} [{number}]" for number, q in enumerate(chosen, start=1))
     return Answer(
         question=question,
-        answer=text or (f"Not in the sources: {'; '.join(missing)}." if missing else NOTHING),
+        answer=text or (f"{NOT_THERE}: {'; '.join(missing)}." if missing else NOT_SHOWN if refused else NOTHING),
         mode="extractive",
         found=bool(chosen),
-        reason=reason,
+        reason="; ".join([reason, *dict.fromkeys(refused.values())]),
         citations=citations,
         coverage=1.0 if chosen else None,
         retrievals=tuple(retrievals),
     )
 
 
-def _best_sentences(
-    part: int, retrieval: Retrieval, reranker: Reranker, number: int, quoted_hits: int
-) -> list[Sentence]:
-    of_hits = [found for hit in retrieval.hits if (found := list(_sentences(part, hit)))]
-    sentences = list(chain.from_iterable(of_hits[:quoted_hits]))
-    distinct = list({fold(s.text).text.lower(): s for s in reversed(sentences)}.values())[::-1]
+def _missing(retrieval: Retrieval) -> bool:
+    return bool(retrieval.understood and retrieval.understood.missing)
+
+
+def _refusal(retrieval: Retrieval, rules: Sequence[RefusalRule]) -> str | None:
+    return next((told for rule in rules if (told := rule.refusal(retrieval))), None)
+
+
+def _best_pieces(part: int, retrieval: Retrieval, reranker: Reranker, number: int, quoted_hits: int) -> list[Quotable]:
+    """Where any hit leads, others are not quoted: they are about something else."""
+    found = [(hit.leads, quotables) for hit in retrieval.hits if (quotables := list(_quotables(part, hit)))]
+    leading = [quotables for leads, quotables in found if leads]
+    of_hits = (leading or [quotables for _, quotables in found])[:quoted_hits]
+    distinct = list({fold(q.text).text.lower(): q for q in reversed([*chain.from_iterable(of_hits)])}.values())[::-1]
+    merit = _merits(distinct, retrieval, reranker)
+    best = [distinct[i] for i in sorted(range(len(distinct)), key=lambda i: -merit[i])]
+    named = retrieval.understood.named if retrieval.understood else ()
+    return sorted((best[i] for i in named_first([q.reading for q in best], named)[:number]), key=lambda q: q.place)
+
+
+def _merits(quotables: Sequence[Quotable], retrieval: Retrieval, reranker: Reranker) -> Sequence[float]:
+    """The reranker's logits; by place where it did not read the passages either."""
+    by_place = [-float(place) for place in range(len(quotables))]
     if retrieval.rerank_status != "full":  # off, out of time or out of order: not once more for sentences
-        return distinct[:number]
+        return by_place
     try:
-        logits = reranker.score(
-            retrieval.read or retrieval.query, [f"{s.passage.breadcrumb}\n{s.text}" for s in distinct]
-        ).logits
+        return reranker.score(retrieval.read or retrieval.query, [q.reading for q in quotables]).logits
     except Exception as error:
-        log.warning("choosing sentences by rank, since the reranker failed: %s", error)
-        logits = [-float(place) for place in range(len(distinct))]
-    best = sorted(range(len(distinct)), key=lambda i: -logits[i])[:number]
-    return sorted((distinct[i] for i in best), key=lambda s: s.place)
+        log.warning("choosing quotes by rank, since the reranker failed: %s", error)
+        return by_place
 
 
-def _sentences(part: int, hit: Hit) -> Iterator[Sentence]:
-    """Whole sentences of prose that hold as quotes; tables and halves of markup are left out."""
+def named_first(texts: Sequence[str], names: Sequence[str]) -> list[int]:
+    """Places of all the texts: those that have one of the names go first, each name in its turn.
+
+    >>> named_first(["It falls.", "The Sun shines.", "Of the Moon.", "The sun again."], ["the sun", "the moon"])
+    [1, 2, 3, 0]
+    """
+    having = ([place for place, text in enumerate(texts) if has_name.search(text)] for has_name in map(_pattern, names))
+    turns = chain.from_iterable(zip_longest(*having))
+    return list(dict.fromkeys([*(place for place in turns if place is not None), *range(len(texts))]))
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    """The name as a word of its own, however its words are joined."""
+    return re.compile(r"(?<!\w)" + r"\W{1,3}".join(map(re.escape, name.split())) + r"(?!\w)", re.IGNORECASE)
+
+
+def _quotables(part: int, hit: Hit) -> Iterator[Quotable]:
+    """Pieces that hold as quotes."""
     text = hit.passage.text[:MOST_CHARACTERS]
-    prose = "\n".join("" if _is_markup(line) else line.lstrip("-*• ") for line in text.splitlines())
-    for number, sentence in enumerate(islice(_parts(unmarked(prose, code=False)), MOST_SENTENCES)):
-        if not MIN_WORDS <= count_words(sentence) <= MAX_WORDS or has_marks(sentence):
-            continue
-        quote = find_verbatim(sentence, text)
-        if quote and MIN_WORDS <= count_words(quote) <= MAX_WORDS:
-            yield Sentence(quote, hit.passage, (part, hit.rank, number))
-
-
-def _parts(prose: str) -> Iterator[str]:
-    """Sentences; the phrases of a long one in a script such as Thai, which has spaces where others have full stops."""
-    for sentence in sentences_of(prose):
-        if count_words(sentence) > MAX_WORDS and WITHOUT_SPACES.search(sentence):
-            yield from sentence.split()
-        else:
-            yield sentence
-
-
-def _is_markup(line: str) -> bool:
-    return line.lstrip().startswith(("|", "```", "#", ">")) or line.startswith("    ")
+    for number, piece in enumerate(islice(pieces_of(text), MOST_PIECES)):
+        quote = find_verbatim(piece.text, text)
+        if quote and count_words(quote) <= MOST_WORDS:
+            yield Quotable(quote, hit.passage, (part, hit.rank, number), piece.kind == "code")

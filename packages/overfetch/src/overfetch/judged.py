@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from overfetch.errors import CorpusError, SettingsError
 from overfetch.filters import Condition, DateRange, parse_date
 from overfetch.settings import explain
-from overfetch.sources import read_jsonl, read_lines
+from overfetch.sources import Record, read_jsonl, read_lines
 from overfetch.types import Frozen
 
 Qrels = dict[str, dict[str, int]]
@@ -48,6 +48,13 @@ def read_judged_queries(folder: Path, split: str = "test", limit: int | None = N
     return JudgedQueries(queries=tuple(queries), qrels={q.id: qrels[q.id] for q in queries})
 
 
+def read_unanswerable(folder: Path, split: str) -> tuple[JudgedQuery, ...]:
+    """The queries of that `split` of which `answerable` is false: no document answers them. Raises as above."""
+    path = existing(folder, "queries.jsonl")
+    said = {"answerable": False, "split": split}
+    return tuple(_query(place, row) for place, row in _rows(path) if {name: row.get(name) for name in said} == said)
+
+
 def date_bounds(field: str | None, query: JudgedQuery) -> Iterator[Condition]:
     """The event's dates that the query asks for, where the collection has such a `field`; bare dates are whole days."""
     start = parse_date(query.start) if query.start else None
@@ -80,14 +87,23 @@ def existing(folder: Path, name: str) -> Path:
 
 
 def _read_queries(path: Path) -> Iterator[JudgedQuery]:
-    names = {"_id": "id", "text": "text", "as_of": "as_of", "from": "start", "to": "end"}
+    return (_query(place, row) for place, row in _rows(path))
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Record]]:
     for place, read in read_jsonl(path):
         try:
-            yield JudgedQuery(**{names[k]: v for k, v in read().items() if k in names})
+            yield place, read()
         except CorpusError as error:
             raise CorpusError(f"{place}: no JSON object of a query: {str(error).removeprefix(f'{place}: ')}") from error
-        except ValidationError as error:
-            raise CorpusError(f"{place}: {explain(error)}") from error
+
+
+def _query(place: str, row: Record) -> JudgedQuery:
+    names = {"_id": "id", "text": "text", "as_of": "as_of", "from": "start", "to": "end"}
+    try:
+        return JudgedQuery(**{names[k]: v for k, v in row.items() if k in names})
+    except ValidationError as error:
+        raise CorpusError(f"{place}: {explain(error)}") from error
 
 
 def _read_qrels(path: Path) -> Qrels:

@@ -39,6 +39,7 @@ def order(
                 first_stage_rank=index + 1,
                 first_stage_score=candidate.score,
                 rerank_score=logits[index] if index < len(logits) else None,
+                leads=candidate.passage.id in leading,
             )
         )
     return tuple(hits)

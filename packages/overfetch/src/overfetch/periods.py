@@ -77,6 +77,12 @@ class Period(NamedTuple):
         """So many days more at both ends."""
         return self._replace(first=self.first - timedelta(days), last=self.last + timedelta(days))
 
+    @property
+    def written(self) -> str | None:
+        """The day or the month that it lies in, as `2023-03`; None where it is longer."""
+        first, last = map(str, self[:2])
+        return next((first[:n] for n in (10, 7) if first[:n] == last[:n]), None)
+
     def of(self, field: str) -> DateRange:
         """The condition that a field lies in it."""
         start, end = datetime.combine(self.first, time.min, UTC), datetime.combine(self.last, time.max, UTC)

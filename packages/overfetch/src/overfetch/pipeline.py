@@ -174,6 +174,7 @@ def _told(query: str, understood: Understood, found: FirstStage) -> Reading | No
     return Reading(
         text=understood.text,
         conditions=tuple(map(spell_condition, understood.conditions)),
+        named=understood.named,
         notes=understood.notes,
         given_up=found.given_up,
         missing=found.missing,
@@ -187,6 +188,7 @@ def _served_by(stored: Provenance, reranker: ModelSpec) -> dict[str, str]:
         "chunker": stored.chunker,
         "sparse_tokenizer": stored.sparse_tokenizer,
         "indexed": stored.created,
+        "passages": str(stored.passages or 0),
         "library_version": stored.library_version,
     }
 

@@ -28,7 +28,7 @@ FIRST_STAGE_FIELDS = (
 WRITE_FIELDS = (*FIRST_STAGE_FIELDS, "chunker")
 
 
-def _installed_version() -> str:
+def installed_version() -> str:
     from importlib.metadata import version
 
     return version("overfetch")
@@ -78,7 +78,7 @@ class Provenance(Frozen):
     corpus_hash: str | None = None
     recall: Recall | None = None
     schema_version: int = SCHEMA_VERSION
-    library_version: str = Field(default_factory=_installed_version)
+    library_version: str = Field(default_factory=installed_version)
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @classmethod

@@ -32,7 +32,8 @@ class Collection(Frozen):
     `judged` is a folder of judged queries in BEIR layout: a new generation must not find less of what they ask for,
     and they are the default of `eval` and `compile`.
     `bm25` are the weights of the passages' terms: with others, `overfetch index` makes these anew and embeds nothing.
-    `quoted_hits` is how many of the best hits an extractive answer quotes.
+    `quoted_hits` is how many of the best hits an extractive answer quotes; `refusals` names the file of rules by which
+    it says that nothing answers (`overfetch eval --fit-refusals`).
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
@@ -52,6 +53,7 @@ class Collection(Frozen):
     understand: Understand = literally
     judged: Path | None = None
     quoted_hits: int = Field(default=3, gt=0)
+    refusals: Path | None = None
 
     @model_validator(mode="after")
     def _dates_are_filters(self) -> "Collection":

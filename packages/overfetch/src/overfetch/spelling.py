@@ -1,9 +1,12 @@
 """Names as people write them: without accents, run together, with a letter wrong."""
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 MISSPELT = range(5, 17)  # letters of a word that is also known with one of them wrong
+HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def without_accents(text: str) -> str:
@@ -33,3 +36,32 @@ def misspellings(word: str) -> list[str]:
     if len(word) not in MISSPELT:
         return []
     return list(dict.fromkeys([word, *(word[:i] + word[i + 1 :] for i in range(len(word)))]))
+
+
+def is_near(word: str, other: str) -> bool:
+    """Whether two words of five letters and more differ by two that changed places; of six and more, also by one.
+
+    >>> is_near("knigth", "knight"), is_near("temperence", "temperance"), is_near("stars", "stare")
+    (True, True, False)
+    """
+    if abs(len(word) - len(other)) > 1 or min(len(word), len(other)) < MISSPELT.start:
+        return False
+    start = _shared(word, other)
+    end = _shared(word[start:][::-1], other[start:][::-1])
+    left, right = word[start : len(word) - end], other[start : len(other) - end]
+    swapped = len(left) == 2 and left == right[::-1]
+    return swapped or (max(len(word), len(other)) > MISSPELT.start and max(len(left), len(right)) == 1)
+
+
+def _shared(one: str, other: str) -> int:
+    """How many letters both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def humps(name: str) -> str:
+    """CamelCase in words.
+
+    >>> humps("KyberSwap MIMSpell")
+    'Kyber Swap MIM Spell'
+    """
+    return HUMP.sub(" ", name)

@@ -117,13 +117,17 @@ class Candidate(Frozen):
 
 
 class Hit(Frozen):
-    """A kept passage. `rank` is final (from 1); `rerank_score` is a raw logit, None where not scored."""
+    """A kept passage. `rank` is final (from 1); `rerank_score` is a raw logit, None where not scored.
+
+    `leads`: by what was understood of the question it goes before all else.
+    """
 
     rank: int
     passage: Passage
     first_stage_rank: int
     first_stage_score: float
     rerank_score: float | None = None
+    leads: bool = False
 
 
 class Timings(Frozen):
@@ -145,12 +149,14 @@ class AsOf(Frozen):
 class Reading(Frozen):
     """What was read into a question: `text` is what was searched for, `notes` tell in words what was understood.
 
+    `named` is what it names, as texts write it.
     `given_up`: nothing met the `conditions`, so it was searched without them. `missing` names what the question asks
     for and the collection does not hold.
     """
 
     text: str
     conditions: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     given_up: bool = False
     missing: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from overfetch.settings import Weight
 from overfetch.types import Frozen
 
 Place = Annotated[int, Field(ge=0, le=100)]
+TELLING = 0.01  # weight of a list that only tells whether anything is there
 
 
 class Focus(Frozen):
@@ -31,15 +32,26 @@ class Focus(Frozen):
     missing: str | None = None
 
 
+def absence(missing: str, *conditions: Condition, words: str | None = None) -> Focus:
+    """What finds next to nothing, and only tells: `missing` is there if a passage has one of the `words`, where given.
+
+    >>> absence("no chakras", words="chakra chakras").worded
+    True
+    """
+    return Focus(conditions=conditions, text=words, worded=words is not None, weight=TELLING, missing=missing)
+
+
 class Understood(Frozen):
     """What a question means: both stages read its `text`, and `conditions` bound what is searched.
 
-    Conditions that nothing meets are given up. `notes` tell in words what was read into the question, for people.
+    Conditions that nothing meets are given up. `named` is what the question names, as texts write it: what has one of
+    these is quoted first. `notes` tell in words what was read into the question, for people.
     """
 
     text: str
     conditions: tuple[Condition, ...] = ()
     focuses: Annotated[tuple[Focus, ...], Field(max_length=32)] = ()
+    named: Annotated[tuple[str, ...], Field(max_length=32)] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Any
+
+NEAR, SHORTEST_MISSPELT = 0.85, 6  # how alike a misspelt word and its right form are, of 1; letters of it
 
 
 class Vocabulary:
@@ -19,6 +22,7 @@ class Vocabulary:
         self.words = cache(self._words)
         self.meanings = cache(self._meanings)
         self._patterns = cache(self._compiled)
+        self._every = cache(lambda: frozenset(re.findall(r"[a-z]{3,}", _text(package).lower())))
 
     def table(self, path: str) -> Any:
         """A table or list as it is written."""
@@ -43,6 +47,11 @@ class Vocabulary:
         found = ((name, pattern.search(text)) for name, pattern in self._patterns(path).items())
         return {name: match for name, match in found if match}
 
+    def is_misspelt(self, word: str) -> bool:
+        """Whether a word in small letters is near to one that is written anywhere in the file, and none of these."""
+        known = len(word) < SHORTEST_MISSPELT or word in self._every()
+        return not known and bool(get_close_matches(word, self._every(), n=1, cutoff=NEAR))
+
     def _compiled(self, path: str) -> Mapping[str, re.Pattern[str]]:
         return {
             name: re.compile(r"(?<!\w)(?:" + "|".join(words).replace(" ", r"(?:[\s\-/]{1,3})") + r")(?!\w)")
@@ -54,4 +63,8 @@ class Vocabulary:
 def _read(package: str) -> Mapping[str, Any]:
     import tomllib
 
-    return tomllib.loads(files(package).joinpath("vocabulary.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(_text(package))
+
+
+def _text(package: str) -> str:
+    return files(package).joinpath("vocabulary.toml").read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from overfetch.forking import ProcessLock
 from overfetch.ladder import Ladder
 from overfetch.models import ModelSpec, Profile, find_profile
 from overfetch.protocols import Generation, Reranker, Store, Verified
+from overfetch.refusing import RefusalRules
 from overfetch.sites import Site, find_collection, find_collections, load_site, load_sites
 from overfetch.tuned import model_folder, read_tuned, tuned_folder
 from overfetch.types import Report
@@ -69,6 +70,7 @@ class Workspace:
                 store=self.store,
                 lm=self.environment.language_model,
                 tuned={name: self._laddered(reranker) for name, reranker in tuned.items() if reranker},
+                refusals=self._refusals(found),
                 on_refused=self.environment.on_refused,
                 close=close,
             )
@@ -132,6 +134,14 @@ class Workspace:
             if self._store is not None:
                 self._store.close()
                 self._store = None
+
+    def _refusals(self, site: Site) -> dict[str, RefusalRules]:
+        """When its collections refuse to answer: by rules fitted here, else by those that the site brings along."""
+        if not self.environment.refuse:
+            return {}
+        own = {c.name: self.environment.refusals_of(f"{site.name}/{c.name}") for c in site.collections}
+        paths = {c.name: own[c.name] if own[c.name].exists() else c.refusals for c in site.collections}
+        return {name: RefusalRules.read(path) for name, path in paths.items() if path}
 
     def _tuned(self, collection: str, pair: Profile) -> Reranker | None:
         """The reranker that `overfetch tune` installed for it, where it goes with the profile's models."""

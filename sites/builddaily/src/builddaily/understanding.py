@@ -6,13 +6,13 @@ from datetime import date
 from functools import cached_property
 from itertools import chain, filterfalse, islice
 
-from builddaily.identifiers import KNOWN, forms, is_identifier, key, parts_of, singular, squash, tokens
+from builddaily.identifiers import KNOWN, SEPARATORS, forms, is_identifier, key, parts_of, singular, squash, tokens
 from overfetch import AnyOf, Focus, Understood
 
 LOOKED_AT = 1_000  # characters of a question
 MOST_IDENTIFIERS, MOST_WORDS, LONGEST_NAME = 4, 60, 5
 SHORT = 3  # words beside a name: it is looked up, not asked about
-IN_PASSING = 0.2  # weight of a name in a longer question
+IN_PASSING, UNHEARD = 0.2, 0.1  # weights: of a name in a longer question, of what may not be there at all
 WORD = re.compile(r"[^\W_]+(?:[+#]+|(?:\.\d+)+)?")
 VERSION = re.compile(r"v?\d+(?:\.\d+)+")
 # "..., not the hosted one": both stages would find just that.
@@ -36,7 +36,8 @@ def understand(question: str, _day: date) -> Understood:
     asked = Asked(text[:LOOKED_AT])
     told = {"looked up": asked.names, "not searched for": UNWANTED.findall(question) if text == wanted else []}
     notes = tuple(f"{what}: {', '.join(name.strip(' ,;') for name in names)}" for what, names in told.items() if names)
-    return Understood(text=text, focuses=(*asked.looked_up(), *asked.titled(), *asked.absent()), notes=notes)
+    focuses = (*asked.looked_up(), *asked.titled(), *asked.absent())
+    return Understood(text=text, focuses=focuses, named=tuple(dict.fromkeys(asked.written())), notes=notes)
 
 
 class Asked:
@@ -58,6 +59,14 @@ class Asked:
         """A name and little else."""
         beside = (token for token in tokens(self.question) if key(token) not in KNOWN.words("asking"))
         return len([token for token in beside if token not in self.names]) <= SHORT
+
+    def written(self) -> Iterator[str]:
+        """How passages may write what is asked for: identifiers whole and by their last part, commands."""
+        for name in self.names:
+            yield from (name, SEPARATORS.split(name)[-1])
+        rest = _between(self.words, KNOWN.words("asking"))
+        if self.is_short and 1 < len(rest) <= LONGEST_NAME:
+            yield " ".join(rest)
 
     def looked_up(self) -> Iterator[Focus]:
         """Pages that are called so, passages that define it, passages that mention it.
@@ -86,17 +95,42 @@ class Asked:
             yield Focus(conditions=_all(single))
 
     def absent(self) -> Iterator[Focus]:
-        """What only its tool can have: a command, a version, a plugin."""
-        for tool, after in zip(self.words, self.words[1:], strict=False):
-            if tool in KNOWN.words("products") and VERSION.fullmatch(after):
-                yield Focus(conditions=_all([tool, after.removeprefix("v")]), weight=0.1, missing=f"{tool} {after}")
-        match self.words:
-            case [tool, command] if tool in KNOWN.words("commands") and not self.names:
-                yield Focus(conditions=_all([tool, command]), weight=0.1, missing=f"{tool} {command}")
+        """What only its tool can have: a command, a version, a plugin; a model by its full name; a tool itself."""
+        known = frozenset(map(squash, KNOWN.table("products")))
+        tools = [word for word in dict.fromkeys(self.words) if word in known]
+        versions = [
+            [tool, after.removeprefix("v")]
+            for tool, after in zip(self.words, self.words[1:], strict=False)
+            if tool in tools and VERSION.fullmatch(after)
+        ]
+        told = [*versions, *([self.command] if self.command else []), *([one] for one in self._joined())]
+        if not told and len(tools) == 1 and self.is_short and not self.names:  # in passing, a tool says little
+            told = [tools]
+        for names in told:
+            yield Focus(conditions=_all(list(map(squash, names))), weight=UNHEARD, missing=" ".join(names))
+        for words in KNOWN.said("elsewhere", self.question.lower()):
+            product = tuple(AnyOf(field="product", values=(singular(tool),)) for tool in tools[:1])
+            yield Focus(conditions=product, text=words, worded=True, weight=UNHEARD, missing=f"nothing on {words}")
+
+    def _joined(self) -> Iterator[str]:
+        """In a short question, plugins of a tool and models: `llm-teletext`, `bge-reranker-v9`."""
         for token in tokens(self.question) if self.is_short else ():
             parts = [squash(part) for part in token.split("-")]
-            if len(parts) > 1 and KNOWN.words("products").intersection(parts) and token not in self.names:
-                yield Focus(conditions=_all([squash(token)]), weight=0.1, missing=token)
+            own = KNOWN.words("products").intersection(parts) or any(map(str.isdigit, token))
+            if len(parts) > 1 and own and any(map(str.isalpha, token)) and token not in self.names:
+                yield token
+
+    @cached_property
+    def command(self) -> list[str]:
+        """`uv rollback`, also as "does uv have a rollback command"; `uv cache defrag`."""
+        asking = KNOWN.words("asking")
+        said = [word for word in self.words if singular(word) not in asking | KNOWN.words("stop")]
+        if self.names or len(said) < 2 or said[0] not in KNOWN.words("commands"):
+            return []
+        asked = all(word in said or singular(word) in asking for word in self.words)
+        is_one = "command" in self.words or (asked and singular(said[-1]) in KNOWN.words("verbs"))
+        in_group = len(said) == 3 and singular(said[1]) in KNOWN.words("groups")
+        return said if (is_one and len(said) == 2) or in_group else []
 
     def _may_be_own(self, name: str) -> bool:
         """Of an error message, of the asker's own code, or of no code at all: its absence says nothing."""

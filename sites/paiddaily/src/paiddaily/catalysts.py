@@ -6,10 +6,11 @@ from datetime import date
 from functools import partial
 from itertools import product
 
-from overfetch import AnyOf, DateRange, Focus, NumberRange, Period, Understood, period_in
+from overfetch import AnyOf, DateRange, Focus, NumberRange, Period, Understood, absence, period_in
 from paiddaily.losses import loss_bounds
 from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, looked_up, near_keys, run_keys, words_of
 from paiddaily.records import INCIDENT
+from paiddaily.whom import named_in, proper
 
 Bound = AnyOf | DateRange | NumberRange
 # How far each leads.
@@ -19,9 +20,6 @@ CLOSENESS = ((2, CLOSE + 1), (10, CLOSE), (FAR, CLOSE - 1))  # days around, and 
 
 PROPOSAL = re.compile(r"(?<!\w)(eip|erc)s?[\s#-]{0,2}(\d{1,6})(?!\d)", re.IGNORECASE)
 DOLLAR_SYMBOL = re.compile(r"(?<!\w)\$([A-Za-z]{2,6})(?!\w)")
-QUOTED = re.compile(r"[\"“]([^\"“”]{2,60})[\"”]")
-# Whoever a report or an attack is said to be of.
-OF_WHOM = re.compile(r"^([\w&'. ]{2,40}?)(?:'s)? (?:8-?ks?|earnings|filings?|quarterly|hack|exploit|collapse)(?!\w)")
 
 
 def understand_catalysts(question: str, day: date) -> Understood:
@@ -53,8 +51,21 @@ def understand_catalysts(question: str, day: date) -> Understood:
         *(Focus(conditions=(chain, *bounds), weight=2, missing=f"no event on {_told(chain)}") for chain in chains),
         *_shape(shape),
         *(Focus(conditions=tuple(bounds), text=t, weight=1.5) for t in list(KNOWN.said("formal", lower))[:3]),
+        # Texts on these have one of their words.
+        *(absence(f"nothing about '{m[0]}'", words=t) for t, m in KNOWN.said("happenings", lower).items()),
     ]
-    return Understood(text=text, focuses=tuple(focuses[:32]), notes=tuple(map(_told, [*bounds, *means, *chains])))
+    notes = tuple(map(_told, [*bounds, *means, *chains]))
+    return Understood(text=text, focuses=tuple(focuses[:32]), named=tuple(_named(looked_at, when)), notes=notes)
+
+
+def _named(text: str, when: Period | None) -> Iterator[str]:
+    """How events may write who, which proposal and when."""
+    yield from (f"{kind}-{int(number)}" for kind, number in PROPOSAL.findall(text)[:4])
+    yield from DOLLAR_SYMBOL.findall(text)[:3]
+    if 0 < len(words := bare_name(text)) <= 4:
+        yield " ".join(words)
+    if when and when.written:
+        yield when.written
 
 
 def _each(field: str, text: str) -> list[AnyOf]:
@@ -86,30 +97,13 @@ def _who(text: str) -> Iterator[Focus]:
 
 def _missing(text: str, when: Period | None) -> Iterator[Focus]:
     """Whoever is named outright, of whom no event speaks, or none of that time."""
-    lower = text.lower()
     spans: list[tuple[DateRange, ...]] = [(), *([(when.of("date"),)] if when and not when.near else [])]
-    for name in [*QUOTED.findall(text), *OF_WHOM.findall(lower), *_alone(lower)][:2]:
-        words = bare_name(name)
-        if not 0 < len(words) <= 3 or _says_how(name.lower()):
-            continue
+    for name, words in named_in(text):
         whole = "".join(words)
-        for span, word in product(spans, words):
+        for span, word in product(spans, proper(words)):
             keys = [f"name:{whole}", f"part:{whole}", *near_keys(words), f"name:{word}", f"part:{word}"]
             missing = f"nothing about '{name}': no '{word}'" + "".join(f" from {_told(time)}" for time in span)
             yield from absent(missing, word, keys, *span)
-
-
-def _says_how(words: str) -> bool:
-    """Whether they are of an attack or a chain, or of any protocol: no name that may be missing."""
-    kinds = KNOWN.words("names.kinds")
-    return not kinds.isdisjoint(words.split()) or any(KNOWN.said(t, words) for t in ("techniques", "chains", "type"))
-
-
-def _alone(text: str) -> Iterator[str]:
-    """One word beside a date and a kind of attack."""
-    words = [word for word in bare_name(text) if not word.isdigit() and not _says_how(word)]
-    if len(words) == 1 and len(words[0]) > 3 and len(text.split()) < 5:
-        yield words[0]
 
 
 def _scoped(when: Period | None, bounds: Sequence[Bound], means: Sequence[AnyOf]) -> Iterator[Focus]:
@@ -120,10 +114,9 @@ def _scoped(when: Period | None, bounds: Sequence[Bound], means: Sequence[AnyOf]
         yield Focus(conditions=(*bounds, _either(means)), leads=ALL - 1 if bounds else leads)
         yield Focus(conditions=tuple(means), leads=leads)
     if any(bound.field != "type" for bound in bounds):
-        missing = f"no event of {', '.join(map(_told, bounds))}"
-        yield Focus(conditions=tuple(bounds), leads=MEANS, missing=missing)
+        yield Focus(conditions=tuple(bounds), leads=MEANS, missing=f"no event of {', '.join(map(_told, bounds))}")
     elif bounds:
-        yield Focus(conditions=tuple(bounds))
+        yield Focus(conditions=tuple(bounds), missing=f"no event of the kind {_told(bounds[0])}")
     if when and when.near:
         others = [bound for bound in bounds if bound.field != "date"]
         for days, leads in CLOSENESS:

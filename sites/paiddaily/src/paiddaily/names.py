@@ -7,14 +7,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from overfetch import AnyOf, DateRange, Focus, Vocabulary, misspellings, runs, without_accents
+from overfetch import AnyOf, DateRange, Focus, Vocabulary, absence, misspellings, runs, without_accents
 
 KNOWN = Vocabulary("paiddaily")
 LOOKED_AT = 1_000  # characters of a question
 LONGEST_NAME = 200  # characters that are looked at
 MOST_WORDS = 6  # of a name, and of what may be one in a question
 MOST_SAID = 40  # words of a question
-CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 DOTS = re.compile(r"['’.](?:com\b)?", re.IGNORECASE)
 POSSESSIVE = re.compile(r"['’]s\b")
 
@@ -66,10 +65,14 @@ def keys_of(names: Iterable[str]) -> list[str]:
 
 
 def _keys(words: list[str]) -> Iterator[str]:
-    bare = [word for word in words if word not in KNOWN.words("names.generic")] or words
-    yield from (f"name:{''.join(whole)}" for whole in (words, bare))
+    yield from (f"name:{''.join(whole)}" for whole in (words, own_words(words)))
     yield from (f"part:{''.join(part)}" for part in (words[:1], *runs(words[:MOST_WORDS], MOST_WORDS, 2)))
     yield from (key for part in (words[:1], words) for key in near_keys(part))
+
+
+def own_words(words: Sequence[str]) -> Sequence[str]:
+    """Without those that many are called by, such as `group`."""
+    return [word for word in words if word not in KNOWN.words("names.generic")] or words
 
 
 def near_keys(words: Sequence[str]) -> list[str]:
@@ -95,16 +98,7 @@ def looked_up(keys: str | Sequence[str], *conditions: AnyOf, **options: Any) -> 
         yield Focus(conditions=(having(*([keys] if isinstance(keys, str) else keys)), *conditions), **options)
 
 
-def absent(missing: str, text: str, keys: Iterable[str], *conditions: DateRange) -> Iterator[Focus]:
+def absent(missing: str, text: str, keys: Iterable[str], *conditions: AnyOf | DateRange) -> Iterator[Focus]:
     """Foci by which it is known that something is not there: nobody has one of the keys, no text one of the words."""
-    yield Focus(conditions=(having(*keys), *conditions), weight=0.01, missing=missing)
-    yield Focus(conditions=conditions, text=text, worded=True, weight=0.01, missing=missing)
-
-
-def humps(name: str) -> str:
-    """CamelCase in words.
-
-    >>> humps("KyberSwap MIMSpell")
-    'Kyber Swap MIM Spell'
-    """
-    return CAMEL.sub(" ", name[:LONGEST_NAME])
+    yield absence(missing, having(*keys), *conditions)
+    yield absence(missing, *conditions, words=text)

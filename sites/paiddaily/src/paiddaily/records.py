@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
-from overfetch import Record, period_in
+from overfetch import Record, humps, period_in
 from paiddaily.losses import loss_of
-from paiddaily.names import KNOWN, humps, keys_of, named
+from paiddaily.names import KNOWN, keys_of, named
 
 LOOKED_AT = 2_000  # characters of a text
 SUBJECT = re.compile(r"(?:(?:[^\W_a-z][^\s,;(]*|&|-|–|and|of|de|du|la|y|e) ?){1,8}")

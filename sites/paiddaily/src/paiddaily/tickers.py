@@ -6,27 +6,24 @@ companies; what is no common share comes last.
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from overfetch import AnyOf, Focus, Understood
-from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, looked_up, near_keys, run_keys, words_of
+from overfetch import AnyOf, DateRange, Focus, Understood, absence, without_unwanted
+from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, looked_up, near_keys, own_words, run_keys, words_of
 
 LARGE = AnyOf(field="size", values=("Mega Cap", "Large Cap"))
 COMMON = AnyOf(field="share", values=("common",))
+DATED = DateRange(field="updated", start=datetime(1900, 1, 1, tzinfo=UTC))
 CRYPTO = AnyOf(field="asset_class", values=("crypto",))
 # How far each leads.
 LISTING, US, LARGE_NAME, LARGE_SYMBOL, NAME, SYMBOL, PART, NEAR, SCOPE = 9, 8, 7, 6, 5, 4, 3, 2, 1
 MOST_TOLD = 3  # countries
+NAMED = ("name", "also", "part")  # kinds of keys
 
 TOKEN = re.compile(r"(?<![\w.])(\$?)([A-Za-z0-9]{1,12}(?:[-^/][A-Za-z]{1,3})?)(?:\.([A-Za-z]{1,3}))?(?![\w.]\w)")
 ASKED = re.compile(r"\b(?:[Tt]icker|[Ss]ymbol) \$?([A-Z0-9]{1,6}|[a-z]{1,6}$)(?!\w)")
 US_WRITTEN = re.compile(r"(?<!\w)(?:US|U\.S\.)(?!\w)")
-NEGATED = re.compile(
-    r"(?P<comma>[,;] ?)?(?<!\w)(?:(?P<strong>without|except(?: for)?|excluding|other than)|but no|not?|non|outside|ex)"
-    r"[\s-](?P<what>[^,;:.?!]{2,60})",
-    re.IGNORECASE,
-)
 CAPITALS = re.compile(r"(?=.*[A-Z])[A-Z0-9^/-]{2,5}")
 NO_VOWEL = re.compile(r"[^\W\d_aeiouy]{3,5}", re.IGNORECASE)
 
@@ -49,31 +46,23 @@ def understand_tickers(question: str, _day: date) -> Understood:
     >>> understand_tickers("gold miners, not in Canada", date(2026, 1, 1)).text
     'gold miners'
     """
-    wanted, unwanted = _apart(question.strip())
+    wanted, unwanted = without_unwanted(question.strip(), lambda what: bool(_countries(_lower(what))))
     looked_at = wanted[:LOOKED_AT]
     lower = _lower(looked_at)
-    scope = _scope(lower, unwanted)
+    scope = _scope(lower, _lower(" ".join(unwanted)))
     told = tuple(map(_told, scope))
-    symbols = list(_symbols(looked_at))[:3]
+    symbols, words = list(_symbols(looked_at))[:3], bare_name(looked_at)
     focuses = [
         *(focus for symbol in symbols for focus in _bearers(symbol)),
         *_names(looked_at, outright=any(symbol.outright for symbol in symbols)),
         *_scoped(lower, scope, told),
         *_subjects(lower, scope),
+        # Of some day: records that bear none have no such figures.
+        *(absence(f"no {k} ('{m[0]}'): no record bears a date", DATED) for k, m in KNOWN.said("daily", lower).items()),
         Focus(conditions=(COMMON,), weight=0.5),
     ]
-    return Understood(text=wanted, focuses=tuple(focuses[:32]), notes=told)
-
-
-def _apart(question: str) -> tuple[str, str]:
-    """What is asked for, and what is left out of it: a place, or what follows a comma or `without`."""
-    wanted, unwanted = question, list[str]()
-    for found in NEGATED.finditer(question[:LOOKED_AT]):
-        what = _lower(found["what"])
-        if found["comma"] or found["strong"] or _countries(what):
-            wanted = wanted.replace(found[0], "")
-            unwanted.append(what)
-    return (wanted.strip(), " ".join(unwanted)) if len(wanted.split()) > 1 else (question, "")
+    named = (*(symbol.name for symbol in symbols), *([" ".join(words)] if 0 < len(words) <= 6 else []))
+    return Understood(text=wanted, focuses=tuple(focuses[:32]), named=named, notes=told)
 
 
 def _lower(text: str) -> str:
@@ -121,9 +110,10 @@ def _names(text: str, *, outright: bool) -> Iterator[Focus]:
     if 0 < len(words) <= 6:
         yield from _whole_name(text, words)
         if missing := None if outright else _missing_name(text, words):
-            name = "".join(words)
-            keys = [*(f"{kind}:{name}" for kind in ("name", "also", "part")), f"us:{name.upper()}"]
-            yield from absent(missing, " ".join(words), [*keys, f"symbol:{name.upper()}", *near_keys(words)])
+            name, symbol = "".join(words), "".join(words).upper()
+            keys = [*(f"{kind}:{name}" for kind in NAMED), f"us:{symbol}", f"symbol:{symbol}", *near_keys(words)]
+            coins = [CRYPTO] if "coins" in KNOWN.said("signs", text.lower()) else []
+            yield from absent(missing, " ".join(own_words(words)), keys, *coins)
     yield from looked_up([*run_keys(said), *run_keys(said, "also")], weight=0.7)
 
 
@@ -144,9 +134,8 @@ def _missing_name(text: str, words: Sequence[str]) -> str | None:
     said = " ".join(words)
     signs = KNOWN.said("signs", text.lower())
     one = len(words) == 1 and "thing" not in KNOWN.said("signs", said) and not said.isdigit()
-    if not (one or "named" in signs) or "brand" in signs or KNOWN.said("industries", said):
-        return None
-    return f"nothing that is called '{said}'"
+    is_name = (one or "named" in signs) and "brand" not in signs and not KNOWN.said("industries", said)
+    return f"nothing that is called '{said}'" if is_name else None
 
 
 def _scope(text: str, unwanted: str) -> list[AnyOf]:
@@ -189,6 +178,6 @@ def _scoped(text: str, scope: Sequence[AnyOf], told: Sequence[str]) -> Iterator[
 def _subjects(text: str, scope: Sequence[AnyOf]) -> Iterator[Focus]:
     """Of what a profile never fails to name, a country may have nothing."""
     for bound in [bound for bound in scope if bound.field == "country" and len(bound.values) <= MOST_TOLD]:
-        for word in KNOWN.said("subjects", text):
-            missing = f"nothing about {word} in {_told(bound)}"
-            yield Focus(conditions=(bound,), text=word, worded=True, missing=missing)
+        for words, match in KNOWN.said("subjects", text).items():
+            missing = f"nothing about '{match[0]}' in {_told(bound)}"
+            yield Focus(conditions=(bound,), text=words, worded=True, missing=missing)

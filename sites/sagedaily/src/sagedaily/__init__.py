@@ -11,6 +11,7 @@ CANON = Collection(
     about="Tarot cards, planets, signs, houses and aspects, in classical works: what grounds a reading.",
     sample=Path(__file__).parent / "samples" / "canon.jsonl",
     judged=Path(__file__).parent / "judged" / "canon",
+    refusals=Path(__file__).parent / "refusals" / "canon.json",
     fields=FieldMap(
         metadata=("kind", "subject", "orientation", "work", "suit", "subjects", "sole", "authors", "license", "sample")
     ),

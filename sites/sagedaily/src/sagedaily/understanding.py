@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from overfetch import AnyOf, Focus, Understood
 from sagedaily.mentions import Mention, mentions_in
+from sagedaily.unheard import unheard
 from sagedaily.vocabulary import (
     KNOWN,
     Meaning,
@@ -77,7 +78,8 @@ def understand(question: str, _day: date) -> Understood:
     return Understood(
         text=_with_names(question, subjects),
         conditions=way if draw else (),
-        focuses=tuple(_focuses(subjects, authors, way)),
+        focuses=(*_focuses(subjects, authors, way), *unheard(words, mentions)),
+        named=tuple(dict.fromkeys(name for subject in subjects for name in _written(subject))),
         notes=tuple(_notes(subjects, authors, drawn)),
     )
 
@@ -207,7 +209,7 @@ def _focuses(subjects: Sequence[Subject], authors: Sequence[str], way: tuple[Any
     for subject in [s for s in subjects if not s.sure][:MOST_SUBJECTS]:
         yield Focus(conditions=(AnyOf(field="sole", values=subject.names),), weight=HINTS)
     if by:
-        yield Focus(conditions=by, weight=RAISES)
+        yield Focus(conditions=by, weight=RAISES, missing=f"nothing by {authors[0]}")
 
 
 def _leads(sure: Sequence[Subject]) -> bool:
@@ -231,6 +233,17 @@ def _with_names(question: str, subjects: Sequence[Subject]) -> str:
     names = [s.spelt for s in subjects if s.family in ("card", "planet", "sign")]
     others = [name for name in names if " ".join(w.folded for w in words_of(name)).removeprefix("the ") not in said]
     return f"{question} ({', '.join(others)})" if others else question
+
+
+def _written(subject: Subject) -> Iterator[str]:
+    """How texts write it."""
+    for name in subject.names:
+        family, _, called = name.partition(":")
+        ordinals = KNOWN.table("numbers.ordinals")
+        if family != "house":
+            yield called.removeprefix("The ")
+        elif called.isdecimal() and int(called) < len(ordinals):
+            yield f"{ordinals[int(called)]} house"
 
 
 def _notes(subjects: Sequence[Subject], authors: Sequence[str], drawn: str | None) -> Iterator[str]:

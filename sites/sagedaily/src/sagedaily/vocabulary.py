@@ -3,10 +3,9 @@
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import takewhile
 from typing import NamedTuple
 
-from overfetch import Vocabulary, without_accents
+from overfetch import Vocabulary, is_near, without_accents
 
 LONGEST = 2_000  # characters of a question or a passage that are looked at
 WORD = re.compile(r"[^\W_]+|[\u2200-\u27bf]")
@@ -123,7 +122,7 @@ def _corrected(word: Word) -> Word:
     letters = word.folded
     if len(letters) < SHORTEST_MISSPELT or not letters.isalpha() or letters in _parts_of_names():
         return word
-    near = sorted(name for name in _parts_of_names() if name[0] == letters[0] and _is_near(letters, name))
+    near = sorted(name for name in _parts_of_names() if name[0] == letters[0] and is_near(letters, name))
     is_one = near and all(names().get((name,)) == names().get((near[0],)) for name in near)
     return word._replace(folded=near[0], guessed=True) if is_one else word
 
@@ -134,21 +133,6 @@ def _parts_of_names() -> frozenset[str]:
     said = [*names(), *numbers(), *KNOWN.words("context.spelt"), *KNOWN.words("orientations.reversed")]
     every = {part for name in said for part in name} | KNOWN.meanings("courts").keys() | KNOWN.meanings("suits").keys()
     return frozenset(part for part in every if len(part) >= SHORTEST_MISSPELT)
-
-
-def _is_near(word: str, name: str) -> bool:
-    if abs(len(word) - len(name)) > 1:
-        return False
-    start = _shared(word, name)
-    end = _shared(word[start:][::-1], name[start:][::-1])
-    left, right = word[start : len(word) - end], name[start : len(name) - end]
-    swapped = len(left) == 2 and left == right[::-1]
-    return swapped or (max(len(word), len(name)) > SHORTEST_MISSPELT and max(len(left), len(right)) == 1)
-
-
-def _shared(one: str, other: str) -> int:
-    """How many letters both begin with."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 @cache

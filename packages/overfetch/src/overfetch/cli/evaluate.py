@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 from rich.markup import escape
 
+from overfetch.cli import refusals
 from overfetch.cli.console import (
     Json,
     Profile,
@@ -66,11 +67,17 @@ def evaluate(
     explain: Annotated[
         bool, typer.Option("--explain", help="Put each relevant document that was missed to the stage that lost it.")
     ] = False,
+    fit_refusals: Annotated[
+        bool, typer.Option("--fit-refusals", help="With SITE/COLLECTION: fit when `ask` says that nothing answers.")
+    ] = False,
     limit_queries: Annotated[int | None, typer.Option(min=1, help="Only the first queries.")] = None,
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
     """Compare the first stage with the reranked order on judged queries."""
+    if fit_refusals:
+        refusals.fit_refusals(target, queries, split, profile, as_json=as_json)
+        return
     if answers:
         _evaluate_answers(target, queries, split, limit_queries, profile, as_json)
         return

@@ -203,5 +203,7 @@ def _print_answer(answer: Answer, explain: bool) -> None:
         output.print(f"[dim]quoted from the sources, not written: {escape(answer.reason or '')}[/dim]")
     if answer.mode == "lm":
         _print_guard(answer)
+    elif not answer.found:
+        output.print(f"[dim]{escape(answer.reason or '')}[/dim]")
     for retrieval in answer.retrievals:
         _print_footer(retrieval, explain)
