@@ -11,14 +11,14 @@ LIMIT = 200  # tokens: with its breadcrumb, a passage fits the 254 that this mod
 CHUNKER = f"mysite-page/1/tokens={LIMIT}"
 
 
-def chunk_page(page: Document) -> Iterator[Chunk]:
+def chunk_page(page: Document, tokens: int = LIMIT) -> Iterator[Chunk]:
     """Passages that the embedder reads whole, with the names that they can be looked up by.
 
     >>> page = Document(id="eval", title="Measuring", text="## Why\\nSee `--explain`.")
     >>> [(chunk.breadcrumb, chunk.text, chunk.lookups) for chunk in chunk_page(page)]
     [('Measuring > Why', 'See `--explain`.', {'names': ['--explain']})]
     """
-    for chunk in chunk_by_headings(page, LIMIT, _size):
+    for chunk in chunk_by_headings(page, tokens, _size):
         names = names_in(f"{chunk.breadcrumb}\n{chunk.text}")
         yield chunk.model_copy(update={"lookups": {"names": names}})
 
