@@ -5,10 +5,8 @@ from collections.abc import Iterator, Sequence
 from overfetch import Chunk, Document, split_at_headings, split_text, token_counter
 from paiddaily.records import LATER_TEXTS
 
-MAX_WORDS = 140
-MAX_TOKENS = 254  # what the embedder reads of a passage, without its own two
+MAX_TOKENS, MAX_WORDS, MAX_BREADCRUMB = 254, 140, 90  # the embedder reads two tokens more, its own
 EMBEDDER = "all-minilm-l6-v2"
-MAX_BREADCRUMB = 90
 TICKER_CHUNKER = f"paiddaily-ticker/3/tokens={MAX_TOKENS}"
 CATALYST_CHUNKER = f"paiddaily-catalyst/4/tokens={MAX_TOKENS}"
 

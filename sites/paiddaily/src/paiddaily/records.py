@@ -16,7 +16,6 @@ OTHER_NAMES = re.compile(
 TICKER_IN_TEXT = re.compile(r"\b(?:NYSE|NASDAQ|Nasdaq)(?: Global Select Market)?\s?[:)]\s?“?([A-Z]{1,5})\b")
 INCIDENT = "security-incident"
 LATER_TEXTS = ("protocol-proposal", "protocol-upgrade")
-WEEK = timedelta(7)
 SIGNED = re.compile(r"^Dated?:?\s+(\w+ \d{1,2}, \d{4})", re.MULTILINE | re.IGNORECASE)
 POSTED = re.compile(r"(?:twitter|x)\.com/\w+/status/(\d{15,20})")  # ids count milliseconds, shifted, from 2010 on
 POSTS_BEGAN = 1_288_834_974_657
@@ -128,8 +127,7 @@ def ticker_keys(record: Record) -> list[str]:
 
 def _bases(listing: str) -> Iterator[str]:
     """`HM-B.ST` is asked for as HM-B, HMB and HM."""
-    base = listing.rpartition(".")[0] or listing
-    yield base
+    yield (base := listing.rpartition(".")[0] or listing)
     if parts := re.split(r"[-^/]", base)[1:]:
         yield base.replace("-", "")
         if len(parts[0]) == 1 and "^" not in base:
@@ -162,7 +160,7 @@ def known_at(record: Record) -> str | None:
     if kind != INCIDENT and source != "file name":
         return day
     happened = date.fromisoformat(day[:10])
-    return str(min([happened + WEEK, *(max(happened, told) for told in _reports(record, happened))]))
+    return str(min([happened + timedelta(weeks=1), *(max(happened, told) for told in _reports(record, happened))]))
 
 
 def _reports(record: Record, day: date) -> Iterator[date]:
