@@ -279,7 +279,7 @@ def test_a_ticker_names_symbol_sector_and_heading() -> None:
 
 
 def event(**metadata: str) -> Document:
-    known = {"date": "2025-01-01", "outcome": "It doubled.", **metadata}
+    known = {"date": "2025-01-01", "known_at": "2025-01-01", "outcome": "It doubled.", **metadata}
     return Document(id="event", title="Listing", text="A pair opens.", metadata=known)
 
 
