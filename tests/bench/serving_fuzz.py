@@ -104,7 +104,7 @@ def _crossing(target: Target, found: Found) -> Iterator[None]:
         found.add(told, answer.status_code, answer.content)
         if asked.refused and answer.status_code != 404:
             found.leaks.append(f"{answer.status_code} {told}")
-        if not asked.refused and OTHER in answer.text:
+        if OTHER not in told and OTHER in answer.text:
             found.leaks.append(f"names the other site: {told}")
         yield
 
