@@ -1,0 +1,101 @@
+"""What a service has to answer: the same requests one at a time, in this process, by the same code."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from serving_requests import COLLECTIONS, Asked
+
+from overfetch import Workspace
+from overfetch.documents import AnswerDocument, RetrievalDocument
+from overfetch.models import ModelSpec
+from overfetch.protocols import Reranker, RerankScores
+from overfetch.requests import AskRequest, SearchRequest
+from overfetch_serve.vendors.pace import Budget
+from overfetch_serve.vendors.ranking import Ranker
+
+ALLOWED = re.compile(r"allowed (\d+) of \d+ passages")
+LONG_MS = 3_600_000.0
+OWN = {"timings_ms", "rerank_status", "rerank_reason", "truncated_tokens"}  # of one run, or of what was allowed
+
+
+class First:
+    """A Reranker that scores the first `count` passages of what it is given; all where that is None."""
+
+    def __init__(self, reranker: Reranker) -> None:
+        self.reranker = reranker
+        self.count: int | None = None
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.reranker.spec
+
+    def warm_up(self) -> None:
+        self.reranker.warm_up()
+
+    def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
+        if self.count == 0:
+            return RerankScores([], 0)
+        return self.reranker.score(query, passages[: self.count], deadline)
+
+
+class Serial:
+    """Of the sites of a workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        pair = workspace.environment.pair()
+        self.reranker = First(workspace.reranker(pair.reranker))
+        self.ranker = Ranker(workspace.embedder(pair.embedder), workspace.reranker(pair.reranker))
+        self.engines = {site: workspace.site(site) for site, _ in COLLECTIONS}
+        for engine in self.engines.values():
+            engine.reranker = self.reranker
+
+    def difference(self, asked: Asked, body: dict[str, Any]) -> str | None:
+        """Where the answer is another than the serial one."""
+        if asked.kind == "rerank":
+            return _first_difference(
+                self._ranked(asked.body), [(r["index"], r["relevance_score"]) for r in body["results"]]
+            )
+        self.reranker.count = _scored(body)
+        expected = self._document(asked).model_dump(mode="json")
+        wanted, got = ({name: value for name, value in one.items() if name not in OWN} for one in (expected, body))
+        return next(
+            (_first_difference(wanted[name], got.get(name)) for name in wanted if wanted[name] != got.get(name)), None
+        )
+
+    def _document(self, asked: Asked) -> RetrievalDocument:
+        _, _, site, collection, _ = asked.path.split("/")
+        engine = self.engines[site]
+        if asked.kind == "search":
+            found = engine.retrieve(collection, SearchRequest(**asked.body, deadline_ms=LONG_MS))
+            return RetrievalDocument.of(found)
+        answer = engine.answer(AskRequest(**asked.body, collection=collection, deadline_ms=LONG_MS))
+        return AnswerDocument.of_answer(answer)
+
+    def _ranked(self, body: dict[str, Any]) -> list[tuple[int, float]]:
+        ranking = self.ranker.rank(body["query"], body["documents"], Budget.of(LONG_MS, alone=True))
+        return [(place, ranking.scores[place]) for place in ranking.places]
+
+
+def _scored(body: dict[str, Any]) -> int | None:
+    """How many candidates were; None: all."""
+    if body["rerank_status"] == "full":
+        return None
+    allowed = ALLOWED.search(body["rerank_reason"] or "")
+    return int(allowed[1]) if allowed else 0
+
+
+def _first_difference(wanted: object, got: object) -> str | None:
+    if wanted == got:
+        return None
+    if isinstance(wanted, list | tuple) and isinstance(got, list | tuple) and len(wanted) == len(got):
+        return next(
+            f"[{at}] {_first_difference(*pair)}"
+            for at, pair in enumerate(zip(wanted, got, strict=True))
+            if pair[0] != pair[1]
+        )
+    if isinstance(wanted, dict) and isinstance(got, dict) and wanted.keys() == got.keys():
+        return next(
+            f"{name} {_first_difference(wanted[name], got[name])}" for name in wanted if wanted[name] != got[name]
+        )
+    return f"{str(got)[:120]} in place of {str(wanted)[:120]}"
