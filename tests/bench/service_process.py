@@ -29,11 +29,11 @@ class Served(NamedTuple):
         except httpx.TransportError:
             return False
 
-    def await_ready(self) -> float:
-        """Seconds until it was."""
-        began = time.monotonic()
+    def await_ready(self, process: "subprocess.Popen[bytes] | None" = None) -> float:
+        """Seconds until it was; `process` is what serves there now, where that is another."""
+        began, serves = time.monotonic(), process or self.process
         while not self.ready():
-            if self.process.poll() is not None or time.monotonic() - began > SECONDS:
+            if serves.poll() is not None or time.monotonic() - began > SECONDS:
                 raise RuntimeError(f"the service did not start:\n{self.log.read_text()[-3_000:]}")
             time.sleep(0.02)
         return time.monotonic() - began

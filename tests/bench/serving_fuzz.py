@@ -173,16 +173,22 @@ def _by_hand(target: Target, number: int, seed: int, found: Found) -> Iterator[N
         yield
 
 
-@contextmanager
-def target_in(folder: Path) -> Iterator[Target]:
-    """A service of two small sites, in a process of its own."""
+def make_sites(folder: Path) -> tuple[str, str]:
+    """Two folders of pages, and in `keys.json` a key for each."""
     for site, word in ((OWN, "Wooden"), (OTHER, SECRET)):
         (folder / site).mkdir()
         for title in ("Hydra", "Poros", "Spetses"):
             (folder / site / f"{title}.md").write_text(PAGE.format(title=title, word=word))
     keys = Keys(folder / "keys.json")
     (_, key), (_, others) = (keys.add([site], ["search", "ask", "rerank"]) for site in (OWN, OTHER))
-    variables = {"OVERFETCH_SERVE_KEYS": str(keys.path), "OVERFETCH_SERVE_BODY_TIMEOUT_S": "0.5"}
+    return key, others
+
+
+@contextmanager
+def target_in(folder: Path) -> Iterator[Target]:
+    """A service of both, in a process of its own."""
+    key, others = make_sites(folder)
+    variables = {"OVERFETCH_SERVE_KEYS": str(folder / "keys.json"), "OVERFETCH_SERVE_BODY_TIMEOUT_S": "0.5"}
     with service([str(folder / OWN), str(folder / OTHER)], folder, **variables) as served:
         yield Target(served.address, key, others)
         assert served.process.poll() is None, "the service has ended"
