@@ -2,10 +2,10 @@
 
     uv run python tests/bench/serving_faults.py [--only "store moved away"] [--seconds 5] [--json]
 
-Two workers of the real service on builddaily's sample, a language model in this process that follows rules, caches on
-a disk of 24 MB (where one can be mounted). Clients search, ask, and ask with streaming. `serving_injected.py` starts the
-service and wraps the reranker; all other faults come from outside (`fault_injection.py`). The last column counts what no
-fault may show: a 500, or a request without an end; where there is one, the exit code is 1.
+Two workers of the real service on builddaily's sample, a language model in this process that follows rules, caches
+on a disk of 24 MB (where one can be mounted). Clients search, ask, and ask with streaming. `serving_injected.py` starts
+the service and wraps the reranker; all other faults come from outside (`fault_injection.py`). The last column counts
+what no fault may show: a 500, or a request without an end; where there is one, the exit code is 1.
 """
 
 import argparse

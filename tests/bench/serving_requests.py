@@ -5,6 +5,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ class Asked(NamedTuple):
         return {"Overfetch-Deadline-Ms": f"{self.deadline_ms:g}"}
 
 
+@cache
 def texts() -> list[str]:
     """Of some hundred words each."""
     records = read_lines(CORPORA / "tickers/companies.jsonl"), read_lines(CORPORA / "devtools-docs/sections.jsonl")
