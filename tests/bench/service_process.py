@@ -13,7 +13,7 @@ from typing import NamedTuple
 import httpx
 
 PROGRAM = "from overfetch.cli.main import run; run()"
-SECONDS = 120.0
+SECONDS = 600.0
 
 
 class Served(NamedTuple):
