@@ -43,10 +43,6 @@ class Seen(NamedTuple):
     what: str
 
     @property
-    def is_usual(self) -> bool:
-        return self.what in ("200 full", "200 full lm")
-
-    @property
     def is_bad(self) -> bool:
         return self.what.startswith("500") or "Timeout" in self.what
 
@@ -112,7 +108,7 @@ async def inject(name: str, world: World, seconds: float) -> dict[str, Any]:
         async with FAULTS[name](world) as note:
             await asyncio.sleep(seconds)
         ended = time.monotonic()
-        recovered = await _recovery(load, ended)
+        recovered = await _recovery(load, began, ended)
     during = [one for one in load.seen if one.ended >= began and one.sent <= ended]
     return {
         "fault": name,
@@ -124,14 +120,15 @@ async def inject(name: str, world: World, seconds: float) -> dict[str, Any]:
     }
 
 
-async def _recovery(load: Load, ended: float) -> float | None:
-    """Seconds from the fault's end to the last unusual answer's end, once each kind was answered as usual again."""
+async def _recovery(load: Load, began: float, ended: float) -> float | None:
+    """Seconds from the fault's end to the last unusual answer's end, once each kind was answered as before again."""
+    usual = {(one.kind, one.what) for one in load.seen if one.ended < began and one.what.startswith("200 full")}
     while time.monotonic() < ended + RECOVERY_S:
         await asyncio.sleep(PAUSE_S)
         after = [one for one in load.seen if one.sent > ended]
         last = {kind: [one for one in after if one.kind == kind][-3:] for kind in ("search", "ask", "stream")}
-        if all(len(of) == 3 and all(one.is_usual for one in of) for of in last.values()):
-            unusual = [one.ended for one in load.seen if one.ended > ended and not one.is_usual]
+        if all(len(of) == 3 and all((one.kind, one.what) in usual for one in of) for of in last.values()):
+            unusual = [one.ended for one in load.seen if one.ended > ended and (one.kind, one.what) not in usual]
             return round(max(unusual, default=ended) - ended, 2)
     return None
 

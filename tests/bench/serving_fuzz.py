@@ -24,6 +24,7 @@ import hypothesis
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase
+from hypothesis.errors import Unsatisfiable
 from rich.progress import Progress
 from schemathesis import APIOperation, Case, GenerationMode
 from service_process import service
@@ -140,13 +141,13 @@ def _cases(operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode, nu
 
     try:
         collect()
-    except hypothesis.errors.Unsatisfiable:  # nothing about the route can be wrong
+    except Unsatisfiable:  # nothing about the route can be wrong
         return []
     return cases
 
 
 def _send_case(case: Case, target: Target, chance: random.Random, session: requests.Session, found: Found) -> None:
-    places: dict[str, Any] = case.path_parameters
+    places: dict[str, Any] = case.path_parameters or {}
     if "site" in places:
         places["site"] = chance.choice([OWN, OWN, OTHER, places["site"]])
     if "collection" in places:
