@@ -102,6 +102,27 @@ def read_documents(
         )
 
 
+def to_documents(
+    records: Iterable[Record], fields: FieldMap, *, filters: Schema = NO_FILTERS, adapt: Adapt | None = None
+) -> list[Document]:
+    """Of records that are in memory, read as those of a source are.
+
+    Raises CorpusError at the first broken one, naming it by its place from 1.
+    """
+    documents: dict[str, Document] = {}
+    for number, record in enumerate(records, start=1):
+        place = f"record {number}"
+        try:
+            _require_unicode(place, record)
+            document = _document(place, _adapted(place, record, adapt), fields, filters, "")
+        except RecursionError as error:
+            raise CorpusError(f"{place}: nested too deeply to be read: {error}") from error
+        if document.id in documents:
+            raise CorpusError(f"{place}: duplicate document id {document.id!r}")
+        documents[document.id] = document
+    return list(documents.values())
+
+
 def _duplicate(
     place: str,
     document_id: str,

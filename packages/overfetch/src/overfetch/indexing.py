@@ -11,6 +11,7 @@ from pydantic import Field
 from overfetch.chunking import require_chunks
 from overfetch.corpus import Skipped
 from overfetch.cutting import Cut
+from overfetch.difference import Difference, of_documents
 from overfetch.errors import CollectionMissing, CorpusError, SettingsError, StoreError
 from overfetch.filters import Schema, comparable
 from overfetch.partitions import Partition
@@ -30,7 +31,6 @@ from overfetch.types import Chunk, Document, Frozen, Passage, reading_digest
 
 BATCH = 256
 LONGEST = 5  # documents to name
-READING = len(reading_digest(""))  # of a content hash: the part about what the models read
 NOTHING: Mapping[str, EncodedPassage] = {}
 
 Read = Callable[[], Iterable[Document]]
@@ -66,50 +66,6 @@ class IndexReport(Frozen):
     skipped: tuple[str, ...] = ()
 
 
-class Difference:
-    """Between stored content hashes, by passage id, and a corpus that is told document by document.
-
-    `stale` begins as all that is stored and ends as what the corpus has no more. `vacated` says which place held
-    what the models read, by its digest, where something else is there now, or nothing.
-    """
-
-    def __init__(self, stored: dict[str, str]) -> None:
-        self.stale = stored
-        self.vacated: dict[str, str] = {}
-        self.documents = self.added = self.changed = self.kept = 0
-        self._written: list[str] = []
-
-    def of(self, passages: Iterable[Passage]) -> list[Passage]:
-        """Those of one document's passages that are new or changed."""
-        self.documents += 1
-        return [p for p in passages if self._is_new(p.id, p.content_hash)]
-
-    def _is_new(self, passage_id: str, content_hash: str) -> bool:
-        stored = self.stale.pop(passage_id, None)
-        if stored == content_hash:
-            self.kept += 1
-            return False
-        if stored is None:
-            self.added += 1
-        else:
-            self.changed += 1
-            self.vacated[stored[:READING]] = passage_id
-        if self.vacated or self.stale:  # else nothing can have moved
-            self._written.append(content_hash[:READING])
-        return True
-
-    def close(self) -> "Difference":
-        """The corpus is told."""
-        self.vacated |= {content_hash[:READING]: i for i, content_hash in self.stale.items()}
-        self.moved = sum(reading in self.vacated for reading in self._written)
-        self._written.clear()
-        return self
-
-    @property
-    def writes(self) -> int:
-        return self.added + self.changed
-
-
 def index(
     name: str,
     collection: Collection,
@@ -121,12 +77,15 @@ def index(
     rebuild: bool = False,
     dry_run: bool = False,
     partition: Partition | None = None,
+    document_ids: Sequence[str] | None = None,
     progress: Progress = lambda done, total: None,
     gate: Gate = lambda store, writer, provenance: None,
     skipped: Skipped | None = None,
 ) -> IndexReport:
     """Makes the stored collection equal to what `read` gives, or its `partition`; a second run embeds nothing.
 
+    With `document_ids`, `read` gives some of these documents: those are stored as they are given, the others of the
+    ids removed, and no other document is touched, not even by what a killed or refused run left.
     `skipped` is told of a document whose passages cannot be stored, or raises. `gate` may refuse what was written.
     Raises ProvenanceMismatch unless `rebuild`, StoreLocked, and SettingsError where the sample corpus would replace a
     real one, or for a partition in process or with `rebuild`. Whatever `read` raises, it raises before anything is
@@ -138,12 +97,19 @@ def index(
     stored = _require_allowed(name, store, provenance, rebuild, collection)
     outdated = stored is not None and says_otherwise(stored, provenance)
     skipped = skipped or Skipped()
-    found = _compare({} if rebuild else store.hashes(name), _passages_of(collection, read(), skipped), progress)
+
+    def concerned(hashes: dict[str, str]) -> dict[str, str]:
+        return hashes if document_ids is None else of_documents(hashes, document_ids)
+
+    before = {} if rebuild else concerned(store.hashes(name))
+    found = _compare(before, _passages_of(collection, read(), skipped), progress)
     embedded, cut = 0, Cut()
     copied = recall = None
     if not dry_run and (rebuild or outdated or found.writes or found.stale):
-        with store.write(name, provenance, collection.filters, rebuild=rebuild) as writer:
-            embedded, cut = _write(writer, _passages_of(collection, read(), skipped), embedder, found, progress)
+        resume = document_ids is None
+        with store.write(name, provenance, collection.filters, rebuild=rebuild, resume=resume) as writer:
+            passages = _passages_of(collection, read(), skipped)
+            embedded, cut = _write(writer, passages, embedder, found, concerned(writer.hashes()), progress)
             copied = writer.copied
             recall = gate(store, writer, provenance) if partition is None else None
     return IndexReport(
@@ -196,10 +162,11 @@ def _write(
     documents: Iterable[Sequence[Passage]],
     embedder: Embedder,
     found: Difference,
+    stored: dict[str, str],
     progress: Progress,
 ) -> tuple[int, Cut]:
     """How many passages it embedded, and what of them was beyond the model's limit."""
-    difference = Difference(writer.hashes())
+    difference = Difference(stored)
     embedded, cut = 0, Cut()
     for passages in _groups(documents, difference):
         moved = _moved(writer, passages, found.vacated)

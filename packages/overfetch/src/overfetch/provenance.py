@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import Field, ValidationError
 
@@ -139,6 +139,22 @@ def join_sources(sources: Sequence[Path], id_prefixes: Sequence[str] = (), *, sk
     except UnicodeEncodeError as error:
         raise SettingsError(f"{sources!r}: a name that is not UTF-8 cannot be kept; rename it") from error
     return joined
+
+
+class Sources(NamedTuple):
+    """What `Engine.index` is given."""
+
+    paths: list[Path]
+    id_prefixes: list[str]
+    skip_bad: bool
+
+
+def split_sources(source: str) -> Sources:
+    """What `join_sources` joined; no paths where that is the sample."""
+    parts = [] if source == SAMPLE else shlex.split(source)
+    prefixes = [part.removeprefix(f"{ID_PREFIX}=") for part in parts if part.startswith(f"{ID_PREFIX}=")]
+    paths = [Path(part) for part in parts if part != SKIP_BAD and not part.startswith(f"{ID_PREFIX}=")]
+    return Sources(paths, prefixes, SKIP_BAD in parts)
 
 
 def says_otherwise(stored: Provenance, now: Provenance) -> bool:
