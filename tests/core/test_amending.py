@@ -1,6 +1,7 @@
 """Documents put and removed one by one, on each store: no other is touched."""
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,9 @@ def test_a_record_is_adapted_as_those_of_files_are(store: Store, source: Path) -
     engine = canon(store, CANON.model_copy(update={"adapt": lambda found: {**found, "element": found["kind"]}}))
     source.write_text(SOURCE.replace("}", ', "kind": "fire"}'))
     engine.index("canon", source)
-    engine.put("canon", [record("star", "light", kind="air")])
-    assert [p.metadata["element"] for p in engine.store.passages(NAME) if p.document_id == "star"] == ["air"]
+    engine.put("canon", [record("star", "light", kind="air", seen=date(2026, 5, 1))])
+    stored = [passage.metadata for passage in engine.store.passages(NAME) if passage.document_id == "star"]
+    assert stored == [{"element": "air", "seen": "2026-05-01"}]
     with pytest.raises(CorpusError, match="record 1: not a record of this collection: KeyError: 'kind'"):
         engine.put("canon", [record("star", "light")])
 

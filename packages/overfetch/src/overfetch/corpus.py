@@ -192,7 +192,7 @@ def _document(place: str, record: Record, fields: FieldMap, filters: Schema, pre
 def _require_unicode(place: str, *values: object) -> None:
     """Half of a surrogate pair comes from an escape in YAML, or from a file's name that is not UTF-8."""
     try:
-        json.dumps(values, ensure_ascii=False).encode()
+        json.dumps(values, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError as error:
         raise CorpusError(f"{place}: text that cannot be stored: {error}") from error
 
