@@ -106,6 +106,18 @@ def test_the_next_run_from_its_sources_makes_it_equal_to_them(engine: Engine) ->
     assert texts(engine) == before
 
 
+def test_its_sources_are_read_as_they_were(store: Store, tmp_path: Path) -> None:
+    sources = [tmp_path / "the sky.jsonl", tmp_path / "it's.jsonl"]
+    for source in sources:
+        source.write_text(SOURCE + "{\n")
+    engine = canon(store)
+    engine.index("canon", *sources, id_prefixes=["a b/", ""], skip_bad=True)
+    before = engine.store.provenance(NAME)
+    report = engine.index_again("canon")
+    assert (report.documents, report.kept, len(report.skipped)) == (4, 4, 2)
+    assert engine.store.provenance(NAME) == before
+
+
 def test_dry_runs_change_nothing(engine: Engine) -> None:
     before = texts(engine)
     assert engine.put("canon", [record("star", "light")], dry_run=True).added == 1

@@ -164,9 +164,10 @@ def says_otherwise(stored: Provenance, now: Provenance) -> bool:
 
 def source_options(stored: Provenance) -> str:
     """What `overfetch index` needs to read the same source again, after a space; empty for the sample."""
-    named = () if stored.source == SAMPLE else shlex.split(stored.source)
-    options = (f"{ID_PREFIX}=", SKIP_BAD)
-    return "".join(f" {'' if part.startswith(options) else '--source '}{shlex.quote(part)}" for part in named)
+    paths, id_prefixes, skip_bad = split_sources(stored.source)
+    named = (f"--source {shlex.quote(str(path))}" for path in paths)
+    prefixed = (shlex.quote(f"{ID_PREFIX}={prefix}") for prefix in id_prefixes)
+    return "".join(f" {option}" for option in (*named, *prefixed, *[SKIP_BAD] * skip_bad))
 
 
 def repair(collection: str, stored: Provenance, wanted: Provenance) -> str:
