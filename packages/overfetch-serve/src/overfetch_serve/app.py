@@ -18,7 +18,18 @@ from overfetch_serve.access import SCHEMES
 from overfetch_serve.agents.http import PATH, AgentsOverHttp
 from overfetch_serve.bounds import Bounded
 from overfetch_serve.folders import folder_site
-from overfetch_serve.routes import chat, embeddings, listing, operations, page, reranking, searching, sites
+from overfetch_serve.routes import (
+    chat,
+    documents,
+    embeddings,
+    jobs,
+    listing,
+    operations,
+    page,
+    reranking,
+    searching,
+    sites,
+)
 from overfetch_serve.routes.reranking import WARNINGS
 from overfetch_serve.service import Service
 from overfetch_serve.settings import ServiceSettings, listed, read_settings
@@ -28,7 +39,7 @@ log = logging.getLogger(__name__)
 
 SAMPLED_EVERY_S = 1.0
 OF_VENDORS = (reranking.router, embeddings.router, chat.router, listing.router)  # before what could be sites' names
-ROUTERS = (page.router, operations.router, *OF_VENDORS, sites.router, searching.router)
+ROUTERS = (page.router, operations.router, *OF_VENDORS, jobs.router, documents.router, sites.router, searching.router)
 
 
 def create_app(

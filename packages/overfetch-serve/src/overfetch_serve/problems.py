@@ -9,9 +9,10 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from overfetch.errors import OverfetchError
+from overfetch.errors import ModelError, OverfetchError, StoreError
 from overfetch.redacting import redacted
 from overfetch_serve.errors import seconds_to_wait, status_of
+from overfetch_serve.paths import without_folders
 from overfetch_serve.vendors.shapes import shape_of
 
 MEDIA_TYPE = "application/problem+json"
@@ -31,7 +32,8 @@ class Problem(BaseModel):
 def problem(error: OverfetchError, request_id: str | None = None) -> Problem:
     kind = type(error)
     title = (kind.__doc__ or kind.__name__).partition("\n")[0]
-    return Problem(type=kind.__name__, title=title, status=status_of(error), detail=str(error), request_id=request_id)
+    detail = without_folders(str(error)) if isinstance(error, StoreError | ModelError) else str(error)
+    return Problem(type=kind.__name__, title=title, status=status_of(error), detail=detail, request_id=request_id)
 
 
 def response(found: Problem, seconds: int | None = None, path: str = "") -> JSONResponse:

@@ -14,6 +14,7 @@ from pyrate_limiter import GCRA, Decision, Duration, Rate
 
 from overfetch.forking import ProcessLock, starting_over
 from overfetch_serve.errors import TooMany
+from overfetch_serve.state import open_state
 
 log = logging.getLogger(__name__)
 
@@ -73,15 +74,7 @@ class Rates:
 
     def _opened(self) -> sqlite3.Connection:
         if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            file = sqlite3.connect(self._path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
-            try:
-                for line in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=OFF", MAKE, INDEX):
-                    file.execute(line)
-            except sqlite3.Error:  # damaged, full, locked
-                file.close()
-                raise
-            self._file = file
+            self._file = open_state(self._path, PATIENCE_S, MAKE, INDEX)
         return self._file
 
 

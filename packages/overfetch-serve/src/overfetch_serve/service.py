@@ -11,6 +11,7 @@ from overfetch.protocols import Generation
 from overfetch.requests import AskRequest, SearchRequest
 from overfetch.sites import Collection, Site
 from overfetch_serve.errors import NotAuthenticated, NotFound, TooMany
+from overfetch_serve.jobs import Jobs
 from overfetch_serve.keys import ANYBODY, Key, Keys
 from overfetch_serve.rates import Rates, network_of
 from overfetch_serve.readiness import Readiness
@@ -38,6 +39,7 @@ class Service:
         self.asks = Turns(settings.asking, 0)
         self.is_leaving = False
         self.rates = Rates(settings.state)
+        self.jobs = Jobs(settings.state)
         self.values = CountedValues()
         self.watching = Watching(trace_content=settings.trace_content, log_queries=settings.log_queries)
         self._sites = {site.name: site for site in sites}
@@ -151,5 +153,6 @@ class Service:
         return {name: self.workspace.store.generations(name) for name in names}
 
     def close(self) -> None:
+        self.jobs.close()
         self.rates.close()
         self.workspace.close()

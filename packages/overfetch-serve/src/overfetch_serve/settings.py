@@ -16,13 +16,13 @@ class ServiceSettings(Variables):
 
     `sites` are names of installed sites and folders of documents, separated by commas; by default all installed
     sites. `keys` is a file made by `overfetch keys`; without it nobody is asked for a key, and only this machine is
-    served. `state` is a folder that all workers share: what was asked within the last minute (`rates.sqlite`) and, with
-    several workers, their figures (`metrics/`). Of the requests that a process was sent, it works on `concurrency` at a
-    time; `waiting` more wait for their turn, and the rest are told when to come again. A question needs a turn for its
-    search only; `asking` of them may be under way, the language model's time included. `requests_per_minute` are those
-    of each key, unless it has a number of its own, and of each address where no key is known. `cors_origins`, separated
-    by commas, are the sites whose pages may ask from a browser. `log_queries` and `trace_content` put texts into logs
-    and spans, which have none by default.
+    served. `state` is a folder that all workers share: what was asked within the last minute (`rates.sqlite`), what is
+    written in the background (`jobs.sqlite`, `jobs/`) and, with several workers, their figures (`metrics/`).
+    Of the requests that a process was sent, it works on `concurrency` at a time; `waiting` more wait for their turn,
+    and the rest are told when to come again. A question needs a turn for its search only; `asking` of them may be under
+    way, the language model's time included. `requests_per_minute` are those of each key, unless it has a number of its
+    own, and of each address where no key is known. `cors_origins`, separated by commas, are the sites whose pages may
+    ask from a browser. `log_queries` and `trace_content` put texts into logs and spans, which have none by default.
     A body must have arrived within `body_timeout_s`, the longer ones of documents in proportion; the head of a request
     within `head_timeout_s`, and in `head_bytes`. Told to end by SIGTERM, it is not ready, but answers, for `leaving_s`
     more, so that a load balancer can notice; what is under way then has `drain_s` to finish.

@@ -102,6 +102,27 @@ def read_documents(
         )
 
 
+def to_documents(
+    records: Iterable[Record], fields: FieldMap, *, filters: Schema = NO_FILTERS, adapt: Adapt | None = None
+) -> list[Document]:
+    """Of records that are in memory, read as those of a source are.
+
+    Raises CorpusError at the first broken one, naming it by its place from 1.
+    """
+    documents: dict[str, Document] = {}
+    for number, record in enumerate(records, start=1):
+        place = f"record {number}"
+        try:
+            _require_unicode(place, record)
+            document = _document(place, _adapted(place, record, adapt), fields, filters, "")
+        except RecursionError as error:
+            raise CorpusError(f"{place}: nested too deeply to be read: {error}") from error
+        if document.id in documents:
+            raise CorpusError(f"{place}: duplicate document id {document.id!r}")
+        documents[document.id] = document
+    return list(documents.values())
+
+
 def _duplicate(
     place: str,
     document_id: str,
@@ -171,7 +192,7 @@ def _document(place: str, record: Record, fields: FieldMap, filters: Schema, pre
 def _require_unicode(place: str, *values: object) -> None:
     """Half of a surrogate pair comes from an escape in YAML, or from a file's name that is not UTF-8."""
     try:
-        json.dumps(values, ensure_ascii=False).encode()
+        json.dumps(values, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError as error:
         raise CorpusError(f"{place}: text that cannot be stored: {error}") from error
 

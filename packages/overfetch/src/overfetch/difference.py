@@ -1,5 +1,6 @@
-"""What a corpus changes in what is stored, and which stored vectors may be taken over."""
+"""What of a corpus is new, changed or gone, and which stored vectors may be taken over."""
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -64,3 +65,12 @@ class Difference:
     @property
     def writes(self) -> int:
         return self.added + self.changed
+
+
+def of_documents(hashes: Mapping[str, str], document_ids: Sequence[str]) -> dict[str, str]:
+    """Those of the passages of these documents: each has its first ones without a gap."""
+    found: dict[str, str] = {}
+    for document_id in document_ids:
+        ids = (Passage.id_of(document_id, place) for place in itertools.count())
+        found |= {i: hashes[i] for i in itertools.takewhile(hashes.__contains__, ids)}
+    return found

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self, Unpack
 
 from overfetch import indexing
+from overfetch.amending import AmendOptions, amend
 from overfetch.answering import AnswerFunction, Answering, load_answer_function
 from overfetch.conversation import KEPT_TURNS, standalone
 from overfetch.corpus import Skipped
@@ -17,12 +18,13 @@ from overfetch.leaving import at_work, in_thread
 from overfetch.partitions import Partition
 from overfetch.pipeline import Asked, retrieve_parts
 from overfetch.protocols import Embedder, Reranker, Store
-from overfetch.provenance import SAMPLE, Provenance, join_sources, require_searchable
+from overfetch.provenance import SAMPLE, Provenance, join_sources, require_searchable, split_sources
 from overfetch.refusing import RefusalRule, RefusalRules
 from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site
-from overfetch.types import Answer, AnswerSoFar, LanguageModel, OnRefused, Retrieval, Turn
+from overfetch.sources import Record
+from overfetch.types import Answer, AnswerSoFar, Document, LanguageModel, OnRefused, Retrieval, Turn
 
 AskEvent = tuple[Retrieval, ...] | str | AnswerSoFar | Answer
 
@@ -169,6 +171,35 @@ class Engine:
             skipped=skipped,
         )
         return report.model_copy(update={"skipped": skipped.reasons})
+
+    def index_again(
+        self, collection: str, *, accept_loss: bool = False, progress: Progress = lambda done, total: None
+    ) -> IndexReport:
+        """`index` from the sources that the collection has; from the sample where nothing is indexed."""
+        source = self.store.provenance(self.name_of(collection)).source if self.is_indexed(collection) else SAMPLE
+        paths, prefixes, skip_bad = split_sources(source)
+        return self.index(
+            collection, *paths, id_prefixes=prefixes, skip_bad=skip_bad, accept_loss=accept_loss, progress=progress
+        )
+
+    def put(self, collection: str, records: Sequence[Record], **options: Unpack[AmendOptions]) -> IndexReport:
+        """Adds the documents of the records, or replaces those of the same ids; no other is touched.
+
+        The collection keeps its sources, and the next `index` makes it equal to them: what is in none of them goes
+        then. Raises CorpusError naming the record, CollectionMissing, ProvenanceMismatch, StoreLocked and RecallLoss.
+        """
+        documents = self.site.collection(collection).documents(records)
+        return self._amend(collection, documents, [document.id for document in documents], options)
+
+    def remove(self, collection: str, document_ids: Sequence[str], **options: Unpack[AmendOptions]) -> IndexReport:
+        """Removes those of the documents that are there. The next `index` puts back what its sources hold."""
+        return self._amend(collection, [], document_ids, options)
+
+    def _amend(
+        self, collection: str, documents: Sequence[Document], document_ids: Sequence[str], options: AmendOptions
+    ) -> IndexReport:
+        name, chosen = self.name_of(collection), self.site.collection(collection)
+        return amend(name, chosen, documents, document_ids, store=self.store, embedder=self.embedder, **options)
 
     def answer_function(self, collection: str) -> AnswerFunction:
         """What answers with a language model. Raises AnswerError."""

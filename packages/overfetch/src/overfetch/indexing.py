@@ -13,7 +13,7 @@ from overfetch.bm25 import Bm25
 from overfetch.chunking import require_chunks
 from overfetch.corpus import Skipped
 from overfetch.cutting import Cut
-from overfetch.difference import READING, Difference, Vectors
+from overfetch.difference import READING, Difference, Vectors, of_documents
 from overfetch.errors import CollectionMissing, CorpusError, SettingsError, StoreError
 from overfetch.filters import Schema, comparable
 from overfetch.partitions import Partition
@@ -80,12 +80,15 @@ def index(
     rebuild: bool = False,
     dry_run: bool = False,
     partition: Partition | None = None,
+    document_ids: Sequence[str] | None = None,
     progress: Progress = lambda done, total: None,
     gate: Gate = lambda store, writer, provenance: None,
     skipped: Skipped | None = None,
 ) -> IndexReport:
     """Makes the stored collection equal to what `read` gives, or its `partition`; a second run embeds nothing.
 
+    With `document_ids`, `read` gives some of these documents: those are stored as they are given, the others of the
+    ids removed, and no other document is touched, not even by what a killed or refused run left.
     `skipped` is told of a document whose passages cannot be stored, or raises. `gate` may refuse what was written.
     Where nothing but BM25's weights differs, terms are weighed anew in a generation that takes the vectors over.
     Raises ProvenanceMismatch unless `rebuild`, StoreLocked, and SettingsError where the sample corpus would replace a
@@ -99,17 +102,23 @@ def index(
     outdated = stored is not None and says_otherwise(stored, provenance)
     reweighs = stored is not None and not rebuild and weighs_otherwise(stored, provenance)
     skipped = skipped or Skipped()
-    hashes = {} if rebuild else store.hashes(name)
-    places = {content_hash[:READING]: i for i, content_hash in hashes.items()} if reweighs else {}
-    found = _compare(hashes, _passages_of(collection, read(), skipped), progress)
+
+    def concerned(hashes: dict[str, str]) -> dict[str, str]:
+        return hashes if document_ids is None else of_documents(hashes, document_ids)
+
+    before = {} if rebuild else concerned(store.hashes(name))
+    places = {content_hash[:READING]: i for i, content_hash in before.items()} if reweighs else {}
+    found = _compare(before, _passages_of(collection, read(), skipped), progress)
     embedded, cut = 0, Cut()
     copied = recall = None
     if not dry_run and (rebuild or reweighs or outdated or found.writes or found.stale):
-        with store.write(name, provenance, collection.filters, rebuild=rebuild or reweighs) as writer:
+        anew, resume = rebuild or reweighs, document_ids is None
+        with store.write(name, provenance, collection.filters, rebuild=anew, resume=resume) as writer:
             known = Vectors(partial(store.read, name), places) if reweighs else Vectors(writer.read, found.vacated)
             total = found.writes + found.kept if reweighs else found.writes
+            difference = Difference(concerned(writer.hashes()))
             passages = _passages_of(collection, read(), skipped)
-            embedded, cut = _write(writer, passages, embedder, collection.bm25, known, total, progress)
+            embedded, cut = _write(writer, difference, passages, embedder, collection.bm25, known, total, progress)
             copied = writer.copied
             recall = gate(store, writer, provenance) if partition is None else None
     return IndexReport(
@@ -159,6 +168,7 @@ def _compare(stored: dict[str, str], documents: Iterable[Sequence[Passage]], pro
 
 def _write(
     writer: Writer,
+    difference: Difference,
     documents: Iterable[Sequence[Passage]],
     embedder: Embedder,
     bm25: Bm25,
@@ -167,7 +177,6 @@ def _write(
     progress: Progress,
 ) -> tuple[int, Cut]:
     """How many passages it embedded, and what of them was beyond the model's limit; `total` there are to write."""
-    difference = Difference(writer.hashes())
     embedded, cut = 0, Cut()
     for passages in _groups(documents, difference):
         moved = known.of(passages)

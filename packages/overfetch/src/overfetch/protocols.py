@@ -203,12 +203,12 @@ class Store(Protocol):
         """Deletes all that is stored of the collection; gives what that was. Raises StoreLocked."""
 
     def write(
-        self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False
+        self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False, resume: bool = True
     ) -> AbstractContextManager[Writer]:
         """Publishes on a clean exit, changes nothing otherwise; on a server, compatible changes go in place.
 
-        What is left of a killed or failed run of the same kind is taken up again. Raises ProvenanceMismatch unless
-        `rebuild`, and in process StoreLocked.
+        What is left of a killed or failed run of the same kind is taken up again, unless not to `resume`. Raises
+        ProvenanceMismatch unless `rebuild`, and in process StoreLocked.
         """
 
     def generations(self, collection: str) -> list[Generation]:

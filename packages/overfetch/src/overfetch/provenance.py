@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import Field, ValidationError
 
@@ -148,12 +148,20 @@ def join_sources(sources: Sequence[Path], id_prefixes: Sequence[str] = (), *, sk
     return joined
 
 
-def split_source(source: str) -> tuple[list[Path], list[str], bool]:
-    """The paths, id prefixes and `skip_bad` that `join_sources` joined; none of the sample."""
-    parts = () if source == SAMPLE else shlex.split(source)
+class Sources(NamedTuple):
+    """What `Engine.index` is given."""
+
+    paths: list[Path]
+    id_prefixes: list[str]
+    skip_bad: bool
+
+
+def split_sources(source: str) -> Sources:
+    """What `join_sources` joined; no paths where that is the sample."""
+    parts = [] if source == SAMPLE else shlex.split(source)
     prefixes = [part.removeprefix(f"{ID_PREFIX}=") for part in parts if part.startswith(f"{ID_PREFIX}=")]
-    paths = [Path(part) for part in parts if not part.startswith((f"{ID_PREFIX}=", SKIP_BAD))]
-    return paths, prefixes, SKIP_BAD in parts
+    paths = [Path(part) for part in parts if part != SKIP_BAD and not part.startswith(f"{ID_PREFIX}=")]
+    return Sources(paths, prefixes, SKIP_BAD in parts)
 
 
 def says_otherwise(stored: Provenance, now: Provenance) -> bool:
@@ -170,9 +178,10 @@ def weighs_otherwise(stored: Provenance, now: Provenance) -> bool:
 
 def source_options(stored: Provenance) -> str:
     """What `overfetch index` needs to read the same source again, after a space; empty for the sample."""
-    named = () if stored.source == SAMPLE else shlex.split(stored.source)
-    options = (f"{ID_PREFIX}=", SKIP_BAD)
-    return "".join(f" {'' if part.startswith(options) else '--source '}{shlex.quote(part)}" for part in named)
+    paths, id_prefixes, skip_bad = split_sources(stored.source)
+    named = (f"--source {shlex.quote(str(path))}" for path in paths)
+    prefixed = (shlex.quote(f"{ID_PREFIX}={prefix}") for prefix in id_prefixes)
+    return "".join(f" {option}" for option in (*named, *prefixed, *[SKIP_BAD] * skip_bad))
 
 
 def repair(collection: str, stored: Provenance, wanted: Provenance) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from overfetch.bm25 import Bm25
-from overfetch.corpus import FieldMap, Skipped, read_documents
+from overfetch.corpus import FieldMap, Skipped, read_documents, to_documents
 from overfetch.errors import SettingsError
 from overfetch.filters import FieldKind
 from overfetch.settings import RetrievalSettings
@@ -74,6 +74,10 @@ class Collection(Frozen):
             id_prefixes=id_prefixes,
             skipped=skipped,
         )
+
+    def documents(self, records: Iterable[Record]) -> list[Document]:
+        """Of records in memory, read as those of a source are. Raises CorpusError naming the record."""
+        return to_documents(records, self.fields, filters=self.filters, adapt=self.adapt)
 
 
 class Site(Frozen):

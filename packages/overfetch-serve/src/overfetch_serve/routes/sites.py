@@ -12,6 +12,7 @@ from overfetch.settings import RetrievalSettings
 from overfetch.types import Frozen, Passage
 from overfetch_serve.access import CurrentKey, CurrentService, allowed
 from overfetch_serve.errors import NotFound
+from overfetch_serve.paths import without_folders
 from overfetch_serve.values import MOST_VALUES, examples, live_generation
 
 router = APIRouter(tags=["sites"])
@@ -65,7 +66,7 @@ async def collection(site: str, collection: str, service: CurrentService) -> Col
     """Filters and their kinds, counts, and what made what is indexed."""
     engine, chosen = service.collection(site, collection)
     live = await service.work(live_generation, engine.store, engine.name_of(collection))
-    made = live.provenance if live else None
+    made = live.provenance.model_dump(mode="json") if live and live.provenance else None
     return CollectionDocument(
         name=engine.name_of(collection),
         filters=chosen.filters,
@@ -73,7 +74,7 @@ async def collection(site: str, collection: str, service: CurrentService) -> Col
         date=chosen.date,
         known_at=chosen.known_at,
         passages=live.passages if live else None,
-        provenance=made.model_dump(mode="json") if made else None,
+        provenance=made and {**made, "source": without_folders(made["source"])},
         examples=await service.work(examples, chosen.judged),
     )
 

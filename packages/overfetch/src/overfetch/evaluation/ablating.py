@@ -16,7 +16,7 @@ from overfetch.evaluation.metrics import Interval, Values, means, paired_differe
 from overfetch.indexing import Progress
 from overfetch.judged import JudgedQueries
 from overfetch.protocols import Reranker, Store
-from overfetch.provenance import split_source
+from overfetch.provenance import split_sources
 from overfetch.settings import SettingsOptions
 from overfetch.sites import Collection
 from overfetch.types import Chunk, Document, Frozen
@@ -264,7 +264,7 @@ class Bench:
         self.opened.callback(store.close)
         collection = variant.collection.name
         source = self.engine.store.provenance(self.engine.name_of(collection)).source
-        paths, prefixes, skip_bad = split_source(source)
+        paths, prefixes, skip_bad = split_sources(source)
         engine = self._engine(variant, store, remembering=True)
         with self.watch(f"indexing: {name}") as progress:
             engine.index(collection, *paths, id_prefixes=prefixes, skip_bad=skip_bad, progress=progress)

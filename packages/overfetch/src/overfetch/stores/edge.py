@@ -115,7 +115,7 @@ class EdgeStore:
 
     @contextlib.contextmanager
     def write(
-        self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False
+        self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False, resume: bool = True
     ) -> Iterator[EdgeWriter]:
         folder = self._folder(collection)
         with folder.writing(collection):
@@ -125,7 +125,7 @@ class EdgeStore:
             if last is not None:
                 require_match(collection, _read_own(collection, last), provenance, WRITE_FIELDS)
             with translated(f"cannot write {collection!r}"):
-                writer = begin(folder, last, provenance, schema)
+                writer = begin(folder, last, provenance, schema, resume=resume)
             try:
                 yield writer  # what the caller raises here is the caller's own, and stays as it is
                 writer.seal(collection)

@@ -97,7 +97,7 @@ class ServerStore:
 
     @contextlib.contextmanager
     def write(
-        self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False
+        self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False, resume: bool = True
     ) -> Iterator[ServerWriter]:
         published = self._find_published(collection)
         if published is None and self.partition is not None:
@@ -107,7 +107,7 @@ class ServerStore:
             if not rebuild:
                 require_match(collection, Provenance.stored(collection, fields), provenance, WRITE_FIELDS)
         if published is None or rebuild:
-            with self._building(collection, published, provenance, schema) as writer:
+            with self._building(collection, published, provenance, schema, resume=resume) as writer:
                 yield writer
             return
         self._index_payload(collection, published, schema)
@@ -117,14 +117,14 @@ class ServerStore:
 
     @contextlib.contextmanager
     def _building(
-        self, collection: str, published: str | None, provenance: Provenance, schema: Schema
+        self, collection: str, published: str | None, provenance: Provenance, schema: Schema, *, resume: bool
     ) -> Iterator[ServerWriter]:
         """A collection beside the live one that takes over the alias on a clean exit, and waits for the next run else.
 
-        One that a killed or failed run left, where it was to become the same.
+        With `resume` one that a killed or failed run left, where it was to become the same.
         """
         generations = self._generations(collection)
-        left = generations.find_unfinished(provenance)
+        left = generations.find_unfinished(provenance) if resume else None
         name = left or generations.next_name()
         if left is None:
             self._create(collection, name, provenance)

@@ -167,7 +167,7 @@ class FakeStore:
 
     @contextlib.contextmanager
     def write(
-        self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False
+        self, collection: str, provenance: Provenance, schema: Schema, *, rebuild: bool = False, resume: bool = True
     ) -> Iterator["FakeWriter"]:
         live = next(iter(self._generations.get(collection, [])), None)
         if live is not None and not rebuild:
