@@ -180,7 +180,7 @@ def _agreement(contenders: dict[str, str], body: dict[str, Any]) -> float:
             f"{contenders[name]}/v2/rerank", json={**body, "model": name}, timeout=120
         ).raise_for_status()
         scores.append({one["index"]: one["relevance_score"] for one in answer.json()["results"]})
-    furthest = max(abs(scores[0][place] - scores[1][place]) for place in range(DOCUMENTS))
+    furthest: float = max(abs(scores[0][place] - scores[1][place]) for place in range(DOCUMENTS))
     assert furthest < TOLERANCE, f"the scores lie {furthest} apart"
     return furthest
 

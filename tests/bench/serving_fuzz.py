@@ -113,7 +113,8 @@ def _crossing(target: Target, found: Found) -> Iterator[None]:
 def _described(target: Target, number: int, seed: int, found: Found) -> Iterator[None]:
     """Of each route as many, half of them allowed by its description."""
     description = requests.get(f"{target.address}/openapi.json", timeout=PATIENCE_S).json()
-    operations = [result.ok() for result in schemathesis.openapi.from_dict(description).get_all_operations()]
+    found_operations: list[Any] = [*schemathesis.openapi.from_dict(description).get_all_operations()]
+    operations = [result.ok() for result in found_operations]
     each = max(1, number // (2 * len(operations)))
     chance = random.Random(seed)
     with requests.Session() as session:
@@ -124,8 +125,10 @@ def _described(target: Target, number: int, seed: int, found: Found) -> Iterator
                     yield
 
 
-def _cases(operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode, number: int, seed: int) -> list[Case]:
-    cases: list[Case] = []
+def _cases(
+    operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode, number: int, seed: int
+) -> list[Case[Any]]:
+    cases: list[Case[Any]] = []
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
@@ -136,7 +139,7 @@ def _cases(operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode, nu
         suppress_health_check=list(HealthCheck),
     )
     @hypothesis.given(operation.as_strategy(mode))
-    def collect(case: Case) -> None:
+    def collect(case: Case[Any]) -> None:
         cases.append(case)
 
     try:
@@ -146,7 +149,7 @@ def _cases(operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode, nu
     return cases
 
 
-def _send_case(case: Case, target: Target, chance: random.Random, session: requests.Session, found: Found) -> None:
+def _send_case(case: Case[Any], target: Target, chance: random.Random, session: requests.Session, found: Found) -> None:
     places: dict[str, Any] = case.path_parameters or {}
     if "site" in places:
         places["site"] = chance.choice([OWN, OWN, OTHER, places["site"]])

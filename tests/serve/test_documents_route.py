@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
@@ -72,7 +72,7 @@ def served(folder: Path, keys: Keys, secret: str, tmp_path: Path, session_cache:
     app.state.service.close()
 
 
-def ended(client: TestClient, accepted: httpx.Response) -> dict[str, Any]:
+def ended(client: TestClient, accepted: httpx2.Response) -> dict[str, Any]:
     """The job, once it has."""
     assert accepted.status_code == 202, accepted.text
     assert accepted.headers["Location"] == f"/v1/jobs/{accepted.json()['id']}"
