@@ -36,7 +36,7 @@ SITE = load_site("paiddaily")
 EVENTS = SITE.collection("catalysts")
 KNOWN_AT = str(EVENTS.known_at)
 REAL = Path(__file__).parents[2].parent / "shared/data/corpora/catalyst-events"
-OWN = {"collection", "timings_ms", "indexed"}  # of a collection, not of what it holds
+OWN = {"collection", "timings_ms", "indexed", "passages"}  # of a collection, not of what it holds
 NOISE = 1e-5  # of scores near 1
 WORDS = 5  # of an event's text that become a query
 NOT_THERE = ("Zephyria", "quokka finance", "eip 99999", "$ZZQX", "hacks over $900 billion")
@@ -104,13 +104,13 @@ class Archive:
         self.documents = list(EVENTS.read(*sources))
         self.embedder = Remembering(workspace.site(SITE).embedder)
         passages = [passage for document in self.documents for passage in to_passages(EVENTS, document)]
-        self.passages = encode(passages, self.embedder)
+        self.passages = encode(passages, self.embedder, bm25=EVENTS.bm25)
         self.days = sorted({at for e in self.passages if (at := _known_at(e.passage))})
 
     def engine(self, name: str, passages: Sequence[EncodedPassage]) -> Engine:
         """One over a collection that holds just these."""
         site = SITE.model_copy(update={"name": f"{self.name}-{name}"})
-        provenance = Provenance.of(self.embedder.spec, EVENTS.chunker, self.name, EVENTS.filters)
+        provenance = Provenance.of(self.embedder.spec, EVENTS.chunker, self.name, EVENTS.filters, EVENTS.bm25)
         with self.workspace.store.write(f"{site.name}/{EVENTS.name}", provenance, EVENTS.filters) as writer:
             writer.upsert(passages)
         opened = self.workspace.site(site)

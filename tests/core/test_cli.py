@@ -658,7 +658,7 @@ class TestGenerations:
 
 def test_what_was_read_into_a_question_is_shown(indexed: Path) -> None:
     read = document("search", "sagedaily", "The Tower, reversed")["understood"]
-    assert list(read) == ["text", "conditions", "notes", "given_up", "missing"]
+    assert set(read) == {"text", "conditions", "named", "notes", "given_up", "missing"}
     assert read["conditions"] == ["orientation=reversed|any"]
     assert document("search", "sagedaily", "The Tower, reversed", "--literal")["understood"] is None
     explained = succeed("search", "sagedaily", "The Tower, reversed", "--explain")

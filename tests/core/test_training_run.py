@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 TRAINING = Path(__file__).parents[2] / "packages/overfetch-mini/training"
-SUBJECTS = ["orbits", "proxies", "vectors", "dividends", "eclipses"]
+SUBJECTS = ["orbits", "proxies", "vectors", "dividends", "eclipses", "tokens", "queries", "glaciers", "wands"]
 
 pytestmark = pytest.mark.slow
 

@@ -71,6 +71,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Ite
         "OVERFETCH_CACHE": str(session_cache),
         "OVERFETCH_SERVE_STATE": str(tmp_path_factory.mktemp("state")),
         "OVERFETCH_SERVE_LEAVING_S": "3",
+        "OVERFETCH_SERVE_BODY_TIMEOUT_S": str(SECONDS),
     }
     given = ("serve", str(folder), "--port", str(port), "--workers", "2")
     command = [sys.executable, "-c", "from overfetch.cli.main import run; run()", *given]
