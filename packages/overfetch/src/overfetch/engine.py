@@ -60,7 +60,7 @@ class Engine:
         self.tuned = dict(tuned or {})
         self.refusals = dict(refusals or {})
         self.on_refused = on_refused
-        self.around: Around = lambda collection, settings, retrieve: retrieve()
+        self.around: Around | None = None
         self._close = close or store.close
 
     def __enter__(self) -> Self:
@@ -119,11 +119,13 @@ class Engine:
                 settings=settings,
                 conditions=list(shared.conditions(chosen)),
                 as_of=shared.known_by(chosen),
-                include_candidates=True,
+                include_candidates=shared.include_candidates or self.around is not None,
                 asked_at=asked_at,
             )
 
         with at_work():
+            if self.around is None:
+                return retrieve()
             found = self.around(name, settings, retrieve)
         return found if shared.include_candidates else [one.model_copy(update={"candidates": ()}) for one in found]
 
