@@ -11,11 +11,11 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from filelock import FileLock, Timeout
 
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 Kind = Literal["index", "put", "remove"]
 State = Literal["waiting", "running", "done", "failed", "interrupted"]
-Work = Callable[[Progress], IndexReport]
 
 KEPT = 200  # jobs that are told of
 PATIENCE_S = 5.0  # for another worker that writes
@@ -44,6 +43,12 @@ ADD = "INSERT INTO jobs (id, collection, active, job) VALUES (?, ?, 1, ?)"
 WRITE = "UPDATE jobs SET active = ?, job = ? WHERE id = ?"
 FORGET = "DELETE FROM jobs WHERE NOT active AND number <= (SELECT max(number) FROM jobs) - ?"
 READ = "SELECT job FROM jobs"
+
+
+class Work(Protocol):
+    """What a job does; it tells `progress` how far it is."""
+
+    def __call__(self, *, progress: Progress) -> IndexReport: ...
 
 
 class Job(Frozen):
@@ -132,7 +137,7 @@ class Jobs:
 
         try:
             progress(0, None)
-            report = work(progress)
+            report = work(progress=progress)
             self._write(_with(job, state="done", report=_told(report), ended=_now()))
         except Left:
             self._write(_with(job, state="interrupted", ended=_now()))

@@ -1,14 +1,15 @@
 """Documents over HTTP, for keys with scope `admin`: put and removed alone, or indexed again from their sources."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
-from overfetch.indexing import IndexReport, Progress
+from overfetch import Engine, IndexReport
 from overfetch_serve.access import CurrentService, allowed
 from overfetch_serve.errors import NotFound
-from overfetch_serve.jobs import Job, Kind, Work
-from overfetch_serve.service import Service
+from overfetch_serve.jobs import Job, Kind
 
 router = APIRouter(prefix="/v1/{site}/{collection}", tags=["documents"], dependencies=[allowed("admin")])
 
@@ -18,78 +19,61 @@ Records = Annotated[list[dict[str, Any]], Body(min_length=1, examples=[EXAMPLE])
 AcceptLoss = Annotated[bool, Query(description="Publish even if the judged queries find less than before.")]
 
 
+class Writing:
+    """What a route needs that begins a job."""
+
+    def __init__(
+        self,
+        site: str,
+        collection: str,
+        service: CurrentService,
+        request: Request,
+        response: Response,
+        accept_loss: AcceptLoss = False,
+    ) -> None:
+        self.site, self.collection, self.service = site, collection, service
+        self.accept_loss = accept_loss
+        self._request, self._response = request, response
+
+    @property
+    def engine(self) -> Engine:
+        """Raises NotFound."""
+        engine, _ = self.service.collection(self.site, self.collection)
+        return engine
+
+    async def begin(self, kind: Kind, write: Callable[..., IndexReport], *what: object) -> Job:
+        """The job that does it, which the response names."""
+        work = partial(write, self.collection, *what, accept_loss=self.accept_loss)
+        job = await self.service.work(self.service.jobs.start, kind, self.site, self.collection, work)
+        self._response.headers["Location"] = f"{self._request.scope.get('root_path', '')}/v1/jobs/{job.id}"
+        return job
+
+
+WritingHere = Annotated[Writing, Depends()]
+
+
 @router.put("/documents", status_code=202)
-async def put(
-    site: str,
-    collection: str,
-    records: Records,
-    service: CurrentService,
-    request: Request,
-    response: Response,
-    accept_loss: AcceptLoss = False,
-) -> Job:
+async def put(records: Records, writing: WritingHere) -> Job:
     """Adds documents, or replaces those of the same ids; no other is touched. Their fields are the collection's.
 
     All are checked before the job begins. An index run makes the collection equal to its sources again.
     """
-    engine, _ = service.collection(site, collection)
-    await service.work(engine.put, collection, records, dry_run=True)
-
-    def work(progress: Progress) -> IndexReport:
-        return engine.put(collection, records, accept_loss=accept_loss, progress=progress)
-
-    return await _begin("put", site, collection, work, service, request, response)
+    engine, collection = writing.engine, writing.collection
+    await writing.service.work(engine.put, collection, records, dry_run=True)
+    return await writing.begin("put", engine.put, records)
 
 
 @router.delete("/documents/{document_id:path}", status_code=202)
-async def remove(
-    site: str,
-    collection: str,
-    document_id: str,
-    service: CurrentService,
-    request: Request,
-    response: Response,
-    accept_loss: AcceptLoss = False,
-) -> Job:
+async def remove(document_id: str, writing: WritingHere) -> Job:
     """Removes a document; an index run puts it back where it is in a source of the collection."""
-    engine, _ = service.collection(site, collection)
-    found = await service.work(engine.remove, collection, [document_id], dry_run=True)
+    engine, collection = writing.engine, writing.collection
+    found = await writing.service.work(engine.remove, collection, [document_id], dry_run=True)
     if not found.removed:
         raise NotFound(f"{engine.name_of(collection)} has no document {document_id!r}")
-
-    def work(progress: Progress) -> IndexReport:
-        return engine.remove(collection, [document_id], accept_loss=accept_loss, progress=progress)
-
-    return await _begin("remove", site, collection, work, service, request, response)
+    return await writing.begin("remove", engine.remove, [document_id])
 
 
 @router.post("/index", status_code=202)
-async def index(
-    site: str,
-    collection: str,
-    service: CurrentService,
-    request: Request,
-    response: Response,
-    accept_loss: AcceptLoss = False,
-) -> Job:
+async def index(writing: WritingHere) -> Job:
     """Makes the collection equal to its sources, which are those that it was made from; searches go on meanwhile."""
-    engine, _ = service.collection(site, collection)
-
-    def work(progress: Progress) -> IndexReport:
-        return engine.index_again(collection, accept_loss=accept_loss, progress=progress)
-
-    return await _begin("index", site, collection, work, service, request, response)
-
-
-async def _begin(
-    kind: Kind,
-    site: str,
-    collection: str,
-    work: Work,
-    service: Service,
-    request: Request,
-    response: Response,
-) -> Job:
-    job = await service.work(service.jobs.start, kind, site, collection, work)
-    response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/jobs/{job.id}"
-    return job
+    return await writing.begin("index", writing.engine.index_again)
