@@ -67,6 +67,11 @@ class TooMany(Busy):
     """More requests than the key may send."""
 
 
+def unknown_site(site: str) -> NotFound:
+    """The same of one that is not served and of one that the key must not know of."""
+    return NotFound(f"no site {site!r} is served to this key")
+
+
 # The first that fits counts.
 STATUS: dict[type[OverfetchError], int] = {
     NotFound: 404,

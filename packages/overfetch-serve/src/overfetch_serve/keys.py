@@ -23,7 +23,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from overfetch.errors import SettingsError
 from overfetch.settings import explain
 from overfetch.types import Frozen
-from overfetch_serve.errors import KeysUnreadable, NotAllowed, NotAuthenticated, NotFound
+from overfetch_serve.errors import KeysUnreadable, NotAllowed, NotAuthenticated, NotFound, unknown_site
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Key(Frozen):
     def require(self, scope: Scope, site: str | None = None) -> None:
         """Raises NotFound where it must not know of the site, and NotAllowed where it lacks the scope."""
         if site is not None and not self.knows(site):
-            raise NotFound(f"no site {site!r} is served to this key")
+            raise unknown_site(site)
         if scope not in self.scopes:
             raise NotAllowed(f"this key's scopes ({', '.join(self.scopes)}) do not hold {scope!r}")
 

@@ -22,10 +22,9 @@ from overfetch_serve.keys import ANYBODY
 from overfetch_serve.logs import CONFIG
 from overfetch_serve.metrics import share_between_workers
 from overfetch_serve.service import Service
-from overfetch_serve.settings import ServiceSettings, read_settings
+from overfetch_serve.settings import LOOPBACK, OWN_NAMES, ServiceSettings, read_settings
 from overfetch_serve.tracing import export_where_asked
 
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 APPLICATION = "overfetch_serve.running:application"
 
 
@@ -34,7 +33,7 @@ def application() -> FastAPI:
     export_where_asked()
     app = create_app()
     if app.state.service.keys is None:  # else a page of any site could ask, by a name of its own that leads here
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, *OWN_NAMES])
     serving = app.router.lifespan_context
 
     @asynccontextmanager
@@ -50,7 +49,7 @@ def application() -> FastAPI:
 def run(served: Sequence[str], host: str, port: int, workers: int) -> None:
     """Serves until it is told to end. Raises SettingsError."""
     settings = _settings_with(served)
-    if settings.keys is None and host not in LOOPBACK:
+    if settings.keys is None and host not in (*LOOPBACK, "localhost"):
         raise SettingsError(
             f"{host!r} is open to others, and OVERFETCH_SERVE_KEYS names no file of keys: "
             "make one by `overfetch keys add`, or serve 127.0.0.1"

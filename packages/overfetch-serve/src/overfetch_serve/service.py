@@ -5,12 +5,12 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import ParamSpec, TypeVar
 
-from overfetch import Answer, Engine, Retrieval, Workspace, in_thread
+from overfetch import Answer, Engine, Retrieval, SettingsError, Workspace, in_thread
 from overfetch.engine import AskEvent
 from overfetch.protocols import Generation
 from overfetch.requests import AskRequest, SearchRequest
 from overfetch.sites import Collection, Site
-from overfetch_serve.errors import NotAuthenticated, NotFound, TooMany
+from overfetch_serve.errors import NotAuthenticated, NotFound, TooMany, unknown_site
 from overfetch_serve.jobs import Jobs
 from overfetch_serve.keys import ANYBODY, Key, Keys
 from overfetch_serve.rates import Rates, network_of
@@ -84,7 +84,7 @@ class Service:
     def engine(self, site: str) -> Engine:
         """Raises NotFound."""
         if site not in self._sites:
-            raise NotFound(f"no site {site!r} is served to this key")
+            raise unknown_site(site)
         if site not in self._engines:
             engine = self.workspace.site(self._sites[site])
             engine.around = self.watching.retrieving
@@ -94,11 +94,10 @@ class Service:
     def collection(self, site: str, collection: str) -> tuple[Engine, Collection]:
         """Raises NotFound naming the known collections."""
         engine = self.engine(site)
-        for known in engine.site.collections:
-            if known.name == collection:
-                return engine, known
-        names = ", ".join(known.name for known in engine.site.collections)
-        raise NotFound(f"site {site!r} has no collection {collection!r}; its collections: {names}")
+        try:
+            return engine, engine.site.collection(collection)
+        except SettingsError as error:
+            raise NotFound(str(error)) from error
 
     def within(self, request: Asked, deadline_ms: float | None) -> Asked:
         """The request with the time that it has: its own, the header's or the usual, and no more than the longest."""

@@ -8,6 +8,8 @@ from pydantic import Field
 from overfetch.environment import LONGEST_WAIT_S, Variables, require_known
 
 KIBIBYTE = 1024
+LOOPBACK = ("127.0.0.1", "::1")  # this machine's addresses for itself
+OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")  # what a request that was meant for it calls it
 LONGEST_DEADLINE_MS = 3_600_000
 
 

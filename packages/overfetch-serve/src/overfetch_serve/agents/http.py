@@ -16,9 +16,9 @@ from overfetch_serve.agents.server import Agents
 from overfetch_serve.errors import seconds_to_wait
 from overfetch_serve.keys import Key
 from overfetch_serve.service import Service
+from overfetch_serve.settings import OWN_NAMES
 
 PATH = "/mcp"
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class AgentsOverHttp:
@@ -52,7 +52,7 @@ class AgentsOverHttp:
 
     def _security(self) -> TransportSecuritySettings:
         """Without keys any page in a browser could ask: then only this machine's names for itself are taken."""
-        hosts = [f"{name}{port}" for name in LOOPBACK for port in ("", ":*")]
+        hosts = [f"{name}{port}" for name in OWN_NAMES for port in ("", ":*")]
         return TransportSecuritySettings(
             enable_dns_rebinding_protection=self.service.keys is None,
             allowed_hosts=hosts,

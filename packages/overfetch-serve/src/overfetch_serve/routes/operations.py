@@ -13,10 +13,10 @@ from overfetch.types import Frozen
 from overfetch_serve.access import CurrentService, given_key
 from overfetch_serve.errors import NotAllowed
 from overfetch_serve.service import Service
+from overfetch_serve.settings import LOOPBACK
 
 router = APIRouter(tags=["operations"])
 
-LOOPBACK = {"127.0.0.1", "::1"}
 PATIENCE_S = 2.0  # with the store, for what is stored of each collection
 
 
