@@ -1,18 +1,33 @@
 """Tiny real models with random weights, made once: the code paths of the large ones in seconds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
+from overfetch.environment import ServerSettings
 from overfetch.models import ModelSpec
+from overfetch.protocols import Store
+from overfetch.stores.edge import EdgeStore
+from overfetch.stores.server import ServerStore
+from overfetch.testing import FakeStore
 
 MAX_TOKENS = 48
 WORDS = ["the", "tower", "falls", "a", "star", "rises", "weather", "long", "rain", "over", "hill", "query", "passage"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 MakeSpec = Callable[..., ModelSpec]
+
+
+@pytest.fixture(params=["edge", "memory", "fake"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """Each kind in turn."""
+    opened: Store = FakeStore()
+    if request.param != "fake":
+        opened = EdgeStore(tmp_path / "edge") if request.param == "edge" else ServerStore(":memory:", ServerSettings())
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from small_site import small_site
 from typer.testing import CliRunner
 
 from overfetch.chunking import chunk_by_headings
@@ -18,7 +19,7 @@ from overfetch.filters import AnyOf
 from overfetch.indexing import Progress
 from overfetch.judged import JudgedQueries, JudgedQuery
 from overfetch.settings import RetrievalSettings
-from overfetch.sites import Collection, Site
+from overfetch.sites import Site
 from overfetch.types import Chunk, Document
 from overfetch.understanding import Focus, Understood
 from overfetch.workspace import Workspace
@@ -51,21 +52,19 @@ def understand(question: str, _day: object) -> Understood:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    corpus = tmp_path_factory.mktemp("corpus") / "cards.jsonl"
     records = [{"_id": name, "name": name, "title": f"The {name}", "text": text} for name, text in TEXTS.items()]
-    corpus.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
-    cards = Collection(
-        name="cards",
-        sample=corpus,
+    site = small_site(
+        tmp_path_factory.mktemp("corpus"),
+        records,
+        collection="cards",
         chunk=cut,
         chunker="cards/1",
-        answering="",
-        fields=FieldMap(metadata={"name": ("name",)}),
+        fields=FieldMap(metadata=("name",)),
         filters={"name": "keyword"},
         understand=understand,
         retrieval=RetrievalSettings(top_k=10, top_n=3),
     )
-    return Site(name="ablated", title="Ablated", collections=(cards,), ask="cards")
+    return site.model_copy(update={"name": "ablated"})
 
 
 @pytest.fixture

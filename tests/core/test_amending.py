@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 
 from overfetch import Collection, Engine, FieldMap, Site, chunk_by_headings
-from overfetch.environment import ServerSettings
 from overfetch.errors import CollectionMissing, CorpusError, ProvenanceMismatch, RecallLoss, StoreLocked
 from overfetch.indexing import BATCH
 from overfetch.protocols import Store
 from overfetch.stores.edge import EdgeStore
-from overfetch.stores.server import ServerStore
 from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore
 
 NAME = "sky/canon"
@@ -36,15 +34,6 @@ def canon(store: Store, collection: Collection = CANON) -> Engine:
 
 def record(name: str, text: str, **fields: Any) -> dict[str, Any]:
     return {"_id": name, "title": name.title(), "text": text, **fields}
-
-
-@pytest.fixture(params=["edge", "memory", "fake"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    opened: Store = FakeStore()
-    if request.param != "fake":
-        opened = EdgeStore(tmp_path / "edge") if request.param == "edge" else ServerStore(":memory:", ServerSettings())
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

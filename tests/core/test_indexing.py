@@ -53,15 +53,6 @@ def page(paragraphs: int, start: int = 0) -> str:
     return "\n\n".join(f"# Card {number}\n\n{'light ' * 20}{number}" for number in range(start, paragraphs))
 
 
-@pytest.fixture(params=["edge", "memory", "fake"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    opened: Store = FakeStore()
-    if request.param != "fake":
-        opened = EdgeStore(tmp_path / "edge") if request.param == "edge" else ServerStore(":memory:", ServerSettings())
-    yield opened
-    opened.close()
-
-
 def test_passages_beyond_the_model_s_limit_are_counted_and_stored_whole(tmp_path: Path) -> None:
     embedder = FakeEmbedder()
     embedder.spec = embedder.spec.model_copy(update={"max_tokens": 10})

@@ -1,41 +1,32 @@
 """Which stage lost what is relevant: each stage once, on a corpus where it is known."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from small_site import opened_site, small_site
 
-from overfetch import AnyOf, Chunk, Collection, Document, Engine, FieldMap, RetrievalSettings, Site, Understood
+from overfetch import AnyOf, Engine, FieldMap, RetrievalSettings, Understood
 from overfetch.evaluation.misses import ADVICE, explain_misses
 from overfetch.judged import JudgedQueries, JudgedQuery
 from overfetch.protocols import RerankScores
-from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore
+from overfetch.testing import FakeReranker
 from overfetch.understanding import Understand, literally
 
 FILLER = [f"tower filler{number} {'tower ' * (number % 3)}" for number in range(12)]
 
 
 def opened(folder: Path, texts: dict[str, str], understand: Understand = literally) -> Engine:
-    lines = [json.dumps({"_id": name, "title": name, "text": text, "kind": name[0]}) for name, text in texts.items()]
-    (folder / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
-
-    def whole(document: Document) -> list[Chunk]:
-        return [Chunk(breadcrumb="", text=document.text)]
-
-    collection = Collection(
-        name="pages",
-        sample=folder / "corpus.jsonl",
-        chunk=whole,
-        chunker="whole/1",
-        answering="",
-        fields=FieldMap(metadata={"kind": ("kind",)}),
+    records = [{"_id": name, "text": text, "kind": name[0]} for name, text in texts.items()]
+    site = small_site(
+        folder,
+        records,
+        fields=FieldMap(metadata=("kind",)),
         filters={"kind": "keyword"},
         understand=understand,
         retrieval=RetrievalSettings(top_k=8, top_n=5, one_per_document=True),
     )
-    site = Site(name="site", title="Site", collections=(collection,), ask="pages")
-    engine = Engine(site, embedder=FakeEmbedder(), reranker=FakeReranker(), store=FakeStore())
+    engine = opened_site(site)
     engine.index("pages")
     return engine
 

@@ -5,37 +5,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_site import opened_site, small_site
 
-from overfetch import Chunk, Collection, Document, Engine, FieldMap, RetrievalSettings, Site
+from overfetch import Engine, RetrievalSettings
 from overfetch.errors import CorpusError, SettingsError
 from overfetch.evaluation.logistic import cross_validated, fit
 from overfetch.evaluation.refusals import Asked, Refusals, fit_refusals, point
 from overfetch.judged import read_unanswerable
 from overfetch.refusing import Evidence, RefusalRules
-from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore
+from overfetch.testing import FakeReranker
 
 SUBJECTS = ("tower", "moon", "star", "sun", "hermit", "fool", "judge", "world", "chariot", "empress", "wheel", "king")
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
-    pages = [{"_id": name, "title": name, "text": f"The {name} means what it means to all."} for name in SUBJECTS]
-    (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, pages)), encoding="utf-8")
-
-    def whole(document: Document) -> list[Chunk]:
-        return [Chunk(breadcrumb="", text=document.text)]
-
-    collection = Collection(
-        name="pages",
-        sample=tmp_path / "corpus.jsonl",
-        chunk=whole,
-        chunker="whole/1",
-        answering="",
-        fields=FieldMap(metadata={}),
-        retrieval=RetrievalSettings(top_k=8, top_n=5),
-    )
-    site = Site(name="site", title="Site", collections=(collection,), ask="pages")
-    engine = Engine(site, embedder=FakeEmbedder(), reranker=FakeReranker(), store=FakeStore())
+    pages = [{"_id": name, "text": f"The {name} means what it means to all."} for name in SUBJECTS]
+    engine = opened_site(small_site(tmp_path, pages, retrieval=RetrievalSettings(top_k=8, top_n=5)))
     engine.index("pages")
     return engine
 

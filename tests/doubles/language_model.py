@@ -81,3 +81,11 @@ def honest(messages: Messages) -> str:
     first, second = passages(messages)[:2]
     told = f"The first says so [{first['number']}]. Then, the second says more. [{second['number']}] Both do [1, 2]."
     return in_chat([quote(first), quote(second)], told)
+
+
+def learning(messages: Messages) -> str:
+    """Better once the guard has told it what was wrong."""
+    first = passages(messages)[0]
+    if section(messages[-1][1], "feedback"):
+        return in_chat([quote(first)], "Better so [1]. It says no more [1].")
+    return in_chat([quote(first), {"passage": 1, "quote": BOGUS}], "So it is [1]. And so on [1].")

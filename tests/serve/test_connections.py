@@ -1,14 +1,13 @@
 """Over real sockets: heads that are too large or too slow, and who leaves while it is answered."""
 
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from language_model import Messages, Model, in_chat, passages, quote
-from listening import listening
+from listening import listening, until
 
 from overfetch import Environment, Workspace
 from overfetch_serve import create_app
@@ -17,14 +16,6 @@ from overfetch_serve.service import Service
 from overfetch_serve.settings import ServiceSettings
 
 SECONDS = 30  # until what is sure to happen counts as not happening
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    for _ in range(SECONDS * 100):
-        if is_so():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it never happened")
 
 
 @pytest.fixture(scope="module")
@@ -84,5 +75,5 @@ def test_who_leaves_an_answer_leaves_nothing_running(served_environment: Environ
             with httpx.stream("POST", url, json={"question": "What is Sage Daily?"}, headers=accept) as answer:
                 assert next(line for line in answer.iter_lines() if line == "event: delta")
                 assert service.asks.working == 1
-            until(lambda: model.ended == 1 and service.asks.working == 0)
+            until(lambda: model.ended == 1 and service.asks.working == 0, SECONDS)
     assert model.whole == 0

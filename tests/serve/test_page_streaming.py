@@ -5,12 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 from browsing import ASK, post, settled
-from language_model import BOGUS, Messages, Model, honest, in_chat, passages, quote
+from language_model import Model, honest, in_chat, learning, passages, quote
 from listening import listening
 from playwright.sync_api import Page, expect
 
 from overfetch import Environment, Workspace
-from overfetch_answers.testing import section
 from overfetch_serve import create_app
 from overfetch_serve.settings import ServiceSettings
 
@@ -76,12 +75,6 @@ def test_sentences_come_one_by_one_and_their_citations_work(page: Page, writing:
 
 
 def test_what_was_shown_is_taken_back(page: Page, writing: str, reset_model: Model) -> None:
-    def learning(messages: Messages) -> str:
-        first = passages(messages)[0]
-        if section(messages[-1][1], "feedback"):
-            return in_chat([quote(first)], "Better so [1]. It says no more [1].")
-        return in_chat([quote(first), {"passage": 1, "quote": BOGUS}], "So it is [1]. And so on [1].")
-
     reset_model.reply = learning
     seen = watch(page, writing)
     assert any(text.startswith("So it is 1.") for text in seen)

@@ -6,12 +6,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 import pytest
+from listening import until
 
 from overfetch import Engine, Environment, Workspace
 from overfetch_serve.folders import COLLECTION, folder_site
@@ -51,14 +52,6 @@ class Server(NamedTuple):
             return None
 
 
-def until(is_so: Callable[[], bool]) -> None:
-    for _ in range(SECONDS * 20):
-        if is_so():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never happened")
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Iterator[Server]:
     folder, store = tmp_path_factory.mktemp("served") / "pages", tmp_path_factory.mktemp("store")
@@ -80,7 +73,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Ite
     with subprocess.Popen(command, env={**os.environ, **variables}) as process:
         try:
             served = Server(process, port, folder, environment)
-            until(lambda: served.ready() == 200 or process.poll() is not None)
+            until(lambda: served.ready() == 200 or process.poll() is not None, SECONDS)
             yield served
         finally:
             process.terminate()
@@ -112,7 +105,7 @@ def test_told_to_end_it_is_not_ready_finishes_what_it_has_and_ends(server: Serve
         begun.sendall(head + body[:5])
         assert server.ready() == 200
         server.process.send_signal(signal.SIGTERM)
-        until(lambda: server.ready() == 503)
+        until(lambda: server.ready() == 503, SECONDS)
         time.sleep(LEAVING_S + 1)  # nobody new is answered from then on: the socket is the supervisor's, and still open
         assert server.process.poll() is None
         begun.sendall(body[5:])

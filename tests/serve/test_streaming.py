@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from language_model import BOGUS, Messages, Model, fields, honest, in_chat, passages, quote
+from language_model import BOGUS, Messages, Model, fields, honest, in_chat, learning, passages, quote
 
-from overfetch_answers.testing import section
 from overfetch_serve import streaming
 
 CHAT, RESOURCES = "/v1/builddaily/chat/ask", "/v1/builddaily/resources/ask"
@@ -86,12 +85,6 @@ def test_a_refused_citation_is_never_shown_as_one(asking: TestClient, model: Mod
 
 
 def test_a_better_second_attempt_takes_the_place_of_the_first(asking: TestClient, model: Model) -> None:
-    def learning(messages: Messages) -> str:
-        first = passages(messages)[0]
-        if section(messages[-1][1], "feedback"):
-            return in_chat([quote(first)], "Better so [1]. It says no more [1].")
-        return in_chat([quote(first), {"passage": 1, "quote": BOGUS}], "So it is [1]. And so on [1].")
-
     model.reply = learning
     events = stream(asking)
     answer = require_the_same_shown_as_answered(events)
