@@ -98,9 +98,7 @@ class EdgeStore:
 
     def values(self, collection: str, field: str, limit: int) -> list[ValueCount]:
         with translated(f"cannot count the values of {field!r} in {collection!r}"):
-            return self._read(
-                collection, lambda live: count_values(self._open(collection, live).shard, field, limit)
-            )
+            return self._read(collection, lambda live: count_values(self._open(collection, live).shard, field, limit))
 
     def drop(self, collection: str) -> list[Generation]:
         folder = self._folder(collection)
