@@ -215,7 +215,7 @@ class EdgeWriter:
 def begin(
     folder: CollectionFolder, last: GenerationFolder | None, provenance: Provenance, schema: Schema, *, resume: bool
 ) -> EdgeWriter:
-    """With `resume` what a killed run left if this one can go on with it, else a copy of `last`, or an empty generation."""
+    """With `resume` what a killed run left if it can be gone on with, else a copy of `last`, or an empty generation."""
     lock = folder.path / "optimising.lock"
     if resume and (left := next(iter(folder.unfinished()), None)) and left.can_go_on(last, provenance):
         with contextlib.suppress(StoreError), translated("what a killed run left cannot be opened"):
