@@ -15,16 +15,19 @@ from overfetch_serve.vendors.pace import Budget
 from overfetch_serve.vendors.ranking import Ranker
 
 ALLOWED = re.compile(r"allowed (\d+) of \d+ passages")
+UNREAD = "since the deadline left no time to read them"  # sentences, after all passages were
 LONG_MS = 3_600_000.0
 OWN = {"timings_ms", "rerank_status", "rerank_reason", "truncated_tokens"}  # of one run, or of what was allowed
 
 
 class First:
-    """A Reranker that scores the first `count` passages of what it is given; all where that is None."""
+    """A Reranker that scores the first passages of what it is given: so many as `counts` says for each call in turn,
+    all where that is None or says no more.
+    """
 
     def __init__(self, reranker: Reranker) -> None:
         self.reranker = reranker
-        self.count: int | None = None
+        self.counts: list[int | None] = []
 
     @property
     def spec(self) -> ModelSpec:
@@ -34,9 +37,10 @@ class First:
         self.reranker.warm_up()
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
-        if self.count == 0:
+        count = self.counts.pop(0) if self.counts else None
+        if count == 0:
             return RerankScores([], 0)
-        return self.reranker.score(query, passages[: self.count], deadline)
+        return self.reranker.score(query, passages[:count], deadline)
 
 
 class Serial:
@@ -56,7 +60,7 @@ class Serial:
             return _first_difference(
                 self._ranked(asked.body), [(r["index"], r["relevance_score"]) for r in body["results"]]
             )
-        self.reranker.count = _scored(body)
+        self.reranker.counts = [_scored(body), *([0] if UNREAD in (body.get("reason") or "") else [])]
         expected = self._document(asked).model_dump(mode="json")
         wanted, got = ({name: value for name, value in one.items() if name not in OWN} for one in (expected, body))
         return next(

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -24,7 +25,9 @@ from overfetch import (
 )
 from overfetch.answering import load_answer_function
 from overfetch.citations import guard
+from overfetch.errors import ModelError
 from overfetch.extracting import extractive_answer
+from overfetch.protocols import RerankScores
 from overfetch.testing import FakeReranker, open_fake
 from overfetch.types import Timings
 
@@ -183,6 +186,23 @@ def test_no_half_of_markup_is_quoted() -> None:
     assert quotes[:2] == ["Always pin the model to one commit.", "Never float it in any service."]
     assert not any(mark in quote for quote in quotes for mark in ("**", "](", "![", "<b", "/b>"))
     assert all(quote.count("`") % 2 == 0 for quote in quotes)
+
+
+class NoTime(FakeReranker):
+    """As one that `deadline` left no time."""
+
+    def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
+        assert deadline is not None
+        return RerankScores([], 0)
+
+
+def test_without_time_to_read_sentences_the_first_are_quoted_and_it_is_said() -> None:
+    found = found_in("It holds for every one of us. The first rule is that no rule holds.")
+    late = extractive_answer("rule", [found], NoTime(), "no model", quoted_hits=3, deadline=1.0)
+    assert late.reason == "no model; sentences in order of rank, since the deadline left no time to read them"
+    assert late.citations[0].quote == "It holds for every one of us."
+    failed = extractive_answer("rule", [found], FakeReranker(failure=ModelError("x")), "no model", quoted_hits=3)
+    assert failed.reason == "no model; sentences in order of rank, since the reranker failed"
 
 
 @pytest.mark.parametrize("unit", ["a", "`", "“", "![](", "<!--", "It is so that it is. ", "中", "**a ", "e\u0301"])

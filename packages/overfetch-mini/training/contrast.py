@@ -1,15 +1,20 @@
 """Train a cross-encoder to read: the right passage among siblings, the right query among siblings, and retrieval.
 
     uv run --group dev python packages/overfetch-mini/training/contrast.py --base FOLDER --prepared prepared.npz
-        --out RUN --seconds 600 [--rate 3e-5] [--sets 32] [--groups 24] [--reports 4] [--start PARTS]
+        --out RUN --seconds 600 [--rate 3e-5] [--sets 32] [--siblings 6] [--groups 24] [--reports 4] [--start PARTS]
+    uv run --group dev python packages/overfetch-mini/training/contrast.py --student mini --prepared prepared.npz ...
+        [--remembered 1.0]
 
-`--base` is a folder of BERT's or MPNet's shape; with `--start` its weights come from the parts of a run before. Ends
-when its time is over: the rate falls to zero with it. Weights are averaged along the way (AVERAGED of the last average
-a step); the averaged ones are judged and kept, as int8 in parts, beside a log of the curves. Runs on a GPU or, in
-bfloat16, on a CPU.
+`--base` is a folder of BERT's or MPNet's shape; with `--start` its weights come from the parts of a run before. A
+`--student` is a model that ships, trained further; `export.py` takes its run. `--remembered` is the weight of what it
+scored groups before (divergence), so that it reads contrast and forgets no retrieval. `--siblings` bounds those that
+are drawn of a set at a time. Ends when its time is over: the rate falls to zero with it. Weights are averaged along the
+way (AVERAGED of the last average a step); the averaged ones are judged and kept (a base's as int8 in parts), beside a
+log of the curves. Runs on a GPU or, in bfloat16, on a CPU.
 """
 
 import argparse
+import copy
 import json
 import random
 import time
@@ -21,13 +26,13 @@ from typing import Any, cast
 import numpy as np
 import torch
 from contrast_batches import WIDTH, Batches, Scored
-from contrast_reader import Reader, load_parts, save_parts
+from contrast_reader import Reader, Trainable, load_parts
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
 SEED = 7
 GROUP_SHARE = 0.5  # of the loss of groups, beside that of sets
-HEAD_RATE, WARM_UP_STEPS, JUDGED_AT_ONCE = 5e-4, 50, 32
+WARM_UP_STEPS, JUDGED_AT_ONCE = 50, 32
 AVERAGED = 0.995
 
 
@@ -45,8 +50,14 @@ def group_loss(scored: Scored) -> torch.Tensor:
     )
 
 
+def divergence(scored: Scored, wanted: Scored) -> torch.Tensor:
+    """Kullback-Leibler, from what another reader scores the same groups."""
+    own, aim = scored.logits.log_softmax(1), wanted.logits.log_softmax(1)
+    return functional.kl_div(own, aim, reduction="batchmean", log_target=True)
+
+
 @torch.inference_mode()
-def judge(reader: Reader, batches: Batches) -> dict[str, float]:
+def judge(reader: Trainable, batches: Batches) -> dict[str, float]:
     """`first` and `both` on the sets that are held out; a tie is lost."""
     reader.eval()
     counts = np.zeros(4)
@@ -110,10 +121,44 @@ class Clock:
         self._judging += time.monotonic() - paused
 
 
-def train(reader: Reader, batches: Batches, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """One entry of the curve after another; the reader ends with the averaged weights."""
-    draw = random.Random(SEED)
-    sets, groups = Endless(range(batches.held_out, batches.sets), draw), Endless(range(len(batches.own)), draw)
+class Steps:
+    """One after the other, each with the next sets and groups."""
+
+    def __init__(self, reader: Trainable, batches: Batches, options: argparse.Namespace) -> None:
+        self.reader, self.batches, self.options = reader, batches, options
+        self.draw = random.Random(SEED)
+        self.sets = Endless(range(batches.held_out, batches.sets), self.draw)
+        self.groups = Endless(range(len(batches.own)), self.draw)
+        self.before = copy.deepcopy(reader).eval().requires_grad_(False) if options.remembered else None
+
+    def losses(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of sets and of groups."""
+        self.reader.train()
+        chosen, groups = self.sets.take(self.options.sets), self.groups.take(self.options.groups)
+        siblings = self.batches.draw_siblings(chosen, self.options.siblings, self.draw)
+        read = contrast_loss(self.batches.set_logits(self.reader, chosen, siblings=siblings))
+        drawn = [self.batches.draw_group(group, self.draw) for group in groups]
+        scored = self.batches.group_logits(self.reader, groups, drawn)
+        found = group_loss(scored)
+        if self.before is not None:
+            with torch.no_grad():
+                wanted = self.batches.group_logits(self.before, groups, drawn)
+            found = found + self.options.remembered * divergence(scored, wanted)
+        return read, found
+
+    def take(self, optimizer: torch.optim.Optimizer) -> torch.Tensor:
+        """Both losses, float32 [2], left on the device."""
+        read, found = self.losses()
+        optimizer.zero_grad()
+        (read + GROUP_SHARE * found).backward()
+        torch.nn.utils.clip_grad_norm_(self.reader.parameters(), 1.0)
+        optimizer.step()
+        return torch.stack([read.detach(), found.detach()])
+
+
+def train(reader: Trainable, batches: Batches, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One entry of the curve after another, at each of which the averaged weights are kept."""
+    steps = Steps(reader, batches, options)
     averaged = AveragedModel(reader, multi_avg_fn=average)
     optimizer, rates = _optimizer(reader, options.rate)
     clock = Clock(options.seconds, options.steps)
@@ -122,33 +167,15 @@ def train(reader: Reader, batches: Batches, options: argparse.Namespace) -> Iter
         while clock.share < report / options.reports:
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * min(1.0, (clock.step + 1) / WARM_UP_STEPS) * max(0.0, 1 - clock.share)
-            losses.append(_step(reader, batches, optimizer, sets.take(options.sets), groups.take(options.groups), draw))
+            losses.append(steps.take(optimizer))
             averaged.update_parameters(reader)
             clock.step += 1
             if clock.step % 10 == 0 and batches.device == "cuda":
                 torch.cuda.synchronize()  # else the clock runs ahead of the work
         with clock.stopped():
-            yield _entry(clock, losses, batches, options.sets) | judge(cast(Reader, averaged.module), batches)
-    reader.load_state_dict(averaged.module.state_dict())
-
-
-def _step(
-    reader: Reader,
-    batches: Batches,
-    optimizer: torch.optim.Optimizer,
-    sets: Sequence[int],
-    groups: Sequence[int],
-    draw: random.Random,
-) -> torch.Tensor:
-    """Both losses, float32 [2], left on the device."""
-    reader.train()
-    read = contrast_loss(batches.set_logits(reader, sets))
-    found = group_loss(batches.group_logits(reader, groups, draw))
-    optimizer.zero_grad()
-    (read + GROUP_SHARE * found).backward()
-    torch.nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
-    optimizer.step()
-    return torch.stack([read.detach(), found.detach()])
+            judged = cast(Trainable, averaged.module)
+            judged.keep(options.out)
+            yield _entry(clock, losses, batches, options.sets) | judge(judged, batches)
 
 
 def _entry(clock: Clock, losses: Sequence[torch.Tensor], batches: Batches, sets: int) -> dict[str, Any]:
@@ -163,36 +190,45 @@ def _entry(clock: Clock, losses: Sequence[torch.Tensor], batches: Batches, sets:
     }
 
 
-def _optimizer(reader: Reader, rate: float) -> tuple[torch.optim.Optimizer, list[float]]:
-    parts = [reader.encoder.parameters(), reader.head.parameters()]
-    made = torch.optim.AdamW([{"params": list(part)} for part in parts], lr=rate, weight_decay=0.01)
-    return made, [rate, max(HEAD_RATE, rate)]
+def _optimizer(reader: Trainable, rate: float) -> tuple[torch.optim.Optimizer, list[float]]:
+    made = torch.optim.AdamW([{"params": part} for part in reader.parts()], lr=rate, weight_decay=0.01)
+    return made, [rate, max(reader.head_rate, rate)]
+
+
+def _reader(options: argparse.Namespace) -> Trainable:
+    if options.student:
+        from contrast_student import Student
+
+        return Student(options.student)
+    reader = Reader(options.base, weights=options.start is None)
+    if options.start:
+        reader.load_state_dict(load_parts(options.start))
+    return reader
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("base", "prepared", "out"):
+    for name in ("prepared", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    begun = parser.add_mutually_exclusive_group(required=True)
+    begun.add_argument("--base", type=Path)
+    begun.add_argument("--student", help="a model that ships, or the folder of a run of one")
     parser.add_argument("--start", type=Path, help="the parts of a run before")
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--steps", type=int, help="in place of the seconds")
     parser.add_argument("--rate", type=float, default=3e-5)
-    for name, value in (("sets", 32), ("groups", 24), ("reports", 4)):
+    parser.add_argument("--remembered", type=float, default=0.0, help="weight of the divergence from itself before")
+    for name, value in (("sets", 32), ("siblings", WIDTH), ("groups", 24), ("reports", 4)):
         parser.add_argument(f"--{name}", type=int, default=value)
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(SEED)
-    reader = Reader(options.base, weights=options.start is None)
-    if options.start:
-        reader.load_state_dict(load_parts(options.start))
-    reader.to(device)
+    reader = _reader(options).to(device)
     options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / "log.jsonl").open("a", encoding="utf-8", buffering=1) as log:
         for entry in train(reader, Batches(dict(np.load(options.prepared)), device), options):
             log.write(json.dumps(entry) + "\n")
             print(entry, flush=True)
-            save_parts(reader.state_dict(), options.out)
-    save_parts(reader.state_dict(), options.out)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from contrast_reader import CLS, SEP, Reader
-from contrast_tokens import Arrays
+from contrast_reader import CLS, SEP
+from contrast_tokens import Arrays, starts_of
 from numpy.typing import NDArray
+from torch.nn import Module
 
 WIDTH, OTHERS = 6, 7  # siblings of a set, other passages of a group
 NONE = -1e4  # the logit of a place that a smaller set does not have
@@ -43,27 +44,37 @@ class Batches:
     def sets(self) -> int:
         return len(self.set_starts) - 1
 
-    def set_logits(self, reader: Reader, chosen: Sequence[int], runs: int = 4) -> Scored:
-        """Every query of a set with every passage of it."""
-        sizes = np.diff(self.set_starts)[np.array(chosen)]
-        first = self.set_starts[np.array(chosen)]
+    def draw_siblings(self, chosen: Sequence[int], most: int, draw: random.Random) -> list[list[int]]:
+        """Of each set so many of its places, in any order; all of a smaller one."""
+        sizes = np.diff(self.set_starts)[np.array(chosen)].tolist()
+        return [draw.sample(range(size), min(most, size)) for size in sizes]
+
+    def set_logits(
+        self, reader: Module, chosen: Sequence[int], runs: int = 4, siblings: Sequence[Sequence[int]] | None = None
+    ) -> Scored:
+        """Every query of a set with every passage of it, or of those `siblings` of it."""
+        drawn = siblings or [range(size) for size in np.diff(self.set_starts)[np.array(chosen)].tolist()]
+        sizes = np.array([len(own) for own in drawn])
+        starts = self.set_starts[np.array(chosen)]
         row = np.repeat(np.arange(len(chosen)), sizes**2)
         inner = np.concatenate([np.arange(size**2) for size in sizes])
         query, passage = inner // sizes[row], inner % sizes[row]
-        logits = self._logits(reader, "set", first[row] + query, first[row] + passage, runs)
+        places = np.concatenate([start + np.array(own) for start, own in zip(starts, drawn, strict=True)])
+        first = starts_of(sizes)[:-1].astype(np.int64)
+        logits = self._logits(reader, "set", places[first[row] + query], places[first[row] + passage], runs)
         flat = self._filled(len(chosen) * WIDTH**2, (row * WIDTH + query) * WIDTH + passage, logits)
         real = self._put(np.arange(WIDTH)[None] < sizes[:, None])
         return Scored(flat.view(-1, WIDTH, WIDTH), real)
 
-    def group_logits(self, reader: Reader, chosen: Sequence[int], draw: random.Random, runs: int = 2) -> Scored:
-        """Each query with its own passage, first, and a few drawn others."""
-        drawn = [
-            [
-                int(self.own[g]),
-                *draw.sample(known := [int(p) for p in self.others[g] if p >= 0], min(OTHERS, len(known))),
-            ]
-            for g in chosen
-        ]
+    def draw_group(self, group: int, draw: random.Random) -> list[int]:
+        """Its query's own passage, first, and a few others."""
+        known = [int(place) for place in self.others[group] if place >= 0]
+        return [int(self.own[group]), *draw.sample(known, min(OTHERS, len(known)))]
+
+    def group_logits(
+        self, reader: Module, chosen: Sequence[int], drawn: Sequence[Sequence[int]], runs: int = 2
+    ) -> Scored:
+        """Each query with the passages drawn for it."""
         sizes = np.array([len(own) for own in drawn])
         row = np.repeat(np.arange(len(chosen)), sizes)
         place = np.concatenate([np.arange(size) for size in sizes])
@@ -74,7 +85,7 @@ class Batches:
     def _filled(self, size: int, places: Places, logits: torch.Tensor) -> torch.Tensor:
         return torch.full((size,), NONE, device=self.device).index_put((self._put(places),), logits)
 
-    def _logits(self, reader: Reader, kind: str, queries: Places, passages: Places, runs: int) -> torch.Tensor:
+    def _logits(self, reader: Module, kind: str, queries: Places, passages: Places, runs: int) -> torch.Tensor:
         """In runs of pairs of like length."""
         sizes = self._sizes(f"{kind}_queries")[queries] + self._sizes(f"{kind}_passages")[passages]
         order = np.argsort(sizes, kind="stable")

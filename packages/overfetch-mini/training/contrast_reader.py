@@ -20,8 +20,23 @@ Weights = Mapping[str, torch.Tensor]
 Values = NDArray[np.generic]
 
 
-class Reader(torch.nn.Module):
-    """float32 [pairs] from ids, mask and types, each int64 [pairs, tokens], in BERT's ids."""
+class Trainable(torch.nn.Module):
+    """What `contrast.py` trains: float32 logits [pairs] from ids, mask and types, each int64 [pairs, tokens]."""
+
+    head_rate: float
+
+    def parts(self) -> list[list[torch.nn.Parameter]]:
+        """Of the encoder, and of the head, which learns faster."""
+        raise NotImplementedError
+
+    def keep(self, folder: Path) -> None:
+        raise NotImplementedError
+
+
+class Reader(Trainable):
+    """Over any encoder of BERT's or MPNet's shape; ids are BERT's."""
+
+    head_rate = 5e-4
 
     def __init__(self, base: Path, *, weights: bool = True, dropout: float = 0.1) -> None:
         """With the base's `weights`, or to be filled with others."""
@@ -46,6 +61,12 @@ class Reader(torch.nn.Module):
         mean = (states * weight).sum(1) / weight.sum(1)
         logits: torch.Tensor = self.head(torch.cat([states[:, 0], mean], 1)).squeeze(-1).float()
         return logits
+
+    def parts(self) -> list[list[torch.nn.Parameter]]:
+        return [[*self.encoder.parameters()], [*self.head.parameters()]]
+
+    def keep(self, folder: Path) -> None:
+        save_parts(self.state_dict(), folder)
 
 
 def as_mpnet(ids: torch.Tensor) -> torch.Tensor:

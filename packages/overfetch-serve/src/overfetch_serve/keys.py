@@ -58,6 +58,12 @@ class Key(Frozen):
         if scope not in self.scopes:
             raise NotAllowed(f"this key's scopes ({', '.join(self.scopes)}) do not hold {scope!r}")
 
+    def require_operator(self) -> None:
+        """Raises NotAllowed unless it is for all that the service does."""
+        self.require("admin")
+        if EVERY_SITE not in self.sites:
+            raise NotAllowed(f"this key is for {', '.join(self.sites) or 'no site'}, and this is about every site")
+
     def knows(self, site: str) -> bool:
         return EVERY_SITE in self.sites or site in self.sites
 

@@ -21,8 +21,9 @@ from overfetch_serve.folders import CHUNKER
 from overfetch_serve.keys import ANYBODY
 from overfetch_serve.logs import CONFIG
 from overfetch_serve.metrics import share_between_workers
+from overfetch_serve.own_pages import OwnPages
 from overfetch_serve.service import Service
-from overfetch_serve.settings import LOOPBACK, OWN_NAMES, ServiceSettings, read_settings
+from overfetch_serve.settings import LOOPBACK, OWN_NAMES, ServiceSettings, listed, read_settings
 from overfetch_serve.tracing import export_where_asked
 
 APPLICATION = "overfetch_serve.running:application"
@@ -32,13 +33,15 @@ def application() -> FastAPI:
     """What each worker serves: the variables say what, and where spans go."""
     export_where_asked()
     app = create_app()
-    if app.state.service.keys is None:  # else a page of any site could ask, by a name of its own that leads here
+    service: Service = app.state.service
+    if service.keys is None:  # else a page of any site could ask, by this machine's name or one of its own
+        app.add_middleware(OwnPages, allowed=listed(service.settings.cors_origins))
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, *OWN_NAMES])
     serving = app.router.lifespan_context
 
     @asynccontextmanager
     async def leaving(app: FastAPI) -> AsyncIterator[Any]:
-        with leaving_first(app.state.service):
+        with leaving_first(service):
             async with serving(app) as state:
                 yield state
 

@@ -11,6 +11,7 @@ from overfetch.protocols import Generation
 from overfetch.requests import AskRequest, SearchRequest
 from overfetch.sites import Collection, Site
 from overfetch_serve.errors import NotAuthenticated, NotFound, TooMany, unknown_site
+from overfetch_serve.in_time import InTime
 from overfetch_serve.jobs import Jobs
 from overfetch_serve.keys import ANYBODY, Key, Keys
 from overfetch_serve.rates import Rates, network_of
@@ -88,6 +89,8 @@ class Service:
         if site not in self._engines:
             engine = self.workspace.site(self._sites[site])
             engine.around = self.watching.retrieving
+            engine.reranker = InTime(engine.reranker)
+            engine.tuned = {name: InTime(reranker) for name, reranker in engine.tuned.items()}
             self._engines[site] = engine
         return self._engines[site]
 

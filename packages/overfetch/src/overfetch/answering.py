@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
@@ -48,7 +49,8 @@ AnswerFunction = Callable[[AnswerRequest], Draft]
 
 
 class Answering(NamedTuple):
-    """How a collection answers: `module` names the function `package.module:function`; `rules` say when quotes don't.
+    """How a collection answers: `module` names the function `package.module:function`; `rules` say when quotes don't,
+    and `deadline` (`time.monotonic()`) until when sentences are read for them, a language model's time not counted.
 
     The function may have `acall`, the same as a coroutine, and `stream`, which yields texts, partial drafts and at the
     end the draft.
@@ -60,17 +62,18 @@ class Answering(NamedTuple):
     on_refused: OnRefused = "flag"
     quoted_hits: int = 3
     rules: Sequence[RefusalRule] = ()
+    deadline: float | None = None
 
     def answer(self, question: str, retrievals: Sequence[Retrieval], history: Sequence[Turn] = ()) -> Answer:
         """The module answers where a language model is given; without one, or if it fails, quotes do."""
-        request = self._request(question, retrievals, history)
+        request, began = self._request(question, retrievals, history), time.monotonic()
         try:
             if isinstance(request, AnswerRequest):
                 return self._checked(load_answer_function(self.module)(request), request)
             reason = request
         except AnswerError as error:
             reason = _failed(error)
-        return self._quoted(question, retrievals, reason)
+        return self._quoted(question, retrievals, reason, time.monotonic() - began)
 
     async def stream(
         self, question: str, retrievals: Sequence[Retrieval], history: Sequence[Turn] = (), *, whole: bool = False
@@ -80,7 +83,7 @@ class Answering(NamedTuple):
 
         Importing and checking happen in worker threads: the event loop stays free.
         """
-        request = self._request(question, retrievals, history)
+        request, began = self._request(question, retrievals, history), time.monotonic()
         try:
             if isinstance(request, AnswerRequest):
                 function = await in_thread(load_answer_function, self.module)
@@ -95,7 +98,7 @@ class Answering(NamedTuple):
             reason = request
         except AnswerError as error:
             reason = _failed(error)
-        yield await in_thread(self._quoted, question, retrievals, reason)
+        yield await in_thread(self._quoted, question, retrievals, reason, time.monotonic() - began)
 
     def _request(self, question: str, retrievals: Sequence[Retrieval], history: Sequence[Turn]) -> AnswerRequest | str:
         """What to ask the language model, or why it isn't asked."""
@@ -105,8 +108,9 @@ class Answering(NamedTuple):
             return NO_MODEL
         return AnswerRequest(question=question, retrievals=tuple(retrievals), lm=self.lm, history=tuple(history))
 
-    def _quoted(self, question: str, retrievals: Sequence[Retrieval], reason: str) -> Answer:
-        return extractive_answer(question, retrievals, self.reranker, reason, self.quoted_hits, self.rules)
+    def _quoted(self, question: str, retrievals: Sequence[Retrieval], reason: str, waited: float) -> Answer:
+        deadline = None if self.deadline is None else self.deadline + waited
+        return extractive_answer(question, retrievals, self.reranker, reason, self.quoted_hits, self.rules, deadline)
 
     def _so_far(self, draft: Draft, request: AnswerRequest) -> AnswerSoFar | None:
         """What is shown of a partial draft; None where `_checked` would refuse it."""

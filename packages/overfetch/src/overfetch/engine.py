@@ -135,8 +135,9 @@ class Engine:
 
     def answer(self, request: AskRequest) -> Answer:
         """`ask`, as a request."""
-        turns = request.history[-KEPT_TURNS:]
-        return self._answering(request).answer(request.question, self._retrieve_parts(request, turns), turns)
+        turns, asked_at = request.history[-KEPT_TURNS:], time.monotonic()
+        retrievals = self._retrieve_parts(request, turns, asked_at)
+        return self._answering(request, asked_at).answer(request.question, retrievals, turns)
 
     def index(
         self,
@@ -251,14 +252,20 @@ class Engine:
         turns, asked_at = request.history[-KEPT_TURNS:], time.monotonic() if asked_at is None else asked_at
         retrievals = await in_thread(self._retrieve_parts, request, turns, asked_at)
         yield tuple(retrievals)
-        async for piece in self._answering(request).stream(request.question, retrievals, turns, whole=whole):
+        async for piece in self._answering(request, asked_at).stream(request.question, retrievals, turns, whole=whole):
             yield piece
 
-    def _answering(self, request: AskRequest) -> Answering:
+    def _answering(self, request: AskRequest, asked_at: float) -> Answering:
         chosen = self._asked(request)
-        reranker = self.reranker_of(chosen.name)
-        rules = self._rules(chosen, request)
-        return Answering(chosen.answering, reranker, self.lm, self.on_refused, chosen.quoted_hits, rules)
+        return Answering(
+            chosen.answering,
+            self.reranker_of(chosen.name),
+            self.lm,
+            self.on_refused,
+            chosen.quoted_hits,
+            self._rules(chosen, request),
+            chosen.retrieval.override(**request.overrides).deadline(asked_at),
+        )
 
     def _rules(self, collection: Collection, request: AskRequest) -> list[RefusalRule]:
         """Those fitted on questions that are read and searched as this one is: none of a literal one, or of parts."""
@@ -271,9 +278,7 @@ class Engine:
     def _asked(self, request: AskRequest) -> Collection:
         return self.site.collection(request.collection if request.collection is not None else self.site.ask)
 
-    def _retrieve_parts(
-        self, request: AskRequest, history: Sequence[Turn], asked_at: float | None = None
-    ) -> list[Retrieval]:
+    def _retrieve_parts(self, request: AskRequest, history: Sequence[Turn], asked_at: float) -> list[Retrieval]:
         chosen, question = self._asked(request), request.question
         if not question.strip():
             raise SettingsError(f"the question is empty (given {question!r}); write what to ask")

@@ -48,17 +48,20 @@ def extractive_answer(
     reason: str,
     quoted_hits: int,
     rules: Sequence[RefusalRule] = (),
+    deadline: float | None = None,
 ) -> Answer:
     """Quotes what names what is asked for and what the reranker finds best, in reading order; says that it only quotes.
 
     It comes from the best `quoted_hits` hits that have any; nothing is quoted for what the collection does not hold,
-    nor for what one of the `rules` refuses.
+    nor for what one of the `rules` refuses. Where `deadline` (`time.monotonic()`) leaves no time to read sentences, the
+    first of the best hits are quoted, and the reason says so.
     """
+    reader = _SentenceReader(reranker, deadline)
     each = MOST_QUOTES if len(retrievals) == 1 else QUOTES_PER_PART
     missing = [told for r in retrievals if r.understood for told in r.understood.missing]
     refused = {part: told for part, r in enumerate(retrievals) if (told := _refusal(r, rules))}
     answerable = [(part, r) for part, r in enumerate(retrievals) if not (_missing(r) or part in refused)]
-    chosen = [q for part, r in answerable for q in _best_pieces(part, r, reranker, each, quoted_hits)]
+    chosen = [q for part, r in answerable for q in _best_pieces(part, r, reader, each, quoted_hits)]
     citations = tuple(
         Citation(passage_id=q.passage.id, document_id=q.passage.document_id, quote=q.text) for q in chosen
     )
@@ -68,7 +71,7 @@ def extractive_answer(
         answer=text or (f"{NOT_THERE}: {'; '.join(missing)}." if missing else NOT_SHOWN if refused else NOTHING),
         mode="extractive",
         found=bool(chosen),
-        reason="; ".join([reason, *dict.fromkeys(refused.values())]),
+        reason="; ".join(dict.fromkeys([reason, *refused.values(), *reader.told])),
         citations=citations,
         coverage=1.0 if chosen else None,
         retrievals=tuple(retrievals),
@@ -83,28 +86,44 @@ def _refusal(retrieval: Retrieval, rules: Sequence[RefusalRule]) -> str | None:
     return next((told for rule in rules if (told := rule.refusal(retrieval))), None)
 
 
-def _best_pieces(part: int, retrieval: Retrieval, reranker: Reranker, number: int, quoted_hits: int) -> list[Quotable]:
+def _best_pieces(
+    part: int, retrieval: Retrieval, reader: "_SentenceReader", number: int, quoted_hits: int
+) -> list[Quotable]:
     """Where any hit leads, others are not quoted: they are about something else."""
     found = [(hit.leads, quotables) for hit in retrieval.hits if (quotables := list(_quotables(part, hit)))]
     leading = [quotables for leads, quotables in found if leads]
     of_hits = (leading or [quotables for _, quotables in found])[:quoted_hits]
     distinct = list({fold(q.text).text.lower(): q for q in reversed([*chain.from_iterable(of_hits)])}.values())[::-1]
-    merit = _merits(distinct, retrieval, reranker)
+    merit = reader.merits(distinct, retrieval)
     best = [distinct[i] for i in sorted(range(len(distinct)), key=lambda i: -merit[i])]
     named = retrieval.understood.named if retrieval.understood else ()
     return sorted((best[i] for i in named_first([q.reading for q in best], named)[:number]), key=lambda q: q.place)
 
 
-def _merits(quotables: Sequence[Quotable], retrieval: Retrieval, reranker: Reranker) -> Sequence[float]:
-    """The reranker's logits; by place where it did not read the passages either."""
-    by_place = [-float(place) for place in range(len(quotables))]
-    if retrieval.rerank_status != "full":  # off, out of time or out of order: not once more for sentences
-        return by_place
-    try:
-        return reranker.score(retrieval.read or retrieval.query, [q.reading for q in quotables]).logits
-    except Exception as error:
-        log.warning("choosing quotes by rank, since the reranker failed: %s", error)
-        return by_place
+class _SentenceReader:
+    """`told` is why sentences were taken by their place where the passages themselves were read."""
+
+    def __init__(self, reranker: Reranker, deadline: float | None) -> None:
+        self.told: list[str] = []
+        self._reranker = reranker
+        self._deadline = deadline
+
+    def merits(self, quotables: Sequence[Quotable], retrieval: Retrieval) -> Sequence[float]:
+        """The reranker's logits; by place where it did not read the passages either."""
+        by_place = [-float(place) for place in range(len(quotables))]
+        if retrieval.rerank_status != "full":  # off, out of time or out of order: not once more for sentences
+            return by_place
+        query = retrieval.read or retrieval.query
+        try:
+            logits = self._reranker.score(query, [q.reading for q in quotables], self._deadline).logits
+        except Exception as error:
+            log.warning("choosing quotes by rank, since the reranker failed: %s", error)
+            self.told.append("sentences in order of rank, since the reranker failed")
+            return by_place
+        if len(logits) < len(quotables):
+            self.told.append("sentences in order of rank, since the deadline left no time to read them")
+            return by_place
+        return logits
 
 
 def named_first(texts: Sequence[str], names: Sequence[str]) -> list[int]:

@@ -108,7 +108,7 @@ def retrieve_parts(
         if not one.query.strip():
             raise SettingsError(f"the query is empty (given {one.query!r}); write what to search for")
     began = time.monotonic()
-    deadline = _deadline(settings, began if asked_at is None else asked_at)
+    deadline = settings.deadline(began if asked_at is None else asked_at)
     settings = settings.shared_by(len(asked))
     texts = list(dict.fromkeys(text for one in asked for text in one.understood.texts))
     vectors = dict(zip(texts, embedder.embed_queries(texts), strict=True))
@@ -149,10 +149,6 @@ def retrieve_parts(
         )
         for one, part, read, candidates, hits in zip(asked, found, reranked, ordered, kept, strict=True)
     ]
-
-
-def _deadline(settings: RetrievalSettings, asked_at: float) -> float | None:
-    return None if settings.deadline_ms is None else asked_at + settings.deadline_ms / 1000
 
 
 def _side_by_side(work: Sequence[Callable[[], Reranked]]) -> list[Reranked]:

@@ -90,6 +90,10 @@ class RetrievalSettings(Frozen):
             return self
         return self.model_copy(update={"top_k": min(self.top_k, max(self.top_n, self.pairs // parts))})
 
+    def deadline(self, asked_at: float) -> float | None:
+        """When the time of a request is over that was sent then, both as `time.monotonic()`."""
+        return None if self.deadline_ms is None else asked_at + self.deadline_ms / 1000
+
     def override(self, **changes: Unpack[SettingsOptions]) -> "RetrievalSettings":
         """A copy with every change that is not None, checked again. Raises SettingsError."""
         given = {name: value for name, value in changes.items() if value is not None}

@@ -30,12 +30,12 @@ class Health(Frozen):
 
 
 def require_operator(request: Request, service: CurrentService) -> None:
-    """A key with scope `admin`; where there are no keys, whoever asks from this machine.
+    """A key with scope `admin` for every site; where there are no keys, whoever asks from this machine.
 
     Not counted as a request. Raises NotAuthenticated, KeysUnreadable, NotAllowed.
     """
     if service.keys is not None:
-        service.keys.find(given_key(request.headers)).require("admin")
+        service.keys.find(given_key(request.headers)).require_operator()
     elif request.client is None or request.client.host not in LOOPBACK:
         raise NotAllowed("without keys (OVERFETCH_SERVE_KEYS) only this machine itself is told")
 

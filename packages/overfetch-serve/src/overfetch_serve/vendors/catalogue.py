@@ -7,6 +7,7 @@ from overfetch.errors import SettingsError
 from overfetch.models import ModelSpec, Profile
 from overfetch.workspace import Workspace
 from overfetch_serve.errors import NotFound
+from overfetch_serve.in_time import InTime
 from overfetch_serve.settings import ServiceSettings, listed
 from overfetch_serve.vendors.embedding import TextEmbedder, TextKind
 from overfetch_serve.vendors.ranking import Ranker
@@ -43,7 +44,7 @@ class Catalogue:
         embedder, reranker = workspace.embedder(profile.embedder), workspace.reranker(profile.reranker)
         known = [*self.embedders.values()]
         texts = next((one for one in known if one.embedder is embedder), None) or TextEmbedder(embedder)
-        ranker = Ranker(embedder, reranker)
+        ranker = Ranker(embedder, InTime(reranker))
         self.rankers |= {name: self.rankers.get(name, ranker) for name in _names(profile, profile.reranker)}
         self.embedders |= {name: self.embedders.get(name, texts) for name in _names(profile, profile.embedder)}
 

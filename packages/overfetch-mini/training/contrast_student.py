@@ -1,0 +1,31 @@
+"""A model that ships, trained further by `contrast.py`: late interaction of what is read jointly."""
+
+from pathlib import Path
+
+import torch
+from contrast_reader import Trainable
+from students import load
+from train import FITTED_HEAD_RATE, save
+
+
+class Student(Trainable):
+    """As `contrast_reader.Reader`, of `students.load`; its runs are those that `export.py` takes."""
+
+    head_rate = FITTED_HEAD_RATE
+
+    def __init__(self, start: str) -> None:
+        super().__init__()
+        self.model = load(start)
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model.read(ids, mask, types)[0].squeeze(1).float()
+        return logits
+
+    def parts(self) -> list[list[torch.nn.Parameter]]:
+        learning = [(name, values) for name, values in self.model.named_parameters() if values.requires_grad]
+        return [
+            [values for name, values in learning if name.startswith("bert.") is encoder] for encoder in (True, False)
+        ]
+
+    def keep(self, folder: Path) -> None:
+        save(folder / "checkpoint.pt", model=self.model.state_dict())
