@@ -1,6 +1,6 @@
 """The service over loopback, in a process of its own: what it answers at saturation, against a plain one, and its cost.
 
-    uv run python tests/bench/serving.py [--clients 32] [--seconds 300] [--deadlines 5000,1000] [--json]
+    uv run python tests/bench/serving.py [--clients 32] [--seconds 300] [--deadlines 15000,5000,1000] [--json]
     uv run --group dev python tests/bench/serving.py --against [--clients 8] [--rounds 7] [--json]
     uv run python tests/bench/serving.py --overhead [--json]
 
@@ -34,6 +34,7 @@ from service_process import Served, service
 from serving_requests import COLLECTIONS, Asked, indexed, requests_of
 from serving_serial import Serial
 
+DEADLINES_MS = [15_000.0, 5_000.0, 1_000.0]
 SAMPLE_S = 1.0
 REFUSED = {429, 422, 400, 413}  # told to come again, or that it cannot be read in time
 SLACK = 1.2  # of a deadline, for the 99th percentile
@@ -146,7 +147,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=300.0)
-    parser.add_argument("--deadlines", type=lambda text: [*map(float, text.split(","))], default=[5_000.0, 1_000.0])
+    parser.add_argument(
+        "--deadlines", type=lambda text: [*map(float, text.split(","))], default=[15_000.0, 5_000.0, 1_000.0]
+    )
     parser.add_argument("--against", action="store_true")
     parser.add_argument("--overhead", action="store_true")
     parser.add_argument("--rounds", type=int, default=7)

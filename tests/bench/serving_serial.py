@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from math import isclose
 from typing import Any
 
 from serving_requests import COLLECTIONS, Asked
@@ -16,6 +17,7 @@ from overfetch_serve.vendors.ranking import Ranker
 
 ALLOWED = re.compile(r"allowed (\d+) of \d+ passages")
 UNREAD = "since the deadline left no time to read them"  # sentences, after all passages were
+CLOSE = 1e-5  # of scores
 LONG_MS = 3_600_000.0
 OWN = {"timings_ms", "rerank_status", "rerank_reason", "truncated_tokens"}  # of one run, or of what was allowed
 
@@ -62,10 +64,8 @@ class Serial:
             )
         self.reranker.counts = [_scored(body), *([0] if UNREAD in (body.get("reason") or "") else [])]
         expected = self._document(asked).model_dump(mode="json")
-        wanted, got = ({name: value for name, value in one.items() if name not in OWN} for one in (expected, body))
-        return next(
-            (_first_difference(wanted[name], got.get(name)) for name in wanted if wanted[name] != got.get(name)), None
-        )
+        wanted = {name: value for name, value in expected.items() if name not in OWN}
+        return _first_difference(wanted, {name: body.get(name) for name in wanted})
 
     def _document(self, asked: Asked) -> RetrievalDocument:
         _, _, site, collection, _ = asked.path.split("/")
@@ -90,16 +90,13 @@ def _scored(body: dict[str, Any]) -> int | None:
 
 
 def _first_difference(wanted: object, got: object) -> str | None:
-    if wanted == got:
+    """A float of several sequences in one run differs in its last digits from that of another run."""
+    if wanted == got or (isinstance(wanted, float) and isinstance(got, float) and isclose(wanted, got, abs_tol=CLOSE)):
         return None
     if isinstance(wanted, list | tuple) and isinstance(got, list | tuple) and len(wanted) == len(got):
-        return next(
-            f"[{at}] {_first_difference(*pair)}"
-            for at, pair in enumerate(zip(wanted, got, strict=True))
-            if pair[0] != pair[1]
-        )
+        told = ((at, _first_difference(*pair)) for at, pair in enumerate(zip(wanted, got, strict=True)))
+        return next((f"[{at}] {what}" for at, what in told if what), None)
     if isinstance(wanted, dict) and isinstance(got, dict) and wanted.keys() == got.keys():
-        return next(
-            f"{name} {_first_difference(wanted[name], got[name])}" for name in wanted if wanted[name] != got[name]
-        )
+        told_by_name = ((name, _first_difference(wanted[name], got[name])) for name in wanted)
+        return next((f"{name} {what}" for name, what in told_by_name if what), None)
     return f"{str(got)[:120]} in place of {str(wanted)[:120]}"

@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from overfetch import Workspace, in_thread
+from overfetch.leaving import threads
 from overfetch.sites import Site, load_site, site_names
 from overfetch_serve import problems
 from overfetch_serve.access import SCHEMES
@@ -101,16 +102,17 @@ def _watch(app: FastAPI, service: Service) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
-    await in_thread(service.warm_up)
-    for site, reason in service.readiness.reasons.items():  # what can be served is; /readyz says what cannot
-        log.warning("%s is not ready: %s", site, reason)
-    sampling = asyncio.create_task(_sample(service))
-    try:
-        async with app.state.agents.running():
-            yield
-    finally:
-        sampling.cancel()
-        await in_thread(service.close)
+    with threads(service.settings.threads):
+        await in_thread(service.warm_up)
+        for site, reason in service.readiness.reasons.items():  # what can be served is; /readyz says what cannot
+            log.warning("%s is not ready: %s", site, reason)
+        sampling = asyncio.create_task(_sample(service))
+        try:
+            async with app.state.agents.running():
+                yield
+        finally:
+            sampling.cancel()
+            await in_thread(service.close)
 
 
 async def _sample(service: Service) -> None:

@@ -112,7 +112,8 @@ class Service:
 
     async def retrieve(self, engine: Engine, collection: str, request: SearchRequest) -> Retrieval:
         """`Engine.retrieve` in its turn; the wait for that counts as the request's time."""
-        return await self.work(engine.retrieve, collection, request, time.monotonic())
+        asked_at = time.monotonic()
+        return await self.work_until(self._end(request, asked_at), engine.retrieve, collection, request, asked_at)
 
     async def answer(self, engine: Engine, request: AskRequest) -> Answer:
         """`Engine.answer` in its turn, as `events`."""
@@ -129,17 +130,25 @@ class Service:
 
         Raises Busy.
         """
-        answering = engine.events(request, whole=whole, asked_at=time.monotonic())
+        asked_at = time.monotonic()
+        answering = engine.events(request, whole=whole, asked_at=asked_at)
         async with self.asks.taken(), aclosing(answering) as events:
-            async with self.turns.taken():
+            async with self.turns.taken(self._end(request, asked_at)):
                 found = await anext(events)
             yield found
             async for event in events:
                 yield event
 
+    def _end(self, request: SearchRequest | AskRequest, asked_at: float) -> float:
+        return asked_at + self.milliseconds(request.deadline_ms) / 1_000
+
     async def work(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """In a worker thread, when its turn comes. Raises Busy, and what the work raises."""
-        async with self.turns.taken():
+        return await self.work_until(None, work, *args, **kwargs)
+
+    async def work_until(self, end: float | None, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """`work`, which begins no later than then (`time.monotonic()`)."""
+        async with self.turns.taken(end):
             return await in_thread(work, *args, **kwargs)
 
     def warm_up(self) -> None:

@@ -57,6 +57,11 @@ class ServiceSettings(Variables):
     profiles: str = ""
     aliases: str = ""
 
+    @property
+    def threads(self) -> int:
+        """Whoever has a turn, or waited for one until its time was over; most of them wait for a model."""
+        return self.concurrency + self.waiting
+
 
 def listed(given: str) -> list[str]:
     """What stands between commas."""

@@ -26,14 +26,20 @@ class Turns:
         return (self.waiting + 1) * (self._usual_s or 0.0) / self._concurrency
 
     @asynccontextmanager
-    async def taken(self) -> AsyncIterator[None]:
-        """Raises Busy where too many wait already."""
+    async def taken(self, until: float | None = None) -> AsyncIterator[None]:
+        """Whoever waited `until` then (`time.monotonic()`) goes on without a turn: late, it has little left to do.
+
+        Raises Busy where too many wait already.
+        """
         if self._places.locked() and self.waiting >= self._most_waiting:
             told = f"{self.working} requests are worked on and {self.waiting} wait already; try again later"
             raise Busy(told, self.seconds_to_wait)
         self.waiting += 1
         try:
-            await self._places.acquire()
+            in_turn = await self._acquired(until)
+            if not in_turn:
+                yield
+                return
         finally:
             self.waiting -= 1
         self.working += 1
@@ -44,6 +50,13 @@ class Turns:
             self._learn(self._clock() - began)
             self.working -= 1
             self._places.release()
+
+    async def _acquired(self, until: float | None) -> bool:
+        try:
+            async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
+                return await self._places.acquire()
+        except TimeoutError:
+            return False
 
     def _learn(self, seconds: float) -> None:
         usual = seconds if self._usual_s is None else self._usual_s

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from overfetch.protocols import Reranker
 from overfetch.quotable import MOST_WORDS, pieces_of
 from overfetch.refusing import RefusalRule
+from overfetch.scheduling import ahead
 from overfetch.types import Answer, Citation, Hit, Passage, Retrieval
 from overfetch.verbatim import count_words, find_verbatim, fold
 
@@ -115,7 +116,8 @@ class _SentenceReader:
             return by_place
         query = retrieval.read or retrieval.query
         try:
-            logits = self._reranker.score(query, [q.reading for q in quotables], self._deadline).logits
+            with ahead():  # the passages that they are of have waited already
+                logits = self._reranker.score(query, [q.reading for q in quotables], self._deadline).logits
         except Exception as error:
             log.warning("choosing quotes by rank, since the reranker failed: %s", error)
             self.told.append("sentences in order of rank, since the reranker failed")

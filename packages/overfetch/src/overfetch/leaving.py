@@ -6,9 +6,11 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ NOBODY_LEAVES = threading.Event()
 # calls to threads at one moment would block it for longer than any of its tasks should.
 AT_A_TIME = min(32, (os.cpu_count() or 1) + 4)
 
-_turns: "WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]" = WeakKeyDictionary()
+_threads: "WeakKeyDictionary[asyncio.AbstractEventLoop, Threads]" = WeakKeyDictionary()
 
 _left: ContextVar[threading.Event] = ContextVar("left", default=NOBODY_LEAVES)
 
@@ -90,15 +92,38 @@ def whether_left() -> threading.Event:
     return _left.get()
 
 
+class Threads(NamedTuple):
+    """Of one event loop: where its work is done, by default in its own executor, and how much at a time."""
+
+    turns: "asyncio.Semaphore"
+    executor: Executor | None = None
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Herein `in_thread` has that many threads in this event loop: for work that mostly waits for its turn."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    executor = ThreadPoolExecutor(count, thread_name_prefix="overfetch")
+    _threads[loop] = Threads(asyncio.Semaphore(count), executor)
+    try:
+        yield
+    finally:
+        del _threads[loop]
+        executor.shutdown(wait=False)
+
+
 async def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """`work` in a worker thread: the event loop stays free, and cancelling the task reaches the work."""
     import asyncio
 
-    left = threading.Event()
+    left, loop = threading.Event(), asyncio.get_running_loop()
     token = _left.set(left)
     try:
-        async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_A_TIME)):
-            return await asyncio.to_thread(work, *args, **kwargs)
+        turns, executor = _threads.setdefault(loop, Threads(asyncio.Semaphore(AT_A_TIME)))
+        async with turns:
+            return await loop.run_in_executor(executor, partial(copy_context().run, work, *args, **kwargs))
     except asyncio.CancelledError:
         left.set()
         raise

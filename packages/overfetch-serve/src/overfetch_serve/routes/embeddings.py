@@ -84,7 +84,8 @@ async def embeddings(
             f"dimensions: {spec.name} makes vectors of {spec.dimension} numbers, not {asked.dimensions}"
         )
     kind = KINDS[asked.input_type] if asked.input_type else named_kind
-    found = await service.work(embedder.embed, texts, kind, budget(service, deadline_ms))
+    time = budget(service, deadline_ms)
+    found = await service.work_until(time.end, embedder.embed, texts, kind, time)
     tokens = await service.work(Tokens.of(spec).count, "", texts)
     return EmbeddingsResponse(
         data=[Embedding(index=i, embedding=_encoded(v, asked.encoding_format)) for i, v in enumerate(found.vectors)],

@@ -8,15 +8,17 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from overfetch.errors import SettingsError
+from overfetch.errors import DeadlineExceeded, SettingsError
 from overfetch.fusion import fuse
 from overfetch.ordering import combine
 from overfetch.protocols import Embedder, Reranker, SparseVector, Vectors
+from overfetch.scheduling import ahead, until, whole
 from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_passage, embed_sparse_query
 from overfetch_serve.vendors.pace import Budget, Pace
 
 SLICE = 64  # documents between two looks at the clock
+CHARACTERS_A_TOKEN = 4  # of English
 
 
 class Ranking(NamedTuple):
@@ -53,7 +55,8 @@ class Ranker:
         pace, sizes = self._paces[combined], [len(query) + len(document) for document in documents]
         pace.require(sizes, budget)
         began = time.monotonic()
-        logits, vectors, truncated = self._read(query, documents, budget.end, combined=combined)
+        with whole(sum(sizes) // CHARACTERS_A_TOKEN * (1 + combined)):  # of the embedder too, which is as large
+            logits, vectors, truncated = self._read(query, documents, budget.end, combined=combined)
         pace.settle(sizes, len(logits), time.monotonic() - began, budget)
         warnings = [f"{truncated} tokens were beyond the model's limit and not read"] if truncated else []
         merit: Sequence[float] = logits
@@ -73,17 +76,23 @@ class Ranker:
         vectors: list[Vectors] = []
         truncated = 0
         for start in range(0, len(documents), SLICE):
-            if time.monotonic() >= end:
-                break
             part = documents[start : start + SLICE]
-            if combined:
-                vectors += [*self.embedder.embed_passages(part)]
             read = self.reranker.score(query, part, end)
-            logits += read.logits
-            truncated += read.truncated_tokens or 0
             if len(read.logits) < len(part):
                 break
-        return logits, vectors, truncated
+            if combined:
+                vectors += self._embed(part, end)
+            logits += read.logits
+            truncated += read.truncated_tokens or 0
+        return logits[: len(vectors)] if combined else logits, vectors, truncated
+
+    def _embed(self, documents: Sequence[str], end: float) -> list[Vectors]:
+        """None where time ends before all of them are. They have waited for the reranker already."""
+        try:
+            with until(end), ahead():
+                return [*self.embedder.embed_passages(documents)]
+        except DeadlineExceeded:
+            return []
 
     def _combined(self) -> str:
         reranker, embedder = self.reranker.spec.name, self.embedder.spec.name

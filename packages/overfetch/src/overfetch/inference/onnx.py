@@ -10,12 +10,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from overfetch.errors import ModelError
+from overfetch.errors import DeadlineExceeded, ModelError
 from overfetch.inference.caching import ScoreCache, Scored, keys_of
 from overfetch.inference.scoring import shared_scorer
 from overfetch.inference.tokenizing import TextTokenizer, Tokens
 from overfetch.models import ModelSpec
 from overfetch.protocols import RerankScores, Vectors
+from overfetch.scheduling import ahead
 
 TOKEN_BUDGET = 256  # until `warm_up` has measured
 BUDGETS = (0, 128, 256, 512)  # beyond, attention's padding and full caches cost more than larger products save
@@ -103,7 +104,8 @@ class OnnxEmbedder:
         self._model.warm_up()
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
-        return self._embed([self.spec.query_prefix + text for text in texts])
+        with ahead():  # before it, nothing of its request can be searched or read
+            return self._embed([self.spec.query_prefix + text for text in texts])
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
         return self._embed([self.spec.passage_prefix + text for text in texts])
@@ -116,9 +118,10 @@ class OnnxEmbedder:
         vectors = np.zeros((len(texts), self.spec.dimension or 0), dtype=np.float32)
         for start in range(0, len(texts), SLICE):
             order = sorted(range(start, min(start + SLICE, len(texts))), key=lambda i: -len(texts[i]))
-            rows = self._scorer.run(self._model, (self._model.tokenizer.text(texts[i]) for i in order))
-            if any(row is None for row in rows):
-                raise ModelError(f"{self.spec.name}: whoever asked has left")
+            tokens = (self._model.tokenizer.text(texts[i]) for i in order)
+            rows = self._scorer.run(self._model, tokens)
+            if len(rows) < len(order) or any(row is None for row in rows):
+                raise DeadlineExceeded(f"{self.spec.name}: whoever asked has left, or has no time left")
             vectors[order] = rows
         return vectors
 

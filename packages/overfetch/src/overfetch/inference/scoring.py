@@ -1,5 +1,7 @@
 """One scorer for all models, sites and requests of a process: a bounded queue, and a worker for each core.
 
+What `overfetch.scheduling` lets go ahead is run first; all else in the order in which it comes.
+
 A worker runs a few sequences at a time on one thread: no layer waits for the slowest core, as it does in one run
 spread over all of them. Short sequences of whatever request share a run up to the model's token budget.
 """
@@ -20,8 +22,11 @@ from overfetch.forking import starting_over
 from overfetch.inference.tokenizing import Tokens
 from overfetch.leaving import at_work, whether_left
 from overfetch.protocols import Vectors
+from overfetch.scheduling import goes_first, sooner, tokens_needed
 
 CAPACITY = 4096  # sequences that may wait: some 200 requests of 20
+WEIGHT_OF_THE_LAST = 0.1
+MOST_WAITED = 0.5  # of the time that a request has, for others'
 ENDING = "the process is ending"
 
 
@@ -40,7 +45,8 @@ class Request:
 
     def __init__(self, model: Runnable, deadline: float | None, lock: threading.Lock) -> None:
         self.model = model
-        self.deadline = deadline
+        self.deadline = sooner(deadline)
+        self.goes_first = goes_first()
         self.rows: list[Vectors | None] = []
         self.missing = 0
         self.in_slices = False
@@ -89,19 +95,33 @@ class Scorer:
         """As in a process just forked, which has neither the workers nor whoever held the lock."""
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
+        self._first: deque[Job] = deque()  # what little goes before all else
         self._queue: deque[Job] = deque()
         self._threads: list[threading.Thread] = []
         self._requests = 0
+        self._pace: weakref.WeakKeyDictionary[Runnable, float] = weakref.WeakKeyDictionary()  # seconds a token
 
     def run(self, model: Runnable, sequences: Iterable[Tokens], deadline: float | None = None) -> list[Vectors | None]:
         """A row for each sequence, in the order given.
 
-        None for those that `deadline` (`time.monotonic()`) cut off, or that waited when the caller left
-        (`overfetch.leaving`). Raises Overloaded where too many sequences wait already, ModelError where the model
-        fails. One that comes alone and has more sequences than may wait is read in slices, so that others find room.
+        None for those that `deadline` (`time.monotonic()`, or that of `overfetch.scheduling`) cut off, or that waited
+        when the caller left; no rows at all where what waits already would take most of the time: whoever cannot be
+        read in time learns it at once, and others are. Raises Overloaded where too many sequences wait, ModelError
+        where the model fails. One that comes alone and has more sequences than may wait is read in slices, so that
+        others find room.
         """
         with at_work():
-            return self._read(Request(model, deadline, self._lock), sequences)
+            request = Request(model, deadline, self._lock)
+            return [] if self._is_hopeless(request) else self._read(request, sequences)
+
+    def _is_hopeless(self, request: Request) -> bool:
+        if request.deadline is None or request.goes_first:
+            return False
+        with self._lock:
+            waiting = sum(self._pace.get(job.request.model, 0.0) * len(job.tokens.ids) for job in self._queue)
+        own = self._pace.get(request.model, 0.0) * tokens_needed()
+        left = self.workers * max(0.0, request.deadline - time.monotonic())
+        return waiting > MOST_WAITED * left or waiting + own > left
 
     def _read(self, request: Request, sequences: Iterable[Tokens]) -> list[Vectors | None]:
         with self._lock:
@@ -133,8 +153,9 @@ class Scorer:
         """
         with self._lock:
             self._ended = self._closed = True
-            self._fail_all(self._queue, ModelError(ENDING))
-            self._queue.clear()
+            for queue in (self._first, self._queue):
+                self._fail_all(queue, ModelError(ENDING))
+                queue.clear()
             self._arrived.notify_all()
         for thread in self._threads:
             thread.join()
@@ -150,7 +171,8 @@ class Scorer:
                 return
             if len(self._queue) >= self._capacity:
                 raise Overloaded(f"{len(self._queue)} sequences wait to be scored already; try again later")
-            self._queue.append(Job(request, len(request.rows), tokens))
+            queue = self._first if request.goes_first else self._queue
+            queue.append(Job(request, len(request.rows), tokens))
             request.rows.append(None)
             request.missing += 1
             if len(self._threads) < self.workers:
@@ -173,7 +195,9 @@ class Scorer:
     def _run(self, jobs: Sequence[Job]) -> None:
         """One run; where that fails, one for each of the requests in it, so that none fails by another's sequence."""
         try:
+            began = time.perf_counter()
             rows = jobs[0].request.model.run([job.tokens for job in jobs])
+            self._learn(jobs, time.perf_counter() - began)
             RUNS.add()
             SEQUENCES.add(len(jobs))
             self._give(jobs, rows)
@@ -185,26 +209,33 @@ class Scorer:
             for request in shared:
                 self._run([job for job in jobs if job.request is request])
 
+    def _learn(self, jobs: Sequence[Job], seconds: float) -> None:
+        model, own = jobs[0].request.model, seconds / sum(len(job.tokens.ids) for job in jobs)
+        usual = self._pace.get(model, own)
+        self._pace[model] = usual + WEIGHT_OF_THE_LAST * (own - usual)
+
     def _take(self) -> list[Job]:
         """The next sequence that someone waits for, with those after it that fit into its run; none after `close`."""
         with self._lock:
             while True:
-                self._arrived.wait_for(lambda: self._queue or self._closed)
-                if not self._queue:
+                self._arrived.wait_for(lambda: self._first or self._queue or self._closed)
+                queue = self._first or self._queue
+                if not queue:
                     return []
-                first = self._queue.popleft()
+                first = queue.popleft()
                 if not first.request.is_over:
-                    return [first, *self._fitting(first)]
+                    return [first, *self._fitting(first, queue)]
                 first.request.put(first.place, None)
 
-    def _fitting(self, first: Job) -> Iterator[Job]:
+    @staticmethod
+    def _fitting(first: Job, queue: "deque[Job]") -> Iterator[Job]:
         model, total = first.request.model, len(first.tokens.ids)
-        while self._queue:
-            after = self._queue[0]
+        while queue:
+            after = queue[0]
             total += len(after.tokens.ids)
             if after.request.model is not model or total > model.token_budget or after.request.is_over:
                 return
-            yield self._queue.popleft()
+            yield queue.popleft()
 
     def _give(self, jobs: Sequence[Job], rows: Vectors) -> None:
         with self._lock:
