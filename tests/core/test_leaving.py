@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import overfetch
 from overfetch.cli.main import app
-from overfetch.leaving import AT_A_TIME, carried, in_thread, whether_left
+from overfetch.leaving import AT_A_TIME, carried, in_thread, threads, whether_left
 
 
 async def test_no_more_are_handed_over_than_threads_take() -> None:
@@ -32,6 +32,13 @@ async def test_no_more_are_handed_over_than_threads_take() -> None:
 
     assert await asyncio.gather(*(in_thread(work, n) for n in range(500))) == list(range(500))
     assert most == AT_A_TIME
+
+
+async def test_a_loop_may_have_more_threads() -> None:
+    everyone = threading.Barrier(AT_A_TIME + 3, timeout=10)
+    with threads(AT_A_TIME + 3):
+        await asyncio.gather(*(in_thread(everyone.wait) for _ in range(AT_A_TIME + 3)))
+    assert await in_thread(lambda: "done") == "done"
 
 
 async def test_who_leaves_while_waiting_starts_nothing_and_holds_nobody_up() -> None:

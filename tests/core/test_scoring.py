@@ -13,8 +13,9 @@ import pytest
 from overfetch.errors import ModelError, Overloaded
 from overfetch.inference.scoring import Scorer
 from overfetch.inference.tokenizing import Tokens
-from overfetch.leaving import in_thread
+from overfetch.leaving import carried, in_thread
 from overfetch.protocols import Vectors
+from overfetch.scheduling import ahead, until, whole
 
 
 class Echo:
@@ -123,6 +124,49 @@ def test_a_deadline_keeps_what_is_done(scorer: Scorer) -> None:
     assert time.monotonic() - began < 5, "it does not wait for what will not be used"
     assert firsts(rows)[:1] == [0]
     assert firsts(rows)[-1] is None
+
+
+def test_what_goes_ahead_is_run_before_what_waits(scorer: Scorer) -> None:
+    gate, model = Gate(), Echo()
+    with ThreadPoolExecutor(3) as pool:
+        pool.submit(scorer.run, gate, [sequence(0)])
+        assert gate.reached.wait(10)
+        waiting = pool.submit(scorer.run, model, [sequence(1)])
+        wait_for_queue(scorer, 1)
+        with ahead():
+            urgent = pool.submit(carried(scorer.run), model, [sequence(2)])
+        while not scorer._first:
+            time.sleep(0.005)
+        gate.opened.set()
+        assert (firsts(urgent.result(10)), firsts(waiting.result(10))) == ([2], [1])
+    assert model.runs == [[2], [1]]
+
+
+def test_what_takes_no_deadline_ends_with_the_work_that_it_is_part_of(scorer: Scorer) -> None:
+    with until(time.monotonic() + 0.5):
+        rows = scorer.run(Echo(seconds=0.2), [sequence(n) for n in range(8)])
+    assert (firsts(rows)[0], firsts(rows)[-1]) == (0, None)
+
+
+def test_whoever_cannot_be_read_in_time_learns_it_at_once(scorer: Scorer) -> None:
+    """Six of .2 seconds wait: more than half of two seconds, and less than half of a minute."""
+    gate, model = Gate(), Echo(seconds=0.2)
+    scorer.run(model, [sequence(0)])
+    with ThreadPoolExecutor(3) as pool:
+        pool.submit(scorer.run, gate, [sequence(0)])
+        assert gate.reached.wait(10)
+        waiting = pool.submit(scorer.run, model, [sequence(n) for n in range(6)])
+        wait_for_queue(scorer, 6)
+        began = time.monotonic()
+        assert scorer.run(Echo(), [sequence(7)], deadline=began + 2) == []
+        with whole(tokens=3 * 1_000):  # of which each takes a fifteenth of a second
+            assert scorer.run(model, [sequence(7)], deadline=began + 60) == []
+        assert time.monotonic() - began < 1
+        later = pool.submit(scorer.run, model, [sequence(7)], deadline=began + 60)
+        wait_for_queue(scorer, 7)
+        gate.opened.set()
+        assert firsts(later.result(10)) == [7]
+        assert firsts(waiting.result(10)) == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_deadline_in_the_past_runs_nothing(scorer: Scorer) -> None:

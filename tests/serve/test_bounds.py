@@ -176,14 +176,15 @@ async def test_the_wait_is_estimated_from_what_waits_and_how_long_turns_take() -
     await asyncio.gather(*holding)
 
 
-async def test_waiting_for_a_turn_takes_of_the_requests_time(opened: Opened) -> None:
+async def test_a_turn_is_waited_for_within_the_requests_time(opened: Opened) -> None:
     async with lifespan(app := opened(concurrency=1)) as service:
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-            async with service.turns.taken():
-                late = asyncio.create_task(client.post(SEARCH, json={"query": "a tool", "deadline_ms": 20}))
-                await asyncio.sleep(0.1)
-            found = (await late).json()
+        asking = httpx.AsyncClient(transport=transport, base_url="http://here")
+        async with asking as client, service.turns.taken():
+            found = (await client.post(SEARCH, json={"query": "a tool", "deadline_ms": 2})).json()
+            rerank = {"model": "mini", "query": "a tool", "documents": ["a tool"] * 20}
+            late = await client.post("/v2/rerank", json=rerank, headers={"Overfetch-Deadline-Ms": "2"})
     assert found["rerank_status"] == "skipped"
-    assert found["rerank_reason"].startswith("the deadline of 20.0 ms allowed 0 of")
+    assert found["rerank_reason"].startswith("the deadline of 2.0 ms allowed 0 of")
+    assert (late.status_code, late.json()["message"][:23]) == (429, "beside other requests, ")
     assert found["hits"]

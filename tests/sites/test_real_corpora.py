@@ -18,7 +18,7 @@ SOURCES = {
     "sagedaily/canon": (2673, ["tarot-astrology/corpus.jsonl"]),
 }
 count_tokens = token_counter("all-minilm-l6-v2")
-MOST = 5_000  # documents that are chunked, and passages whose tokens are counted, spread evenly over all
+CHUNKED, COUNTED = 500, 2_000  # documents, and passages of theirs whose tokens are counted, spread evenly over all
 
 pytestmark = [
     pytest.mark.real_data,
@@ -34,11 +34,11 @@ def test_every_document_is_read_and_becomes_passages(name: str) -> None:
     number, sources = SOURCES[name]
     documents = list(chosen.read(*(CORPORA / source for source in sources)))
     assert len(documents) == number
-    some = documents[:: 1 + len(documents) // MOST]
+    some = documents[:: 1 + len(documents) // CHUNKED]
     passages = [passage for document in some for passage in to_passages(chosen, document)]
     assert len({passage.id for passage in passages}) == len(passages) >= len(some)
     assert all(passage.text.strip() for passage in passages)
-    counted = passages[:: 1 + len(passages) // MOST]
+    counted = passages[:: 1 + len(passages) // COUNTED]
     assert max(count_tokens(passage.reading) for passage in counted) <= 254, "two more are the embedder's own"
 
 

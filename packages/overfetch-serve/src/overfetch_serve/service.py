@@ -21,6 +21,7 @@ from overfetch_serve.settings import ServiceSettings
 from overfetch_serve.turns import Turns
 from overfetch_serve.values import CountedValues
 from overfetch_serve.vendors.catalogue import Catalogue
+from overfetch_serve.vendors.pace import MOST_WAITED
 from overfetch_serve.watching import Watching
 
 P = ParamSpec("P")
@@ -113,7 +114,7 @@ class Service:
     async def retrieve(self, engine: Engine, collection: str, request: SearchRequest) -> Retrieval:
         """`Engine.retrieve` in its turn; the wait for that counts as the request's time."""
         asked_at = time.monotonic()
-        return await self.work_until(self._end(request, asked_at), engine.retrieve, collection, request, asked_at)
+        return await self.work_by(self._patience(request, asked_at), engine.retrieve, collection, request, asked_at)
 
     async def answer(self, engine: Engine, request: AskRequest) -> Answer:
         """`Engine.answer` in its turn, as `events`."""
@@ -133,22 +134,22 @@ class Service:
         asked_at = time.monotonic()
         answering = engine.events(request, whole=whole, asked_at=asked_at)
         async with self.asks.taken(), aclosing(answering) as events:
-            async with self.turns.taken(self._end(request, asked_at)):
+            async with self.turns.taken(self._patience(request, asked_at)):
                 found = await anext(events)
             yield found
             async for event in events:
                 yield event
 
-    def _end(self, request: SearchRequest | AskRequest, asked_at: float) -> float:
-        return asked_at + self.milliseconds(request.deadline_ms) / 1_000
+    def _patience(self, request: SearchRequest | AskRequest, asked_at: float) -> float:
+        return asked_at + self.milliseconds(request.deadline_ms) / 1_000 * MOST_WAITED
 
     async def work(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """In a worker thread, when its turn comes. Raises Busy, and what the work raises."""
-        return await self.work_until(None, work, *args, **kwargs)
+        return await self.work_by(None, work, *args, **kwargs)
 
-    async def work_until(self, end: float | None, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """`work`, which begins no later than then (`time.monotonic()`)."""
-        async with self.turns.taken(end):
+    async def work_by(self, patience: float | None, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """`work`, which begins by then (`time.monotonic()`), in its turn or not."""
+        async with self.turns.taken(patience):
             return await in_thread(work, *args, **kwargs)
 
     def warm_up(self) -> None:

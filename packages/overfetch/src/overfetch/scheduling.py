@@ -6,6 +6,7 @@ from contextvars import ContextVar
 
 _end: ContextVar[float | None] = ContextVar("end", default=None)
 _first: ContextVar[bool] = ContextVar("first", default=False)
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
 _tokens: ContextVar[int] = ContextVar("tokens", default=0)
 
 
@@ -30,6 +31,16 @@ def ahead() -> Iterator[None]:
 
 
 @contextmanager
+def alone() -> Iterator[None]:
+    """Sequences herein share no run, whose others would show in their last digits: equal texts are equal vectors."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
+
+
+@contextmanager
 def whole(tokens: int) -> Iterator[None]:
     """Of so many tokens that are to be read herein all are, or none is of use."""
     token = _tokens.set(tokens)
@@ -46,6 +57,10 @@ def sooner(deadline: float | None) -> float | None:
 
 def goes_first() -> bool:
     return _first.get()
+
+
+def shares_no_run() -> bool:
+    return _alone.get()
 
 
 def tokens_needed() -> int:

@@ -85,7 +85,7 @@ async def embeddings(
         )
     kind = KINDS[asked.input_type] if asked.input_type else named_kind
     time = budget(service, deadline_ms)
-    found = await service.work_until(time.end, embedder.embed, texts, kind, time)
+    found = await service.work_by(time.patience, embedder.embed, texts, kind, time)
     tokens = await service.work(Tokens.of(spec).count, "", texts)
     return EmbeddingsResponse(
         data=[Embedding(index=i, embedding=_encoded(v, asked.encoding_format)) for i, v in enumerate(found.vectors)],

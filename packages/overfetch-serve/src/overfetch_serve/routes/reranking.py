@@ -106,7 +106,7 @@ class TeiRank(BaseModel):
 async def cohere(asked: CohereRequest, service: CurrentService, deadline_ms: DeadlineHeader = None) -> CohereResponse:
     """Cohere's shape: every document's relevance to the query, best first."""
     ranker, time = service.catalogue.ranker(asked.model), budget(service, deadline_ms)
-    return await service.work_until(time.end, _answer, service, ranker, asked, asked.documents, time, "2")
+    return await service.work_by(time.patience, _answer, service, ranker, asked, asked.documents, time, "2")
 
 
 @router.post("/v1/rerank", response_model_exclude_none=True, responses=COHERE.responses)
@@ -114,7 +114,7 @@ async def older(asked: OlderRequest, service: CurrentService, deadline_ms: Deadl
     """Cohere's older shape, which is Jina's too: documents may be objects, and come back if asked for."""
     ranker, time = service.catalogue.ranker(asked.model), budget(service, deadline_ms)
     texts = [_text(document, asked.rank_fields) for document in asked.documents]
-    answer = await service.work_until(time.end, _answer, service, ranker, asked, texts, time, "1")
+    answer = await service.work_by(time.patience, _answer, service, ranker, asked, texts, time, "1")
     if asked.return_documents:
         answer = answer.model_copy(update={"results": [_with_document(r, asked.documents) for r in answer.results]})
     tokens = answer.meta.tokens
@@ -128,8 +128,8 @@ async def tei(
 ) -> list[TeiRank]:
     """Text Embeddings Inference's shape."""
     ranker, time = service.catalogue.ranker(asked.model), budget(service, deadline_ms)
-    ranking = await service.work_until(
-        time.end, _rank, service, ranker, asked.query, asked.texts, time, asked.raw_scores, asked.top_n
+    ranking = await service.work_by(
+        time.patience, _rank, service, ranker, asked.query, asked.texts, time, asked.raw_scores, asked.top_n
     )
     if warnings := (*ranking.warnings, *_without_effect(asked)):
         response.headers[WARNINGS] = "; ".join(warnings).encode("ascii", "backslashreplace").decode()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from overfetch.errors import Overloaded
 from overfetch_serve.errors import TooMuch
 
+MOST_WAITED = 0.5  # of a request's time, for its turn
 KEPT, REMEMBERED_S = 16, 60.0  # measurements, and for how long: what was slow for once refuses nobody for ever
 WORTH_MEASURING = 2_000  # characters: of fewer, the time is spent on other things
 
@@ -27,6 +28,11 @@ class Budget(NamedTuple):
     def of(cls, ms: float, *, alone: bool, shared: Callable[[], bool] = lambda: False) -> "Budget":
         """From now on."""
         return cls(ms, time.monotonic() + ms / 1000, alone, shared)
+
+    @property
+    def patience(self) -> float:
+        """Until when a turn is waited for (`time.monotonic()`)."""
+        return self.end - self.ms / 1_000 * (1 - MOST_WAITED)
 
     @property
     def alone(self) -> bool:

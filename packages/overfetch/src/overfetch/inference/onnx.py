@@ -16,7 +16,7 @@ from overfetch.inference.scoring import shared_scorer
 from overfetch.inference.tokenizing import TextTokenizer, Tokens
 from overfetch.models import ModelSpec
 from overfetch.protocols import RerankScores, Vectors
-from overfetch.scheduling import ahead
+from overfetch.scheduling import ahead, alone
 
 TOKEN_BUDGET = 256  # until `warm_up` has measured
 BUDGETS = (0, 128, 256, 512)  # beyond, attention's padding and full caches cost more than larger products save
@@ -104,7 +104,7 @@ class OnnxEmbedder:
         self._model.warm_up()
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
-        with ahead():  # before it, nothing of its request can be searched or read
+        with ahead(), alone():  # nothing of its request can be searched before it, nor may who else asks move a rank
             return self._embed([self.spec.query_prefix + text for text in texts])
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:

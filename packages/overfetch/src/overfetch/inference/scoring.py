@@ -22,7 +22,7 @@ from overfetch.forking import starting_over
 from overfetch.inference.tokenizing import Tokens
 from overfetch.leaving import at_work, whether_left
 from overfetch.protocols import Vectors
-from overfetch.scheduling import goes_first, sooner, tokens_needed
+from overfetch.scheduling import goes_first, shares_no_run, sooner, tokens_needed
 
 CAPACITY = 4096  # sequences that may wait: some 200 requests of 20
 WEIGHT_OF_THE_LAST = 0.1
@@ -47,6 +47,7 @@ class Request:
         self.model = model
         self.deadline = sooner(deadline)
         self.goes_first = goes_first()
+        self.budget = 0 if shares_no_run() else model.token_budget
         self.rows: list[Vectors | None] = []
         self.missing = 0
         self.in_slices = False
@@ -233,7 +234,8 @@ class Scorer:
         while queue:
             after = queue[0]
             total += len(after.tokens.ids)
-            if after.request.model is not model or total > model.token_budget or after.request.is_over:
+            budget = min(first.request.budget, after.request.budget)
+            if after.request.model is not model or total > budget or after.request.is_over:
                 return
             yield queue.popleft()
 
