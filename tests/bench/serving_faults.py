@@ -30,7 +30,8 @@ from service_process import Served, service
 from serving_requests import queries
 
 SITE, COLLECTION = "builddaily", "chat"
-CLIENTS, PAUSE_S, PATIENCE_S, BEFORE_S, RECOVERY_S = 4, 0.2, 15.0, 2.0, 60.0
+PAUSE_S, PATIENCE_S, RECOVERY_S = 0.2, 15.0, 60.0
+KINDS = ("search", "ask", "stream")
 CLOCK = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
@@ -57,7 +58,7 @@ class Load:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self._client(kind)) for kind in ("search", "search", "ask", "stream")[:CLIENTS]]
+        tasks = [asyncio.create_task(self._client(kind)) for kind in ("search", *KINDS)]
         try:
             yield
         finally:
@@ -103,7 +104,7 @@ async def inject(name: str, world: World, seconds: float) -> dict[str, Any]:
     """A row: what was seen while the fault lasted, and how long after its end everything was as before."""
     load = Load(world.served.address)
     async with load.running():
-        await asyncio.sleep(BEFORE_S)
+        await _usual(load)
         began = time.monotonic()
         async with FAULTS[name](world) as note:
             await asyncio.sleep(seconds)
@@ -120,13 +121,22 @@ async def inject(name: str, world: World, seconds: float) -> dict[str, Any]:
     }
 
 
+async def _usual(load: Load) -> None:
+    """Each kind is answered in full: what will be recovered to is known then."""
+    until = time.monotonic() + RECOVERY_S
+    while len({one.kind for one in load.seen if one.what.startswith("200 full")}) < len(KINDS):
+        if time.monotonic() > until:
+            raise RuntimeError(f"it does not serve as it should before any fault: {load.seen[-5:]}")
+        await asyncio.sleep(PAUSE_S)
+
+
 async def _recovery(load: Load, began: float, ended: float) -> float | None:
     """Seconds from the fault's end to the last unusual answer's end, once each kind was answered as before again."""
     usual = {(one.kind, one.what) for one in load.seen if one.ended < began and one.what.startswith("200 full")}
     while time.monotonic() < ended + RECOVERY_S:
         await asyncio.sleep(PAUSE_S)
         after = [one for one in load.seen if one.sent > ended]
-        last = {kind: [one for one in after if one.kind == kind][-3:] for kind in ("search", "ask", "stream")}
+        last = {kind: [one for one in after if one.kind == kind][-3:] for kind in KINDS}
         if all(len(of) == 3 and all((one.kind, one.what) in usual for one in of) for of in last.values()):
             unusual = [one.ended for one in load.seen if one.ended > ended and (one.kind, one.what) not in usual]
             return round(max(unusual, default=ended) - ended, 2)

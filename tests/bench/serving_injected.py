@@ -49,8 +49,8 @@ def application() -> FastAPI:
     app = running.application()
     service = app.state.service
     for site in service.sites:
-        engine = service.engine(site)
-        engine.reranker = Failing(engine.reranker, Path(os.environ[VARIABLE]) / RERANKER)
+        guarded = service.engine(site).reranker
+        guarded.reranker = Failing(guarded.reranker, Path(os.environ[VARIABLE]) / RERANKER)
     return app
 
 

@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 
 SAMPLED_EVERY_S = 1.0
 OF_VENDORS = (reranking.router, embeddings.router, chat.router, listing.router)  # before what could be sites' names
-ROUTERS = (page.router, operations.router, *OF_VENDORS, jobs.router, documents.router, sites.router, searching.router)
+# They are looked through in turn: what is asked most, and no other's path looks like, comes first.
+ROUTERS = (searching.router, page.router, operations.router, *OF_VENDORS, jobs.router, documents.router, sites.router)
 
 
 def create_app(

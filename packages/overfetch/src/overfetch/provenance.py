@@ -4,6 +4,7 @@ import hashlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -28,7 +29,9 @@ FIRST_STAGE_FIELDS = (
 WRITE_FIELDS = (*FIRST_STAGE_FIELDS, "chunker")
 
 
+@cache
 def installed_version() -> str:
+    """Looked up once: it takes as long as a search of the store."""
     from importlib.metadata import version
 
     return version("overfetch")

@@ -39,7 +39,8 @@ class Tokens:
             longest = max(map(len, texts), default=0)
             unknown = "max_tokens_per_doc has no effect: the model's tokens are not known here"
             return Cut([*texts], (unknown,) if longest > limit else ())
-        kept = [first_tokens(text, limit, self.model) for text in texts]
+        # No token is shorter than a character: most texts need not be looked at.
+        kept = [text if len(text) <= limit else first_tokens(text, limit, self.model) for text in texts]
         shortened = sum(len(after) < len(before) for before, after in zip(texts, kept, strict=True))
         told = f"{shortened} documents were cut at {limit} tokens (max_tokens_per_doc)"
         return Cut(kept, (told,) if shortened else ())
