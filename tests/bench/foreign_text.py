@@ -17,6 +17,7 @@ from overfetch.chunking import chunk_by_headings
 from overfetch.extracting import extractive_answer
 from overfetch.filters import parse_condition
 from overfetch.foreign import without_foreign
+from overfetch.redacting import redacted
 from overfetch.testing import FakeReranker
 from overfetch.types import Timings
 
@@ -131,6 +132,11 @@ def answering(text: str) -> None:
     guard(without_foreign(text, [found])[0], (), [found], "drop")
 
 
+def redacting(text: str) -> None:
+    redacted(text)
+    redacted(f"http://a:b@c/?{text}")
+
+
 def filtering(text: str) -> None:
     for kind in ("keyword", "text"):
         for written in (text, f"field{text}", f"field={text}", f"field=a{text}b"):
@@ -138,7 +144,7 @@ def filtering(text: str) -> None:
                 parse_condition(written, {"field": kind})
 
 
-READERS = {f.__name__: f for f in (chunking, extracting, quoting, answering, filtering)}
+READERS = {f.__name__: f for f in (chunking, extracting, quoting, answering, filtering, redacting)}
 
 
 def milliseconds(reader: Callable[[str], None], text: str) -> float:

@@ -94,6 +94,14 @@ def text_of(client: TestClient, document: str) -> str | None:
     return str(found.json()[0]["text"]) if found.status_code == 200 else None
 
 
+def test_a_hundred_thousand_wrong_records_are_one_error(served: TestClient) -> None:
+    began = time.process_time()
+    refused = served.put(f"{PAGES}/documents", json=[7] * 100_000)
+    assert refused.status_code == 422
+    assert refused.json()["detail"] == "body.0: Input should be a valid dictionary (given 7)"
+    assert time.process_time() - began < 2
+
+
 def test_documents_are_found_as_soon_as_their_job_is_done(served: TestClient) -> None:
     assert "Tides" not in titles(served, "full moon")
     job = ended(served, served.put(f"{PAGES}/documents", json=[TIDES]))

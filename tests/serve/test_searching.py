@@ -85,3 +85,11 @@ def test_the_time_of_a_request_is_bounded(client: TestClient, opened: Callable[.
 def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVERFETCH_SERVE_CONCURRENCY", "3")
     assert ServiceSettings.read().concurrency == 3
+
+
+def test_not_all_that_is_wrong_is_told(client: TestClient) -> None:
+    refused = client.post(SEARCH, json={"query": QUERY, **{f"wrong{number}": "x" * 100_000 for number in range(5)}})
+    assert refused.status_code == 422
+    assert len(refused.text) < 2_000
+    more = client.post(SEARCH, json={"query": QUERY, **{f"wrong{number}": number for number in range(50)}})
+    assert more.json()["detail"].endswith("; and 40 more")

@@ -17,6 +17,7 @@ from overfetch_serve.vendors.shapes import shape_of
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST_SHOWN = 80  # characters of what was given
+MOST_SHOWN = 10  # of what is wrong with one request
 
 
 class Problem(BaseModel):
@@ -106,8 +107,11 @@ def _of_anything(request: Request, _: Exception) -> JSONResponse:
 
 
 def explain_validation(error: RequestValidationError) -> str:
-    """Each problem: where, what is wrong, what was given."""
-    return "; ".join(_explained(one) for one in error.errors())
+    """The first problems: where, what is wrong, what was given."""
+    all_of_them = error.errors()
+    more = len(all_of_them) - MOST_SHOWN
+    told = "; ".join(map(_explained, all_of_them[:MOST_SHOWN]))
+    return f"{told}; and {more} more" if more > 0 else told
 
 
 def _explained(one: Any) -> str:

@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+from itertools import pairwise
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 MARK = "***"
@@ -10,8 +11,10 @@ LEAST = 4  # characters: shorter secrets stand in ordinary words too
 LEAST_OF_OTHERS = 8  # of variables that are not Overfetch's, which may be called TOKEN and mean something else
 
 NAMED_SECRET = r"(?:key|token|secret|passw(?:or)?d|pwd|auth|credential|signature|sig)"
-USERINFO = re.compile(r"(?<=://)[^\s/?#]*@|(?<![\w/])[^\s/:@'\"]+:[^\s/@'\"]+@(?=\w)")
-IN_QUERY = re.compile(rf"(?<=[?&;])([\w.-]*{NAMED_SECRET}[\w.-]*)=[^\s&#;'\"]+", re.IGNORECASE)
+USERINFO = re.compile(r"(?<=://)[^\s/?#]*@")
+BREAKS = re.compile(r"[\s/'\"]")  # at which no user name or password goes on
+IN_QUERY = re.compile(r"(?<=[?&;])([\w.-]+)=[^\s&#;'\"]+")
+SECRET_NAME = re.compile(NAMED_SECRET, re.IGNORECASE)
 IN_HEADER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
 VARIABLE = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD)$")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -32,12 +35,30 @@ def redacted(text: str) -> str:
     >>> redacted("no answer from https://me:pass@host/v1?api_key=abc&top=3")
     'no answer from https://***@host/v1?api_key=***&top=3'
     """
-    text = USERINFO.sub(f"{MARK}@", text)
-    text = IN_QUERY.sub(rf"\1={MARK}", text)
+    text = _without_passwords(USERINFO.sub(f"{MARK}@", text))
+    text = IN_QUERY.sub(lambda found: f"{found[1]}={MARK}" if SECRET_NAME.search(found[1]) else found[0], text)
     text = IN_HEADER.sub(rf"\1 {MARK}", text)
     for secret in sorted(_known | _of_others(), key=len, reverse=True):
         text = text.replace(secret, MARK)
     return text
+
+
+def _without_passwords(text: str) -> str:
+    """Of `user:password@host` outside of an address. Not by an expression: one would try each letter as a beginning."""
+    pieces = text.split("@")
+    shown = [
+        _without_password(piece) if after[:1].isalnum() or after[:1] == "_" else piece
+        for piece, after in pairwise(pieces)
+    ]
+    return "@".join([*shown, pieces[-1]])
+
+
+def _without_password(piece: str) -> str:
+    """Not of what stands behind a slash, as in `image/name:tag@sha256`."""
+    tail = BREAKS.split(piece)[-1].lstrip(":")
+    rest = piece[: len(piece) - len(tail)]
+    user, _, password = tail.partition(":")
+    return rest + MARK if user and password and not rest.endswith("/") else piece
 
 
 def visible(text: str) -> str:
@@ -68,7 +89,7 @@ def _secrets_in(address: str) -> list[str]:
     user, _, password = userinfo.partition(":")
     plain = f"{unquote(user)}:{unquote(password)}"
     as_header = [base64.b64encode(plain.encode()).decode()] if userinfo else []
-    in_query = [value for name, value in parse_qsl(parts.query) if re.search(NAMED_SECRET, name, re.IGNORECASE)]
+    in_query = [value for name, value in parse_qsl(parts.query) if SECRET_NAME.search(name)]
     return [password or user, unquote(password or user), *as_header, *in_query]
 
 

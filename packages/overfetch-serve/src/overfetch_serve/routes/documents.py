@@ -5,6 +5,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from pydantic import FailFast
 
 from overfetch import Engine, IndexReport
 from overfetch_serve.access import CurrentService, allowed
@@ -15,7 +16,8 @@ router = APIRouter(prefix="/v1/{site}/{collection}", tags=["documents"], depende
 
 EXAMPLE = [{"id": "opening-hours", "title": "Opening hours", "text": "We are open from 9 to 5."}]
 
-Records = Annotated[list[dict[str, Any]], Body(min_length=1, examples=[EXAMPLE])]
+# The first that is no record is enough: millions of numbers would otherwise be millions of errors.
+Records = Annotated[list[dict[str, Any]], FailFast(), Body(min_length=1, examples=[EXAMPLE])]
 AcceptLoss = Annotated[bool, Query(description="Publish even if the judged queries find less than before.")]
 
 
