@@ -257,15 +257,9 @@ class Engine:
 
     def _answering(self, request: AskRequest, asked_at: float) -> Answering:
         chosen = self._asked(request)
-        return Answering(
-            chosen.answering,
-            self.reranker_of(chosen.name),
-            self.lm,
-            self.on_refused,
-            chosen.quoted_hits,
-            self._rules(chosen, request),
-            chosen.retrieval.override(**request.overrides).deadline(asked_at),
-        )
+        deadline = chosen.retrieval.override(**request.overrides).deadline(asked_at)
+        reranker, rules = self.reranker_of(chosen.name), self._rules(chosen, request)
+        return Answering(chosen.answering, reranker, self.lm, self.on_refused, chosen.quoted_hits, rules, deadline)
 
     def _rules(self, collection: Collection, request: AskRequest) -> list[RefusalRule]:
         """Those fitted on questions that are read and searched as this one is: none of a literal one, or of parts."""
