@@ -57,6 +57,8 @@ def echo() -> Iterator[str]:
         ("http://me:pass@host:1/a?b=c", "http://***@host:1/a?b=c"),
         ("grpc://token@host", "grpc://***@host"),
         ("http://me:p@ss:w@host/", "http://***@host/"),
+        ("https://host/?to=http://there?api_key=abc&x=1", "https://host/?to=http://there?api_key=***&x=1"),
+        ("/first.last:word@host", "/first.***@host"),
         ("image/name:tag@sha256:0a1b is a digest", "image/name:tag@sha256:0a1b is a digest"),
         ("of me:pa:ss@host and you:word@there, @ 5:30", "of ***@host and ***@there, @ 5:30"),
         ("'me:pass@host:6333' is no address", "'***@host:6333' is no address"),

@@ -13,7 +13,8 @@ LEAST_OF_OTHERS = 8  # of variables that are not Overfetch's, which may be calle
 NAMED_SECRET = r"(?:key|token|secret|passw(?:or)?d|pwd|auth|credential|signature|sig)"
 USERINFO = re.compile(r"(?<=://)[^\s/?#]*@")
 BREAKS = re.compile(r"[\s/'\"]")  # at which no user name or password goes on
-IN_QUERY = re.compile(r"(?<=[?&;])([\w.-]+)=[^\s&#;'\"]+")
+WORD = re.compile(r"^\w*")
+IN_QUERY, VALUE = re.compile(r"(?<=[?&;])([\w.-]+)="), re.compile(r"[^\s&#;'\"]+")
 SECRET_NAME = re.compile(NAMED_SECRET, re.IGNORECASE)
 IN_HEADER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
 VARIABLE = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD)$")
@@ -35,8 +36,7 @@ def redacted(text: str) -> str:
     >>> redacted("no answer from https://me:pass@host/v1?api_key=abc&top=3")
     'no answer from https://***@host/v1?api_key=***&top=3'
     """
-    text = _without_passwords(USERINFO.sub(f"{MARK}@", text))
-    text = IN_QUERY.sub(lambda found: f"{found[1]}={MARK}" if SECRET_NAME.search(found[1]) else found[0], text)
+    text = _without_keys(_without_passwords(USERINFO.sub(f"{MARK}@", text)))
     text = IN_HEADER.sub(rf"\1 {MARK}", text)
     for secret in sorted(_known | _of_others(), key=len, reverse=True):
         text = text.replace(secret, MARK)
@@ -54,11 +54,24 @@ def _without_passwords(text: str) -> str:
 
 
 def _without_password(piece: str) -> str:
-    """Not of what stands behind a slash, as in `image/name:tag@sha256`."""
-    tail = BREAKS.split(piece)[-1].lstrip(":")
-    rest = piece[: len(piece) - len(tail)]
+    """A user's name does not begin behind a slash, as in `image/name:tag@sha256`, nor within a word."""
+    tail = BREAKS.split(piece)[-1]
+    if piece.removesuffix(tail).endswith("/"):
+        tail = WORD.sub("", tail, count=1)[1:]
+    tail = tail.lstrip(":")
     user, _, password = tail.partition(":")
-    return rest + MARK if user and password and not rest.endswith("/") else piece
+    return piece.removesuffix(tail) + MARK if user and password else piece
+
+
+def _without_keys(text: str) -> str:
+    """Of queries, also of one that is a value of another."""
+    shown, done = list[str](), 0
+    for found in IN_QUERY.finditer(text):
+        is_secret = found.start() >= done and SECRET_NAME.search(found[1])
+        if is_secret and (value := VALUE.match(text, found.end())):
+            shown += [text[done : found.end()], MARK]
+            done = value.end()
+    return "".join([*shown, text[done:]])
 
 
 def visible(text: str) -> str:
