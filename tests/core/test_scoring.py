@@ -142,6 +142,19 @@ def test_what_goes_ahead_is_run_before_what_waits(scorer: Scorer) -> None:
     assert model.runs == [[2], [1]]
 
 
+def test_what_goes_ahead_is_bounded_with_the_rest(scorer: Scorer) -> None:
+    gate = Gate()
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(scorer.run, gate, [sequence(0)])
+        assert gate.reached.wait(10)
+        waiting = pool.submit(scorer.run, Echo(), [sequence(n) for n in range(5)])
+        wait_for_queue(scorer, 5)
+        with ahead(), pytest.raises(Overloaded, match="8 sequences wait"):
+            scorer.run(Echo(), [sequence(n) for n in range(4)])
+        gate.opened.set()
+        assert firsts(waiting.result(10)) == [0, 1, 2, 3, 4]
+
+
 def test_what_takes_no_deadline_ends_with_the_work_that_it_is_part_of(scorer: Scorer) -> None:
     with until(time.monotonic() + 0.5):
         rows = scorer.run(Echo(seconds=0.2), [sequence(n) for n in range(8)])

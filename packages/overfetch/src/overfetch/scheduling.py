@@ -1,68 +1,52 @@
 """How the model runs of this thread's or task's work rank among others': until when, and whether they go first."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-
-_end: ContextVar[float | None] = ContextVar("end", default=None)
-_first: ContextVar[bool] = ContextVar("first", default=False)
-_alone: ContextVar[bool] = ContextVar("alone", default=False)
-_tokens: ContextVar[int] = ContextVar("tokens", default=0)
+from typing import Any, NamedTuple
 
 
-@contextmanager
-def until(end: float) -> Iterator[None]:
+class Rank(NamedTuple):
+    """`end` (`time.monotonic()`) by which runs are over; `tokens` of which all are needed, 0 where any are of use."""
+
+    end: float | None = None
+    first: bool = False
+    alone: bool = False
+    tokens: int = 0
+
+
+USUAL = Rank()
+_rank: ContextVar[Rank] = ContextVar("rank", default=USUAL)
+
+
+def current() -> Rank:
+    return _rank.get()
+
+
+def until(end: float) -> AbstractContextManager[None]:
     """Runs herein end then (`time.monotonic()`), also those of models that take no deadline."""
-    token = _end.set(end)
-    try:
-        yield
-    finally:
-        _end.reset(token)
+    return _ranked(end=end)
 
 
-@contextmanager
-def ahead() -> Iterator[None]:
+def ahead() -> AbstractContextManager[None]:
     """Runs herein go before all that wait: they are short, and something is held up that costs more than they do."""
-    token = _first.set(True)
-    try:
-        yield
-    finally:
-        _first.reset(token)
+    return _ranked(first=True)
 
 
-@contextmanager
-def alone() -> Iterator[None]:
+def alone() -> AbstractContextManager[None]:
     """Sequences herein share no run, whose others would show in their last digits: equal texts are equal vectors."""
-    token = _alone.set(True)
-    try:
-        yield
-    finally:
-        _alone.reset(token)
+    return _ranked(alone=True)
+
+
+def whole(tokens: int) -> AbstractContextManager[None]:
+    """Of so many tokens that are to be read herein all are, or none is of use."""
+    return _ranked(tokens=tokens)
 
 
 @contextmanager
-def whole(tokens: int) -> Iterator[None]:
-    """Of so many tokens that are to be read herein all are, or none is of use."""
-    token = _tokens.set(tokens)
+def _ranked(**changes: Any) -> Iterator[None]:
+    token = _rank.set(_rank.get()._replace(**changes))
     try:
         yield
     finally:
-        _tokens.reset(token)
-
-
-def sooner(deadline: float | None) -> float | None:
-    """`deadline`, or what `until` says."""
-    return min((end for end in (deadline, _end.get()) if end is not None), default=None)
-
-
-def goes_first() -> bool:
-    return _first.get()
-
-
-def shares_no_run() -> bool:
-    return _alone.get()
-
-
-def tokens_needed() -> int:
-    """0: what is read in time is of use."""
-    return _tokens.get()
+        _rank.reset(token)

@@ -22,7 +22,7 @@ from overfetch.forking import starting_over
 from overfetch.inference.tokenizing import Tokens
 from overfetch.leaving import at_work, whether_left
 from overfetch.protocols import Vectors
-from overfetch.scheduling import goes_first, shares_no_run, sooner, tokens_needed
+from overfetch.scheduling import current
 
 CAPACITY = 4096  # sequences that may wait: some 200 requests of 20
 WEIGHT_OF_THE_LAST = 0.1
@@ -45,9 +45,9 @@ class Request:
 
     def __init__(self, model: Runnable, deadline: float | None, lock: threading.Lock) -> None:
         self.model = model
-        self.deadline = sooner(deadline)
-        self.goes_first = goes_first()
-        self.budget = 0 if shares_no_run() else model.token_budget
+        self.rank = current()
+        self.deadline = min((end for end in (deadline, self.rank.end) if end is not None), default=None)
+        self.budget = 0 if self.rank.alone else model.token_budget
         self.rows: list[Vectors | None] = []
         self.missing = 0
         self.in_slices = False
@@ -116,11 +116,11 @@ class Scorer:
             return [] if self._is_hopeless(request) else self._read(request, sequences)
 
     def _is_hopeless(self, request: Request) -> bool:
-        if request.deadline is None or request.goes_first:
+        if request.deadline is None or request.rank.first:
             return False
         with self._lock:
             waiting = sum(self._pace.get(job.request.model, 0.0) * len(job.tokens.ids) for job in self._queue)
-        own = self._pace.get(request.model, 0.0) * tokens_needed()
+        own = self._pace.get(request.model, 0.0) * request.rank.tokens
         left = self.workers * max(0.0, request.deadline - time.monotonic())
         return waiting > MOST_WAITED * left or waiting + own > left
 
@@ -170,9 +170,9 @@ class Scorer:
             if request.in_slices and not self._wait(request, room - 1):
                 request.rows.append(None)
                 return
-            if len(self._queue) >= self._capacity:
-                raise Overloaded(f"{len(self._queue)} sequences wait to be scored already; try again later")
-            queue = self._first if request.goes_first else self._queue
+            if (waiting := len(self._first) + len(self._queue)) >= self._capacity:
+                raise Overloaded(f"{waiting} sequences wait to be scored already; try again later")
+            queue = self._first if request.rank.first else self._queue
             queue.append(Job(request, len(request.rows), tokens))
             request.rows.append(None)
             request.missing += 1
