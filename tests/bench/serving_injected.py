@@ -11,27 +11,20 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from overfetch.cli import main as program
-from overfetch.models import ModelSpec
 from overfetch.protocols import Reranker, RerankScores
 from overfetch_serve import running
+from overfetch_serve.in_time import Around
 
 VARIABLE = "BENCH_FAULTS"  # the folder of the file
 RERANKER = "reranker"
 
 
-class Failing:
+class Failing(Around):
     """A Reranker that `raises` or `hangs` while the file says so."""
 
     def __init__(self, reranker: Reranker, fault: Path) -> None:
-        self.reranker = reranker
+        super().__init__(reranker)
         self.fault = fault
-
-    @property
-    def spec(self) -> ModelSpec:
-        return self.reranker.spec
-
-    def warm_up(self) -> None:
-        self.reranker.warm_up()
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         if self._told() == "raises":

@@ -9,9 +9,9 @@ from serving_requests import COLLECTIONS, Asked
 
 from overfetch import Workspace
 from overfetch.documents import AnswerDocument, RetrievalDocument
-from overfetch.models import ModelSpec
 from overfetch.protocols import Reranker, RerankScores
 from overfetch.requests import AskRequest, SearchRequest
+from overfetch_serve.in_time import Around
 from overfetch_serve.vendors.pace import Budget
 from overfetch_serve.vendors.ranking import Ranker
 
@@ -22,21 +22,14 @@ LONG_MS = 3_600_000.0
 OWN = {"timings_ms", "rerank_status", "rerank_reason", "truncated_tokens"}  # of one run, or of what was allowed
 
 
-class First:
+class First(Around):
     """A Reranker that scores the first passages of what it is given: so many as `counts` says for each call in turn,
     all where that is None or says no more.
     """
 
     def __init__(self, reranker: Reranker) -> None:
-        self.reranker = reranker
+        super().__init__(reranker)
         self.counts: list[int | None] = []
-
-    @property
-    def spec(self) -> ModelSpec:
-        return self.reranker.spec
-
-    def warm_up(self) -> None:
-        self.reranker.warm_up()
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         count = self.counts.pop(0) if self.counts else None

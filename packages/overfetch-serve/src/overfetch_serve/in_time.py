@@ -14,13 +14,11 @@ GRACE_S = 0.5  # for one that ends at the deadline itself, as it should, and han
 MOST_LATE = 64  # calls: each holds a thread
 
 
-class InTime:
-    """A Reranker around one that may hang; `late` calls have not come back. Without a deadline it waits like anyone."""
+class Around:
+    """What a Reranker around another has of that."""
 
     def __init__(self, reranker: Reranker) -> None:
         self.reranker = reranker
-        self.late = 0
-        self._counting = threading.Lock()
 
     @property
     def spec(self) -> ModelSpec:
@@ -28,6 +26,15 @@ class InTime:
 
     def warm_up(self) -> None:
         self.reranker.warm_up()
+
+
+class InTime(Around):
+    """A Reranker around one that may hang; `late` calls have not come back. Without a deadline it waits like anyone."""
+
+    def __init__(self, reranker: Reranker) -> None:
+        super().__init__(reranker)
+        self.late = 0
+        self._counting = threading.Lock()
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         """Raises ModelError where nothing came in time, or too many calls are late already."""

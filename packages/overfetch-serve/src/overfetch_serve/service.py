@@ -18,10 +18,9 @@ from overfetch_serve.rates import Rates, network_of
 from overfetch_serve.readiness import Readiness
 from overfetch_serve.seen import current
 from overfetch_serve.settings import ServiceSettings
-from overfetch_serve.turns import Turns
+from overfetch_serve.turns import Turns, patience
 from overfetch_serve.values import CountedValues
 from overfetch_serve.vendors.catalogue import Catalogue
-from overfetch_serve.vendors.pace import MOST_WAITED
 from overfetch_serve.watching import Watching
 
 P = ParamSpec("P")
@@ -141,15 +140,15 @@ class Service:
                 yield event
 
     def _patience(self, request: SearchRequest | AskRequest, asked_at: float) -> float:
-        return asked_at + self.milliseconds(request.deadline_ms) / 1_000 * MOST_WAITED
+        return patience(asked_at, self.milliseconds(request.deadline_ms))
 
     async def work(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """In a worker thread, when its turn comes. Raises Busy, and what the work raises."""
         return await self.work_by(None, work, *args, **kwargs)
 
-    async def work_by(self, patience: float | None, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    async def work_by(self, latest: float | None, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """`work`, which begins by then (`time.monotonic()`), in its turn or not."""
-        async with self.turns.taken(patience):
+        async with self.turns.taken(latest):
             return await in_thread(work, *args, **kwargs)
 
     def warm_up(self) -> None:

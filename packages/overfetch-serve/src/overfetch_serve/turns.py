@@ -8,6 +8,12 @@ from contextlib import asynccontextmanager
 from overfetch_serve.errors import Busy
 
 WEIGHT_OF_THE_LAST = 0.1
+MOST_WAITED = 0.5  # of a request's time, for its turn
+
+
+def patience(asked_at: float, ms: float) -> float:
+    """Until when a request waits for its turn that was sent then and has so many milliseconds (`time.monotonic()`)."""
+    return asked_at + ms / 1_000 * MOST_WAITED
 
 
 class Turns:
@@ -53,7 +59,7 @@ class Turns:
 
     async def _acquired(self, until: float | None) -> bool:
         try:
-            async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
+            async with asyncio.timeout(None if until is None else max(0.0, until - self._clock())):
                 return await self._places.acquire()
         except TimeoutError:
             return False

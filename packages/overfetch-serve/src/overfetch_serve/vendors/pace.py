@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from overfetch.errors import Overloaded
 from overfetch_serve.errors import TooMuch
+from overfetch_serve.turns import patience
 
-MOST_WAITED = 0.5  # of a request's time, for its turn
 KEPT, REMEMBERED_S = 16, 60.0  # measurements, and for how long: what was slow for once refuses nobody for ever
 WORTH_MEASURING = 2_000  # characters: of fewer, the time is spent on other things
 
@@ -32,7 +32,7 @@ class Budget(NamedTuple):
     @property
     def patience(self) -> float:
         """Until when a turn is waited for (`time.monotonic()`)."""
-        return self.end - self.ms / 1_000 * (1 - MOST_WAITED)
+        return patience(self.end - self.ms / 1_000, self.ms)
 
     @property
     def alone(self) -> bool:
