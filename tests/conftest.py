@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import overfetch
+from overfetch import Environment, Workspace
 
 # Read by the libraries when they are imported, which happens after this file.
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", LITELLM_LOCAL_MODEL_COST_MAP="True")
@@ -19,6 +21,7 @@ if processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // processes))
 
 OWN_PREFIX = "OVERFETCH_TEST_"
+SITES = ("builddaily", "paiddaily", "sagedaily")
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +32,23 @@ def session_cache(pytestconfig: pytest.Config) -> Path:
     made_by = hashlib.sha256(b"".join(path.read_bytes() for path in makers)).hexdigest()[:12]
     assert pytestconfig.cache is not None
     return pytestconfig.cache.mkdir(f"overfetch-{made_by}")
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Environment:
+    """Every site's sample corpora, indexed once for all processes of a run, for tests that only search."""
+    run = tmp_path_factory.getbasetemp()
+    shared = run.parent if "PYTEST_XDIST_WORKER" in os.environ else run
+    environment = Environment(qdrant=f"file:{shared / 'samples'}", cache=session_cache, lm=None)
+    with FileLock(shared / "samples.lock"):
+        if not (shared / "samples.done").exists():
+            with Workspace(environment) as workspace:
+                for site in SITES:
+                    engine = workspace.site(site)
+                    for collection in engine.site.collections:
+                        engine.index(collection.name)
+            (shared / "samples.done").touch()
+    return environment
 
 
 @pytest.fixture(autouse=True)

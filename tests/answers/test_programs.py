@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,16 @@ class Search:
         raise AssertionError("the store was pickled")
 
 
+@cache
+def fake(site: str) -> Engine:
+    """One for all rounds: it indexes the samples."""
+    return open_fake(load_site(site))
+
+
 def answers_of(target: str, path: str, questions: list[str]) -> list[list[Any]]:
     """Answers and citations of the module of `target` with the program at `path`."""
     site, _, collection = target.partition("/")
-    engine = open_fake(load_site(site))
+    engine = fake(site)
     module = find_answers(engine, collection).module(Retriever(Search(engine, collection)))
     provenance = provenance_of(engine.search(collection, questions[0]), "rules")
     program = load_program(module, Path(path), provenance=provenance)
@@ -78,7 +85,7 @@ def rounds(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, lis
 
 def compile_and_save(target: str, optimizer: Optimizer, path: Path) -> tuple[str, str, list[str], Any]:
     site, _, collection = target.partition("/")
-    engine = open_fake(load_site(site))
+    engine = fake(site)
     retriever = Retriever(Search(engine, collection))
     student = find_answers(engine, collection).module(retriever)
     judged = engine.site.collection(collection).judged

@@ -3,7 +3,6 @@
 import argparse
 import json
 import random
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,10 @@ import torch
 from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
 
 TRAINING = Path(__file__).parents[2] / "packages/overfetch-mini/training"
-MODULES = ("contrast", "contrast_batches", "contrast_reader", "contrast_tokens", "pairs", "written")
+MODULES = (
+    *("contrast", "contrast_batches", "contrast_reader", "contrast_student", "contrast_tokens"),
+    *("judged", "pairs", "reading", "students", "train", "written"),
+)
 SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 
 
@@ -49,7 +51,13 @@ def arrays(recipe: Any) -> dict[str, Any]:
     tokenizer.no_padding()
     sets = [contrast_set(written, number, 4 + number % 3) for number in range(12)]
     pairs = [{"query": f"tool {n} does what", "positive": f"the tool {n} does {n} things to a what"} for n in range(30)]
-    return {**tokens.sets_of(sets, 3, tokenizer), **tokens.groups_of(pairs, tokenizer)}
+    judged = [judged_list(recipe("judged"), *grades) for grades in ((0, 3, 1), (2, 2), (0, 3, *[1] * 10), (1, 0))]
+    return tokens.sets_of(sets, 3, tokenizer) | tokens.lists_of(judged, tokenizer) | tokens.groups_of(pairs, tokenizer)
+
+
+def judged_list(judged: Any, *grades: int, second: tuple[int, ...] | None = None) -> Any:
+    passages = [f"the tool {n} does it" for n in range(len(grades))]
+    return judged.JudgedList(query="which does", collection="tools", passages=passages, grades=grades, second=second)
 
 
 def test_a_pair_is_what_the_tokenizer_makes_of_it(recipe: Any, arrays: dict[str, Any]) -> None:
@@ -67,15 +75,19 @@ def test_a_pair_is_what_the_tokenizer_makes_of_it(recipe: Any, arrays: dict[str,
         ]
 
 
-def test_logits_lie_where_their_set_and_place_are(recipe: Any, arrays: dict[str, Any], base: Path) -> None:
+@pytest.mark.parametrize("run_tokens", [1, 300, 10**6])
+def test_logits_lie_where_their_set_and_place_are(
+    recipe: Any, arrays: dict[str, Any], base: Path, monkeypatch: pytest.MonkeyPatch, run_tokens: int
+) -> None:
     """Whatever is scored in one run with it, and in whatever order."""
     contrast, batches = recipe("contrast"), recipe("contrast_batches").Batches(arrays, "cpu")
+    monkeypatch.setitem(recipe("contrast_batches").RUN_TOKENS, "cpu", run_tokens)
     reader = contrast.Reader(base).eval()
     with torch.inference_mode():
-        together = batches.set_logits(reader, [2, 0, 1], runs=3)
-        alone = batches.set_logits(reader, [0], runs=1)
+        together = batches.set_logits(reader, [2, 0, 1])
+        alone = batches.set_logits(reader, [0])
     assert together.real.sum(1).tolist() == [6, 4, 5]
-    torch.testing.assert_close(together.logits[1], alone.logits[0], atol=0.02, rtol=0)
+    torch.testing.assert_close(together.logits[1], alone.logits[0], atol=1e-4, rtol=0)
     assert (together.logits[1, 4:] == recipe("contrast_batches").NONE).all()
 
 
@@ -99,6 +111,45 @@ def test_a_group_begins_with_its_own_passage(recipe: Any, arrays: dict[str, Any]
     assert scored.real[:, 0].all()
     assert contrast.group_loss(scored).item() > 0
     assert contrast.divergence(scored, scored).item() == pytest.approx(0)
+
+
+def test_a_judged_list_is_drawn_with_its_best_and_a_worse_one(recipe: Any, arrays: dict[str, Any], base: Path) -> None:
+    """One of equal grades has no order to learn: it is left out."""
+    contrast, batches = recipe("contrast"), recipe("contrast_batches").Batches(arrays, "cpu")
+    assert np.diff(batches.judged_starts).tolist() == [3, 12, 2]
+    drawn = [batches.draw_judged(number, random.Random(1)) for number in (1, 2)]
+    assert [len(set(own)) for own in drawn] == [8, 2]
+    grades = batches.grades_of(drawn)
+    assert grades.tolist()[1] == [1, 0, -1, -1, -1, -1, -1, -1]
+    assert grades[0, 0] == 3
+    assert grades[0, 1] < 3
+    scored = batches.group_logits(contrast.Reader(base).eval(), [1, 2], drawn, "judged")
+    assert scored.real.sum(1).tolist() == [8, 2]
+    assert 0 < contrast.judged_loss(scored, grades).item() < 10
+
+
+def test_the_loss_of_a_judged_list_is_of_pairs_in_the_wrong_order(recipe: Any) -> None:
+    contrast, scored = recipe("contrast"), recipe("contrast_batches").Scored
+    real, grades = torch.tensor([[True, True, True, False]]), torch.tensor([[3, 0, 0, -1]])
+    right, wrong = (
+        contrast.judged_loss(scored(torch.tensor([logits]), real), grades).item()
+        for logits in ([9.0, 0.0, -9.0, 0.0], [0.0, 9.0, 9.0, 99.0])
+    )
+    assert right < 1e-3
+    assert wrong == pytest.approx(9, abs=1e-3)
+
+
+def test_two_readers_agree_on_what_both_graded(recipe: Any) -> None:
+    judged = recipe("judged")
+    lists = [judged_list(judged, 3, 0, 1, second=(3, 0, 1)), judged_list(judged, 0, 0)]
+    assert judged.agreement(lists) == {
+        "passages": 3,
+        "same grade": 1,
+        "kappa of relevant": 1,
+        "kappa of grades": 1,
+    }
+    with pytest.raises(ValueError, match="has 2 passages and the grades"):
+        judged_list(judged, 3, 4)
 
 
 def test_siblings_that_are_drawn_are_scored_as_among_all(recipe: Any, arrays: dict[str, Any], base: Path) -> None:
@@ -161,20 +212,24 @@ def test_the_average_begins_with_what_is_now_and_ends_with_what_was(recipe: Any)
     assert kept[0].item() == pytest.approx(0.9 * 0.995)
 
 
-def test_a_run_ends_and_another_goes_on(base: Path, arrays: dict[str, Any], tmp_path: Path) -> None:
+def test_a_run_ends_and_another_goes_on(
+    recipe: Any, base: Path, arrays: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     np.savez_compressed(tmp_path / "prepared.npz", **arrays)
 
     def run(out: str, *options: str, begun: Sequence[str] = ("--base", str(base))) -> list[dict[str, float]]:
         given = [*begun, "--prepared", str(tmp_path / "prepared.npz"), "--out", str(tmp_path / out)]
-        sizes = ["--steps", "4", "--sets", "4", "--groups", "4", "--reports", "2"]
-        subprocess.run([sys.executable, str(TRAINING / "contrast.py"), *given, *sizes, *options], check=True)
+        sizes = ["--steps", "4", "--sets", "4", "--groups", "4", "--judged", "2", "--reports", "2"]
+        monkeypatch.setattr(sys, "argv", ["contrast.py", *given, *sizes, *options])
+        recipe("contrast").main()
         return [json.loads(line) for line in (tmp_path / out / "log.jsonl").read_text().splitlines()]
 
     half, whole = run("run")
     assert (half["step"], whole["step"]) == (2, 4)
-    assert whole.keys() == {"seconds", "step", "passes", "contrast", "groups", "first", "both"}
+    assert whole.keys() == {"seconds", "step", "passes", "contrast", "groups", "judged", "first", "both"}
     assert [entry["step"] for entry in run("again", "--start", str(tmp_path / "run"))] == [2, 4]
     assert (tmp_path / "again/part-00.npz").exists()
     student = run("student", "--remembered", "1", "--siblings", "3", begun=("--student", "overfetch-mini-fast"))
+    run("more", "--remembered", "1", "--before", "overfetch-mini-fast", begun=("--student", str(tmp_path / "student")))
     assert [entry["step"] for entry in student] == [2, 4]
     assert (tmp_path / "student/checkpoint.pt").exists()

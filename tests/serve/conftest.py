@@ -34,21 +34,9 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def served_environment(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Environment:
-    """One store for all tests that only search."""
-    environment = Environment(qdrant=f"file:{tmp_path_factory.mktemp('served')}", cache=session_cache, lm=None)
-    with Workspace(environment) as workspace:
-        for site in SITES:
-            engine = workspace.site(site)
-            for collection in engine.site.collections:
-                engine.index(collection.name)
-    return environment
-
-
-@pytest.fixture(scope="session")
-def served_workspace(served_environment: Environment) -> Workspace:
+def served_workspace(samples: Environment) -> Workspace:
     """Its models are loaded once; the store is opened again for each application."""
-    return Workspace(served_environment)
+    return Workspace(samples)
 
 
 @pytest.fixture
@@ -92,10 +80,10 @@ def model() -> Iterator[Model]:
 
 
 @pytest.fixture
-def asking(served_environment: Environment, model: Model, tmp_path: Path) -> Iterator[TestClient]:
+def asking(samples: Environment, model: Model, tmp_path: Path) -> Iterator[TestClient]:
     """A service whose questions that model answers."""
     answered_by = {"lm": "openai/rules", "lm_api_base": model.address, "lm_retries": 0}
-    workspace = Workspace(served_environment.model_copy(update=answered_by))
+    workspace = Workspace(samples.model_copy(update=answered_by))
     settings = ServiceSettings(state=tmp_path)
     with TestClient(create_app(["builddaily"], workspace=workspace, settings=settings)) as client:
         yield client
@@ -116,10 +104,10 @@ def browser() -> Iterator["Browser"]:
 
 
 @pytest.fixture(scope="module")
-def address(served_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(samples: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a service that listens, warmed up."""
     settings = ServiceSettings(state=tmp_path_factory.mktemp("state"))
-    with listening(create_app(SITES, workspace=Workspace(served_environment), settings=settings)) as address:
+    with listening(create_app(SITES, workspace=Workspace(samples), settings=settings)) as address:
         yield address
 
 

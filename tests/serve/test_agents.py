@@ -29,8 +29,8 @@ def told(result: CallToolResult) -> str:
 
 
 @pytest.fixture
-def agents(served_environment: Environment) -> Iterator[Agents]:
-    with Workspace(served_environment) as workspace:
+def agents(samples: Environment) -> Iterator[Agents]:
+    with Workspace(samples) as workspace:
         sites = [load_site("builddaily"), load_site("sagedaily")]
         yield Agents(Service(sites, workspace, ServiceSettings()), lambda context: ANYBODY)
 
@@ -107,9 +107,9 @@ async def test_over_http_a_key_sees_its_own_sites_only(opened: Callable[..., Fas
             assert (await http.post(f"{address}/mcp", json={})).status_code == 401
 
 
-async def test_over_stdio_by_the_command(served_environment: Environment) -> None:
+async def test_over_stdio_by_the_command(samples: Environment) -> None:
     program = str(Path(sys.executable).parent / "overfetch")
-    variables = {"OVERFETCH_QDRANT": served_environment.qdrant, "OVERFETCH_CACHE": str(served_environment.cache)}
+    variables = {"OVERFETCH_QDRANT": samples.qdrant, "OVERFETCH_CACHE": str(samples.cache)}
     parameters = StdioServerParameters(command=program, args=["mcp", "sagedaily"], env={**os.environ, **variables})
     async with Client(stdio_client(parameters)) as client:
         found = await client.call_tool("search_sagedaily_canon", {"query": "the tower"})

@@ -19,11 +19,11 @@ SECONDS = 30  # until what is sure to happen counts as not happening
 
 
 @pytest.fixture(scope="module")
-def port(served_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def port(samples: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     settings = ServiceSettings(
         state=tmp_path_factory.mktemp("state"), head_bytes=4_096, head_timeout_s=1, body_bytes=9_999
     )
-    app = create_app(["builddaily"], workspace=Workspace(served_environment), settings=settings)
+    app = create_app(["builddaily"], workspace=Workspace(samples), settings=settings)
     with listening(app, **server_options(settings)) as address:
         yield int(address.rpartition(":")[2])
 
@@ -57,7 +57,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(port: int) -> Non
     assert answered.status_code == 413
 
 
-def test_who_leaves_an_answer_leaves_nothing_running(served_environment: Environment, tmp_path: Any) -> None:
+def test_who_leaves_an_answer_leaves_nothing_running(samples: Environment, tmp_path: Any) -> None:
     model = Model()
 
     def endless(messages: Messages) -> str:
@@ -67,7 +67,7 @@ def test_who_leaves_an_answer_leaves_nothing_running(served_environment: Environ
     settings = ServiceSettings(state=tmp_path)
     with model.running():
         answered_by = {"lm": "openai/rules", "lm_api_base": model.address, "lm_retries": 0}
-        workspace = Workspace(served_environment.model_copy(update=answered_by))
+        workspace = Workspace(samples.model_copy(update=answered_by))
         app = create_app(["builddaily"], workspace=workspace, settings=settings)
         service: Service = app.state.service
         with listening(app, **server_options(settings)) as address:

@@ -69,10 +69,8 @@ def _give_up(patient: InTime) -> None:
         patient.score("the sun", PASSAGES, time.monotonic())
 
 
-def test_a_request_is_answered_in_first_stage_order(
-    served_environment: Environment, hanging: Hanging, tmp_path: Path
-) -> None:
-    workspace, settings = Workspace(served_environment), ServiceSettings(state=tmp_path)
+def test_a_request_is_answered_in_first_stage_order(samples: Environment, hanging: Hanging, tmp_path: Path) -> None:
+    workspace, settings = Workspace(samples), ServiceSettings(state=tmp_path)
     app = create_app(["sagedaily"], workspace=workspace, settings=settings)
     with TestClient(app) as client:
         engine = app.state.service.engine("sagedaily")

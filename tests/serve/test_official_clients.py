@@ -32,9 +32,9 @@ class Busy(Ranker):
 
 
 @pytest.fixture(scope="module")
-def address(served_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(samples: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = ServiceSettings(state=tmp_path_factory.mktemp("state"), aliases=ALIASES)
-    app = create_app(["builddaily"], workspace=Workspace(served_environment), settings=settings)
+    app = create_app(["builddaily"], workspace=Workspace(samples), settings=settings)
     catalogue = app.state.service.catalogue
     known = catalogue.ranker("mini")
     del catalogue.aliases["busy"]
@@ -160,17 +160,15 @@ class TestOwnService:
     """`OVERFETCH_RERANK_URL` and `OVERFETCH_EMBED_URL` at one's own service change nothing of what is found."""
 
     @pytest.mark.parametrize(("api", "path"), [("infinity", "v2/rerank"), ("tei", "rerank")])
-    def test_what_is_found_is_the_same(
-        self, address: str, served_environment: Environment, api: Any, path: str
-    ) -> None:
+    def test_what_is_found_is_the_same(self, address: str, samples: Environment, api: Any, path: str) -> None:
         revision = find_profile("mini").embedder.revision
-        elsewhere = served_environment.model_copy(
+        elsewhere = samples.model_copy(
             update={
                 "rerank": RerankServer(url=f"{address}/{path}", api=api),
                 "embed": EmbedServer(url=f"{address}/v1/embeddings", revision=revision),
             }
         )
-        with Workspace(served_environment) as here, Workspace(elsewhere) as there:
+        with Workspace(samples) as here, Workspace(elsewhere) as there:
             own = here.site("builddaily").search("resources", "a vector database", include_candidates=True)
             remote = there.site("builddaily").search("resources", "a vector database", include_candidates=True)
         assert remote.rerank_status == "full"

@@ -63,9 +63,9 @@ class TestReadiness:
             assert "builddaily" in client.get("/readyz", headers={"X-API-Key": admin}).json()["parts"]
 
     def test_what_fails_of_one_site_hides_no_other(
-        self, served_environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, samples: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        workspace = Workspace(served_environment)
+        workspace = Workspace(samples)
         broken, whole = load_site("builddaily"), load_site("sagedaily")
         app = create_app([broken, whole], workspace=workspace, settings=ServiceSettings(state=tmp_path))
         engine = app.state.service.engine("builddaily")

@@ -188,13 +188,11 @@ class TestFaults:
         expect(page.locator(".notice.warn")).to_contain_text("deadline")
         expect(page.locator(".passage")).to_have_count(5)
 
-    def test_a_key_is_asked_for_and_stays_in_the_tab(
-        self, page: Page, served_environment: Environment, tmp_path: Path
-    ) -> None:
+    def test_a_key_is_asked_for_and_stays_in_the_tab(self, page: Page, samples: Environment, tmp_path: Path) -> None:
         keys = Keys(tmp_path / "keys.json")
         _, secret = keys.add(("sagedaily",), ("search",))
         settings = ServiceSettings(state=tmp_path, keys=keys.path)
-        with listening(create_app(["sagedaily"], workspace=Workspace(served_environment), settings=settings)) as locked:
+        with listening(create_app(["sagedaily"], workspace=Workspace(samples), settings=settings)) as locked:
             page.goto(f"{locked}/#/sagedaily/canon?q=the+sun")
             expect(page.get_by_role("alert")).to_contain_text("401 NotAuthenticated")
             page.get_by_role("button", name="Enter an API key").click()
@@ -230,8 +228,8 @@ class TestReproducing:
         assert [hit["title"] for hit in json.loads(done.stdout)["hits"]] == json.loads(shown["titles"])
         assert "pinned" in shlex.split(shown["curl"])[-1]
 
-    def test_as_python(self, shown: dict[str, str], served_environment: Environment) -> None:
-        place = {"OVERFETCH_QDRANT": served_environment.qdrant, "OVERFETCH_CACHE": str(served_environment.cache)}
+    def test_as_python(self, shown: dict[str, str], samples: Environment) -> None:
+        place = {"OVERFETCH_QDRANT": samples.qdrant, "OVERFETCH_CACHE": str(samples.cache)}
         program = [sys.executable, "-c", shown["Python"]]
         done = subprocess.run(program, env={**os.environ, **place}, capture_output=True, text=True, check=True)
         printed = [line.split(" ", 2)[2] for line in done.stdout.splitlines()]

@@ -38,12 +38,10 @@ def reset_model(running_model: Model) -> Model:
 
 
 @pytest.fixture(scope="module")
-def writing(
-    served_environment: Environment, running_model: Model, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def writing(samples: Environment, running_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a service whose questions that model answers."""
     answered_by = {"lm": "openai/rules", "lm_api_base": running_model.address, "lm_retries": 0}
-    workspace = Workspace(served_environment.model_copy(update=answered_by))
+    workspace = Workspace(samples.model_copy(update=answered_by))
     settings = ServiceSettings(state=tmp_path_factory.mktemp("state"))
     with listening(create_app(["builddaily"], workspace=workspace, settings=settings)) as address:
         yield address

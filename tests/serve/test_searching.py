@@ -15,9 +15,9 @@ SEARCH, ASK = "/v1/builddaily/resources/search", "/v1/builddaily/chat/ask"
 OF_THE_RUN = {"timings_ms"}
 
 
-def test_a_search_over_http_is_that_of_the_engine(client: TestClient, served_environment: Environment) -> None:
+def test_a_search_over_http_is_that_of_the_engine(client: TestClient, samples: Environment) -> None:
     answered = client.post(SEARCH, json={"query": QUERY, "top_n": 3, "where": ["kind=tool"]}).json()
-    with Workspace(served_environment) as workspace:
+    with Workspace(samples) as workspace:
         own = workspace.site("builddaily").search("resources", QUERY, top_n=3, where=["kind=tool"], deadline_ms=5_000)
     expected = RetrievalDocument.of(own).model_dump(mode="json")
     assert {k: v for k, v in answered.items() if k not in OF_THE_RUN} == {
@@ -35,9 +35,9 @@ def test_candidates_come_where_they_are_asked_for(client: TestClient) -> None:
     assert len(within["candidates"]) > len(within["hits"])
 
 
-def test_an_answer_over_http_is_that_of_the_engine(client: TestClient, served_environment: Environment) -> None:
+def test_an_answer_over_http_is_that_of_the_engine(client: TestClient, samples: Environment) -> None:
     answered = client.post(ASK, json={"question": "What is Sage Daily?"}).json()
-    with Workspace(served_environment) as workspace:
+    with Workspace(samples) as workspace:
         own = workspace.site("builddaily").ask("What is Sage Daily?", deadline_ms=5_000)
     expected = AnswerDocument.of_answer(own).model_dump(mode="json")
     assert answered["answer"] == expected["answer"]

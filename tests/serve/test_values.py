@@ -19,9 +19,9 @@ COLLECTION = "site/notes"
 SCHEMA: Schema = {"kind": "keyword"}
 
 
-def test_values_are_counted(client: TestClient, served_environment: Environment) -> None:
+def test_values_are_counted(client: TestClient, samples: Environment) -> None:
     told = client.get(f"{RESOURCES}/values/kind").json()
-    with Workspace(served_environment) as workspace:
+    with Workspace(samples) as workspace:
         stored = list(workspace.store.passages("builddaily/resources"))
     counted = Counter(str(passage.metadata["kind"]) for passage in stored)
     assert told["field"] == "kind"

@@ -245,11 +245,8 @@ def test_a_question_about_a_tool_asks_for_none_of_its_commands(question: str) ->
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Iterator[Engine]:
-    environment = Environment(qdrant=f"file:{tmp_path_factory.mktemp('builddaily')}", cache=session_cache, lm=None)
-    with open_site("builddaily", environment=environment) as opened:
-        for collection in ("resources", "chat"):
-            opened.index(collection)
+def engine(samples: Environment) -> Iterator[Engine]:
+    with open_site("builddaily", environment=samples) as opened:
         yield opened
 
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -428,12 +427,9 @@ def test_what_a_day_did_not_know_is_hidden(catalysts: Engine) -> None:
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Iterator[Engine]:
-    environment = Environment(qdrant=f"file:{tmp_path_factory.mktemp('paiddaily')}", cache=session_cache, lm=None)
-    with open_site("paiddaily", environment=environment) as engine:
-        for collection in engine.site.collections:
-            engine.index(collection.name)
-        yield engine
+def sample(samples: Environment) -> Iterator[Engine]:
+    with open_site("paiddaily", environment=samples) as opened:
+        yield opened
 
 
 @pytest.mark.slow

@@ -189,11 +189,9 @@ def test_meanings_that_the_text_does_not_have_are_added() -> None:
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Iterator[Engine]:
-    environment = Environment(qdrant=f"file:{tmp_path_factory.mktemp('sage')}", cache=session_cache, lm=None)
-    with open_site("sagedaily", environment=environment) as engine:
-        engine.index("canon")
-        yield engine
+def sample(samples: Environment) -> Iterator[Engine]:
+    with open_site("sagedaily", environment=samples) as opened:
+        yield opened
 
 
 @pytest.mark.slow

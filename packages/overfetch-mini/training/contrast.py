@@ -1,16 +1,19 @@
-"""Train a cross-encoder to read: the right passage among siblings, the right query among siblings, and retrieval.
+"""Train a cross-encoder to read: the right one among siblings, in both directions; what was judged; and retrieval.
 
     uv run --group dev python packages/overfetch-mini/training/contrast.py --base FOLDER --prepared prepared.npz
-        --out RUN --seconds 600 [--rate 3e-5] [--sets 32] [--siblings 6] [--groups 24] [--reports 4] [--start PARTS]
+        --out RUN --seconds 600 [--rate 3e-5] [--sets 32] [--siblings 6] [--groups 24] [--judged 8] [--reports 4]
+        [--start PARTS]
     uv run --group dev python packages/overfetch-mini/training/contrast.py --student mini --prepared prepared.npz ...
-        [--remembered 1.0]
+        [--remembered 1.0 [--before mini]]
 
 `--base` is a folder of BERT's or MPNet's shape; with `--start` its weights come from the parts of a run before. A
-`--student` is a model that ships, trained further; `export.py` takes its run. `--remembered` is the weight of what it
-scored groups before (divergence), so that it reads contrast and forgets no retrieval. `--siblings` bounds those that
-are drawn of a set at a time. Ends when its time is over: the rate falls to zero with it. Weights are averaged along the
-way (AVERAGED of the last average a step); the averaged ones are judged and kept (a base's as int8 in parts), beside a
-log of the curves. Runs on a GPU or, in bfloat16, on a CPU.
+`--student` is a model that ships, trained further, or a run of one; `export.py` takes its run. `--remembered` is the
+weight of what it, or `--before`, scored groups before (divergence), so that it reads contrast and forgets no retrieval.
+`--siblings` bounds those that are drawn of a set at a time. Ends when its time is over: the rate falls to zero with it.
+Weights are averaged along the way (AVERAGED of the last average a step); the averaged ones are judged and kept (a
+base's as int8 in parts), beside a log of the curves. Runs on a GPU in bfloat16, or on a CPU in float32 (a tenth faster
+where a step's memory does not go back to the kernel: `MALLOC_MMAP_THRESHOLD_=4000000000
+MALLOC_TRIM_THRESHOLD_=400000000000`).
 """
 
 import argparse
@@ -31,7 +34,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
 SEED = 7
-GROUP_SHARE = 0.5  # of the loss of groups, beside that of sets
+SHARES = (1.0, 0.5, 1.0)  # of the losses of sets, groups and judged lists
 WARM_UP_STEPS, JUDGED_AT_ONCE = 50, 32
 AVERAGED = 0.995
 
@@ -48,6 +51,13 @@ def group_loss(scored: Scored) -> torch.Tensor:
     return functional.cross_entropy(
         scored.logits, torch.zeros(len(scored.logits), dtype=torch.long, device=scored.logits.device)
     )
+
+
+def judged_loss(scored: Scored, grades: torch.Tensor) -> torch.Tensor:
+    """RankNet (Burges et al. 2005): of two passages the higher grade first, as important as the grades lie apart."""
+    apart = (grades[:, :, None] - grades[:, None, :]).clamp(min=0) * (scored.real[:, :, None] & scored.real[:, None, :])
+    lost = functional.softplus(scored.logits[:, None, :] - scored.logits[:, :, None])
+    return (lost * apart).sum() / apart.sum()
 
 
 def divergence(scored: Scored, wanted: Scored) -> torch.Tensor:
@@ -122,43 +132,55 @@ class Clock:
 
 
 class Steps:
-    """One after the other, each with the next sets and groups."""
+    """One after the other, each with the next sets, groups and judged lists."""
 
-    def __init__(self, reader: Trainable, batches: Batches, options: argparse.Namespace) -> None:
-        self.reader, self.batches, self.options = reader, batches, options
+    def __init__(
+        self, reader: Trainable, batches: Batches, options: argparse.Namespace, before: Trainable | None
+    ) -> None:
+        self.reader, self.batches, self.options, self.before = reader, batches, options, before
         self.draw = random.Random(SEED)
         self.sets = Endless(range(batches.held_out, batches.sets), self.draw)
         self.groups = Endless(range(len(batches.own)), self.draw)
-        self.before = copy.deepcopy(reader).eval().requires_grad_(False) if options.remembered else None
+        self.lists = Endless(range(len(batches.judged_starts) - 1), self.draw)
 
-    def losses(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of sets and of groups."""
-        self.reader.train()
-        chosen, groups = self.sets.take(self.options.sets), self.groups.take(self.options.groups)
+    def read(self) -> torch.Tensor:
+        chosen = self.sets.take(self.options.sets)
         siblings = self.batches.draw_siblings(chosen, self.options.siblings, self.draw)
-        read = contrast_loss(self.batches.set_logits(self.reader, chosen, siblings=siblings))
+        return contrast_loss(self.batches.set_logits(self.reader, chosen, siblings=siblings))
+
+    def found(self) -> torch.Tensor:
+        groups = self.groups.take(self.options.groups)
         drawn = [self.batches.draw_group(group, self.draw) for group in groups]
         scored = self.batches.group_logits(self.reader, groups, drawn)
-        found = group_loss(scored)
-        if self.before is not None:
-            with torch.no_grad():
-                wanted = self.batches.group_logits(self.before, groups, drawn)
-            found = found + self.options.remembered * divergence(scored, wanted)
-        return read, found
+        if self.before is None:
+            return group_loss(scored)
+        with torch.no_grad():
+            wanted = self.batches.group_logits(self.before, groups, drawn)
+        return group_loss(scored) + self.options.remembered * divergence(scored, wanted)
+
+    def judged(self) -> torch.Tensor:
+        lists = self.lists.take(self.options.judged)
+        drawn = [self.batches.draw_judged(number, self.draw) for number in lists]
+        return judged_loss(
+            self.batches.group_logits(self.reader, lists, drawn, "judged"), self.batches.grades_of(drawn)
+        )
 
     def take(self, optimizer: torch.optim.Optimizer) -> torch.Tensor:
-        """Both losses, float32 [2], left on the device."""
-        read, found = self.losses()
+        """The three losses, float32 [3], left on the device."""
+        self.reader.train()
+        losses = torch.stack([self.read(), self.found(), self.judged()])
         optimizer.zero_grad()
-        (read + GROUP_SHARE * found).backward()
+        (losses * torch.tensor(SHARES, device=losses.device)).sum().backward()
         torch.nn.utils.clip_grad_norm_(self.reader.parameters(), 1.0)
         optimizer.step()
-        return torch.stack([read.detach(), found.detach()])
+        return losses.detach()
 
 
-def train(reader: Trainable, batches: Batches, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def train(
+    reader: Trainable, batches: Batches, options: argparse.Namespace, before: Trainable | None
+) -> Iterator[dict[str, Any]]:
     """One entry of the curve after another, at each of which the averaged weights are kept."""
-    steps = Steps(reader, batches, options)
+    steps = Steps(reader, batches, options, before)
     averaged = AveragedModel(reader, multi_avg_fn=average)
     optimizer, rates = _optimizer(reader, options.rate)
     clock = Clock(options.seconds, options.steps)
@@ -179,7 +201,7 @@ def train(reader: Trainable, batches: Batches, options: argparse.Namespace) -> I
 
 
 def _entry(clock: Clock, losses: Sequence[torch.Tensor], batches: Batches, sets: int) -> dict[str, Any]:
-    read, found = torch.stack(list(losses)).mean(0).tolist()
+    read, found, ordered = torch.stack(list(losses)).mean(0).tolist()
     passes = clock.step * sets / (batches.sets - batches.held_out)
     return {
         "seconds": round(clock.worked),
@@ -187,6 +209,7 @@ def _entry(clock: Clock, losses: Sequence[torch.Tensor], batches: Batches, sets:
         "passes": round(passes, 2),
         "contrast": round(read, 4),
         "groups": round(found, 4),
+        "judged": round(ordered, 4),
     }
 
 
@@ -206,6 +229,14 @@ def _reader(options: argparse.Namespace) -> Trainable:
     return reader
 
 
+def _before(options: argparse.Namespace, reader: Trainable) -> Trainable:
+    if options.before:
+        from contrast_student import Student
+
+        return Student(options.before)
+    return copy.deepcopy(reader)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("prepared", "out"):
@@ -217,16 +248,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--steps", type=int, help="in place of the seconds")
     parser.add_argument("--rate", type=float, default=3e-5)
-    parser.add_argument("--remembered", type=float, default=0.0, help="weight of the divergence from itself before")
-    for name, value in (("sets", 32), ("siblings", WIDTH), ("groups", 24), ("reports", 4)):
+    parser.add_argument("--remembered", type=float, default=0.0, help="weight of the divergence from the model before")
+    parser.add_argument("--before", help="the student that is remembered, where it is not the one to begin with")
+    for name, value in (("sets", 32), ("siblings", WIDTH), ("groups", 24), ("judged", 8), ("reports", 4)):
         parser.add_argument(f"--{name}", type=int, default=value)
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(SEED)
     reader = _reader(options).to(device)
+    before = _before(options, reader).to(device).eval().requires_grad_(False) if options.remembered else None
     options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / "log.jsonl").open("a", encoding="utf-8", buffering=1) as log:
-        for entry in train(reader, Batches(dict(np.load(options.prepared)), device), options):
+        for entry in train(reader, Batches(dict(np.load(options.prepared)), device), options, before):
             log.write(json.dumps(entry) + "\n")
             print(entry, flush=True)
 

@@ -1,4 +1,4 @@
-"""Tokens of all that a reader is trained on, prepared once: written sets, and groups that keep retrieval in mind.
+"""Tokens of all that a reader is trained on, prepared once: written sets, judged lists, groups that keep retrieval.
 
     uv run --group dev python packages/overfetch-mini/training/contrast_tokens.py --pairs PAIRS.jsonl [FOLDER ...]
         --out prepared.npz
@@ -15,6 +15,7 @@ from typing import Any
 
 import bm25s
 import numpy as np
+from judged import JudgedList, read_judged
 from numpy.typing import NDArray
 from pairs import SEED, Pair, is_held_out, read_pairs
 from tokenizers import Tokenizer
@@ -44,6 +45,17 @@ def sets_of(sets: Sequence[ContrastSet], held_out: int, tokenizer: Tokenizer) ->
         **tokens_of("set_passages", [p for s in sets for p in s.passages], PASSAGE_TOKENS, tokenizer),
         "set_starts": starts_of(len(s.queries) for s in sets),
         "held_out": np.array(held_out),
+    }
+
+
+def lists_of(judged: Sequence[JudgedList], tokenizer: Tokenizer) -> Arrays:
+    """Those of at least two grades: others have no order to learn."""
+    kept = [one for one in judged if len(set(one.grades)) > 1]
+    return {
+        **tokens_of("judged_queries", [one.query for one in kept], QUERY_TOKENS, tokenizer),
+        **tokens_of("judged_passages", [text for one in kept for text in one.passages], PASSAGE_TOKENS, tokenizer),
+        "judged_starts": starts_of(len(one.passages) for one in kept),
+        "grades": np.array([grade for one in kept for grade in one.grades], np.int8),
     }
 
 
@@ -90,9 +102,11 @@ def main() -> None:
     sets = [s for path in paths for s in read_sets(path)]
     pairs = [pair for pair in read_pairs(options.pairs) if pair["query"] and pair["positive"] and not is_held_out(pair)]
     random.Random(SEED).shuffle(pairs)
-    arrays = {**sets_of(sets, held_out, tokenizer), **groups_of(pairs[: options.groups], tokenizer)}
+    arrays = sets_of(sets, held_out, tokenizer) | lists_of(read_judged(), tokenizer)
+    arrays |= groups_of(pairs[: options.groups], tokenizer)
     np.savez_compressed(options.out, **arrays)
-    print(f"{len(sets)} sets, {held_out} of them held out, {len(arrays['own'])} groups: {options.out}")
+    counts = f"{len(sets)} sets, {held_out} of them held out, {len(arrays['judged_starts']) - 1} judged lists"
+    print(f"{counts}, {len(arrays['own'])} groups: {options.out}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 from overfetch.headings import block_parser
@@ -64,7 +65,7 @@ def split_text(text: str, limit: int, size: Size = count_words) -> list[str]:
     """
     if size(text) <= limit:
         return list(filter(None, [trimmed(text)]))
-    sized = _Sized(limit, size)
+    sized = _Sized(limit, cache(size))  # most are asked for more than once
     pieces = sized.of_blocks(re.sub(r"\r\n?", "\n", text))
     return list(filter(None, map(trimmed, sized.packed(pieces))))
 
