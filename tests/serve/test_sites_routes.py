@@ -7,7 +7,18 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from overfetch import Environment, SettingsError, Workspace
+from overfetch_serve import create_app
+from overfetch_serve.folders import folder_site
 from overfetch_serve.keys import Keys
+
+
+@pytest.mark.parametrize("name", ["jobs", "models"])
+def test_a_site_whose_address_is_the_services_own_is_refused_at_the_start(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    workspace = Workspace(Environment(qdrant=f"file:{tmp_path / 'store'}"))
+    with pytest.raises(SettingsError, match=f"/v1/{name} is the service's own"):
+        create_app([folder_site(tmp_path / name)], workspace=workspace)
 
 
 def test_sites_and_collections_are_listed(client: TestClient) -> None:

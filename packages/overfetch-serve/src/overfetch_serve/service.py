@@ -27,12 +27,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Asked = TypeVar("Asked", SearchRequest, AskRequest)
 
+OWN_NAMES = ("jobs", "models")  # /v1/NAME/... is the service's own
+
 
 class Service:
     """Sites over one workspace. Routes find it by `overfetch_serve.access.service_of`."""
 
     def __init__(self, sites: Sequence[Site], workspace: Workspace, settings: ServiceSettings) -> None:
-        """Opens nothing and loads nothing: `warm_up` does."""
+        """Opens nothing and loads nothing: `warm_up` does. Raises SettingsError for a site of one of the OWN_NAMES."""
         self.workspace = workspace
         self.settings = settings
         self.keys = Keys(settings.keys) if settings.keys else None
@@ -43,7 +45,7 @@ class Service:
         self.jobs = Jobs(settings.state)
         self.values = CountedValues()
         self.watching = Watching(trace_content=settings.trace_content, log_queries=settings.log_queries)
-        self._sites = {site.name: site for site in sites}
+        self._sites = _by_name(sites)
         self.catalogue = Catalogue(workspace, settings, [*self._sites])
         self.readiness = Readiness([*self._sites], self.engine, self.catalogue.warm_up, settings.deadline_ms)
         self._engines: dict[str, Engine] = {}
@@ -167,3 +169,12 @@ class Service:
         self.jobs.close()
         self.rates.close()
         self.workspace.close()
+
+
+def _by_name(sites: Sequence[Site]) -> dict[str, Site]:
+    if taken := [site.name for site in sites if site.name in OWN_NAMES]:
+        raise SettingsError(
+            f"a site {taken[0]!r} cannot be served: /v1/{taken[0]} is the service's own address; "
+            "rename the site, or the folder that it is made of"
+        )
+    return {site.name: site for site in sites}
