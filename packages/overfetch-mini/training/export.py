@@ -1,11 +1,12 @@
 """Turn a trained cross-encoder into the files that ship: a small ONNX graph, its tokenizer and its configuration.
 
     uv run python packages/overfetch-mini/training/export.py --run FOLDER --name overfetch-mini --exact FOLDER
-        [--share 0.5]
+        [--share 0.5 [--with RUN|MODEL]] [--trial]
 
-`--share` averages the trained weights with those of the base, of a whole model only (WiSE-FT, Wortsman et al. 2022,
-arXiv 2109.01903): the card says what that did. Leaves the fp32 export in `--exact`, for
-`tests/bench/precision.py`. Prints the sha256 sums for shared/models.toml.
+`--share` averages the trained weights with those of the base, of a whole model only, or of what `--with` names
+(WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903): the card says what that did. Leaves the fp32 export in `--exact`, for
+`tests/bench/precision.py`, `crossed.py` and `reranking.py`; a `--trial` ends there. Else the files that ship are
+written, and the sha256 sums for shared/models.toml printed.
 """
 
 import argparse
@@ -19,9 +20,9 @@ from overfetch.inference.quantising import export_compact, export_exact
 from overfetch.models import read_models
 
 
-def average(model: Any, share: float) -> None:
-    """`share` of the model's weights, the rest the base's."""
-    begun = base().state_dict()
+def average(model: Any, share: float, other: Any) -> None:
+    """`share` of the model's weights, the rest the other's."""
+    begun = other.state_dict()
     model.load_state_dict({name: begun[name].lerp(own, share) for name, own in model.state_dict().items()})
 
 
@@ -37,12 +38,16 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="as in shared/models.toml")
     parser.add_argument("--exact", type=Path, required=True)
     parser.add_argument("--share", type=float, default=1.0, help="of the trained weights")
+    parser.add_argument("--with", dest="other", help="whose weights the rest is, in place of the base's")
+    parser.add_argument("--trial", action="store_true")
     options = parser.parse_args()
     spec = read_models()[0][options.name]
     model, tokenizer, target = load(options.run), BASE / "tokenizer.json", PACKAGE / spec.folder
     if options.share < 1:
-        average(model, options.share)
+        average(model, options.share, load(options.other) if options.other else base())
     export_exact(model, tokenizer, spec, options.exact)
+    if options.trial:
+        return
     export_compact(model, tokenizer, spec, target)
     print_sums(target)
 
