@@ -5,7 +5,7 @@
 
 `first`: the right passage above all its siblings. `both`: of two siblings, each above the other for its own query.
 By logits alone, over the dev files that nothing is trained on (packages/overfetch-mini/training/written.py), with
-chance and what counting shared words finds beside them. `--reranker` reads in the models' place, such as a run's export.
+chance and what counting shared words finds beside them. `--reranker` reads in the models' place, such as an export.
 """
 
 import argparse
