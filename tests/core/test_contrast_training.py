@@ -16,7 +16,7 @@ from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
 
 TRAINING = Path(__file__).parents[2] / "packages/overfetch-mini/training"
 MODULES = (
-    *("contrast", "contrast_batches", "contrast_reader", "contrast_student", "contrast_tokens"),
+    *("contrast", "contrast_batches", "contrast_judging", "contrast_reader", "contrast_student", "contrast_tokens"),
     *("judged", "pairs", "reading", "students", "train", "written"),
 )
 SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
@@ -51,13 +51,14 @@ def arrays(recipe: Any) -> dict[str, Any]:
     tokenizer.no_padding()
     sets = [contrast_set(written, number, 4 + number % 3) for number in range(12)]
     pairs = [{"query": f"tool {n} does what", "positive": f"the tool {n} does {n} things to a what"} for n in range(30)]
-    judged = [judged_list(recipe("judged"), *grades) for grades in ((0, 3, 1), (2, 2), (0, 3, *[1] * 10), (1, 0))]
+    judged = [judged_list(recipe("judged"), *grades) for grades in ((2, 2), (0, 3, *[1] * 10), (1, 0))]
+    judged.append(judged_list(recipe("judged"), 0, 3, 1, held_out=True))
     return tokens.sets_of(sets, 3, tokenizer) | tokens.lists_of(judged, tokenizer) | tokens.groups_of(pairs, tokenizer)
 
 
-def judged_list(judged: Any, *grades: int, second: tuple[int, ...] | None = None) -> Any:
+def judged_list(judged: Any, *grades: int, **other: Any) -> Any:
     passages = [f"the tool {n} does it" for n in range(len(grades))]
-    return judged.JudgedList(query="which does", collection="tools", passages=passages, grades=grades, second=second)
+    return judged.JudgedList(query="which does", collection="tools", passages=passages, grades=grades, **other)
 
 
 def test_a_pair_is_what_the_tokenizer_makes_of_it(recipe: Any, arrays: dict[str, Any]) -> None:
@@ -93,12 +94,13 @@ def test_logits_lie_where_their_set_and_place_are(
 
 def test_first_and_both_are_counted_over_real_places(recipe: Any) -> None:
     """Three siblings: the first two queries are answered right, the third is not; one tie is lost."""
-    contrast = recipe("contrast")
     none = recipe("contrast_batches").NONE
     logits = torch.full((1, 6, 6), none)
     logits[0, :3, :3] = torch.tensor([[3.0, 1.0, 1.0], [0.0, 2.0, 1.0], [4.0, 4.0, 4.0]])
     real = torch.tensor([[True, True, True, False, False, False]])
-    first, queries, both, pairs = contrast._counted(recipe("contrast_batches").Scored(logits, real)).tolist()
+    first, queries, both, pairs = (
+        recipe("contrast_judging")._counted(recipe("contrast_batches").Scored(logits, real)).tolist()
+    )
     assert (first, queries, both, pairs) == (2, 3, 1, 3)
 
 
@@ -114,7 +116,7 @@ def test_a_group_begins_with_its_own_passage(recipe: Any, arrays: dict[str, Any]
 
 
 def test_a_judged_list_is_drawn_with_its_best_and_a_worse_one(recipe: Any, arrays: dict[str, Any], base: Path) -> None:
-    """One of equal grades has no order to learn: it is left out."""
+    """One of equal grades has no order to learn: it is left out. What is held out comes first."""
     contrast, batches = recipe("contrast"), recipe("contrast_batches").Batches(arrays, "cpu")
     assert np.diff(batches.judged_starts).tolist() == [3, 12, 2]
     drawn = [batches.draw_judged(number, random.Random(1)) for number in (1, 2)]
@@ -126,6 +128,26 @@ def test_a_judged_list_is_drawn_with_its_best_and_a_worse_one(recipe: Any, array
     scored = batches.group_logits(contrast.Reader(base).eval(), [1, 2], drawn, "judged")
     assert scored.real.sum(1).tolist() == [8, 2]
     assert 0 < contrast.judged_loss(scored, grades).item() < 10
+
+
+def test_held_out_lists_are_ordered_by_all_their_candidates(recipe: Any, arrays: dict[str, Any]) -> None:
+    """Grades 0, 3, 1 of the one that is held out, here scored by where they stand."""
+    batches = recipe("contrast_batches").Batches(arrays, "cpu")
+    assert (batches.judged_held_out, batches.judged) == (1, 3)
+
+    class Placed(torch.nn.Module):
+        """The later in the list the better, or the worse."""
+
+        def __init__(self, sign: int) -> None:
+            super().__init__()
+            self.sign = sign
+
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
+            return self.sign * torch.tensor([0.0, 2.0, 1.0])[: len(ids)]
+
+    order = recipe("contrast_judging")._order
+    assert order(Placed(1), batches) == pytest.approx(1)
+    assert order(Placed(-1), batches) < 1
 
 
 def test_the_loss_of_a_judged_list_is_of_pairs_in_the_wrong_order(recipe: Any) -> None:
@@ -226,7 +248,7 @@ def test_a_run_ends_and_another_goes_on(
 
     half, whole = run("run")
     assert (half["step"], whole["step"]) == (2, 4)
-    assert whole.keys() == {"seconds", "step", "passes", "contrast", "groups", "judged", "first", "both"}
+    assert whole.keys() == {"seconds", "step", "passes", "contrast", "groups", "judged", "first", "both", "ndcg@10"}
     assert [entry["step"] for entry in run("again", "--start", str(tmp_path / "run"))] == [2, 4]
     assert (tmp_path / "again/part-00.npz").exists()
     student = run("student", "--remembered", "1", "--siblings", "3", begun=("--student", "overfetch-mini-fast"))

@@ -29,13 +29,14 @@ from typing import Any, cast
 import numpy as np
 import torch
 from contrast_batches import WIDTH, Batches, Scored
+from contrast_judging import judge
 from contrast_reader import Reader, Trainable, load_parts
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
 SEED = 7
 SHARES = (1.0, 0.5, 1.0)  # of the losses of sets, groups and judged lists
-WARM_UP_STEPS, JUDGED_AT_ONCE = 50, 32
+WARM_UP_STEPS = 50
 AVERAGED = 0.995
 
 
@@ -64,30 +65,6 @@ def divergence(scored: Scored, wanted: Scored) -> torch.Tensor:
     """Kullback-Leibler, from what another reader scores the same groups."""
     own, aim = scored.logits.log_softmax(1), wanted.logits.log_softmax(1)
     return functional.kl_div(own, aim, reduction="batchmean", log_target=True)
-
-
-@torch.inference_mode()
-def judge(reader: Trainable, batches: Batches) -> dict[str, float]:
-    """`first` and `both` on the sets that are held out; a tie is lost."""
-    reader.eval()
-    counts = np.zeros(4)
-    for start in range(0, batches.held_out, JUDGED_AT_ONCE):
-        chosen = range(start, min(start + JUDGED_AT_ONCE, batches.held_out))
-        counts += _counted(batches.set_logits(reader, list(chosen)))
-    return {"first": round(float(counts[0] / counts[1]), 4), "both": round(float(counts[2] / counts[3]), 4)}
-
-
-def _counted(scored: Scored) -> Any:
-    """Right firsts of all queries, right pairs of all pairs."""
-    logits, real = scored
-    own = torch.diagonal(logits, dim1=1, dim2=2)
-    wins = own[:, :, None] > logits
-    siblings = real[:, :, None] & real[:, None, :]
-    other = ~torch.eye(WIDTH, dtype=torch.bool, device=logits.device)
-    first = (wins | ~(siblings & other)).all(2) & real
-    pairs = siblings & torch.ones(WIDTH, WIDTH, device=logits.device).triu(1).bool()
-    both = wins & wins.transpose(1, 2) & pairs
-    return np.array([int(found.sum()) for found in (first, real, both, pairs)])
 
 
 class Endless:
@@ -141,7 +118,7 @@ class Steps:
         self.draw = random.Random(SEED)
         self.sets = Endless(range(batches.held_out, batches.sets), self.draw)
         self.groups = Endless(range(len(batches.own)), self.draw)
-        self.lists = Endless(range(len(batches.judged_starts) - 1), self.draw)
+        self.lists = Endless(range(batches.judged_held_out, batches.judged), self.draw)
 
     def read(self) -> torch.Tensor:
         chosen = self.sets.take(self.options.sets)
@@ -156,7 +133,8 @@ class Steps:
             return group_loss(scored)
         with torch.no_grad():
             wanted = self.batches.group_logits(self.before, groups, drawn)
-        return group_loss(scored) + self.options.remembered * divergence(scored, wanted)
+        forgotten = divergence(scored, wanted)
+        return group_loss(scored) + forgotten * float(self.options.remembered)
 
     def judged(self) -> torch.Tensor:
         lists = self.lists.take(self.options.judged)

@@ -40,11 +40,16 @@ class Batches:
         self.set_starts = arrays["set_starts"].astype(np.int64)
         self.held_out = int(arrays["held_out"])
         self.own, self.others = arrays["own"].astype(np.int64), arrays["others"].astype(np.int64)
+        self.judged_held_out = int(arrays["judged_held_out"])
         self.judged_starts, self.grades = arrays["judged_starts"].astype(np.int64), arrays["grades"].astype(np.int64)
 
     @property
     def sets(self) -> int:
         return len(self.set_starts) - 1
+
+    @property
+    def judged(self) -> int:
+        return len(self.judged_starts) - 1
 
     def draw_siblings(self, chosen: Sequence[int], most: int, draw: random.Random) -> list[list[int]]:
         """Of each set so many of its places, in any order; all of a smaller one."""
@@ -81,6 +86,11 @@ class Batches:
         worse = draw.choice([place for place in range(start, end) if place not in best])
         others = [place for place in range(start, end) if place not in (first, worse)]
         return [first, worse, *draw.sample(others, min(OTHERS - 1, len(others)))]
+
+    def list_logits(self, reader: Module, number: int) -> torch.Tensor:
+        """float32 [candidates], of a whole judged list."""
+        places = np.arange(*self.judged_starts[number : number + 2].tolist())
+        return self._logits(reader, "judged", np.full(len(places), number), places)
 
     def grades_of(self, drawn: Sequence[Sequence[int]]) -> torch.Tensor:
         """int64 [lists, passages]; -1 where a list has fewer."""

@@ -49,12 +49,13 @@ def sets_of(sets: Sequence[ContrastSet], held_out: int, tokenizer: Tokenizer) ->
 
 
 def lists_of(judged: Sequence[JudgedList], tokenizer: Tokenizer) -> Arrays:
-    """Those of at least two grades: others have no order to learn."""
-    kept = [one for one in judged if len(set(one.grades)) > 1]
+    """Those of at least two grades, held out ones first: others have no order to learn."""
+    kept = sorted((one for one in judged if len(set(one.grades)) > 1), key=lambda one: not one.held_out)
     return {
         **tokens_of("judged_queries", [one.query for one in kept], QUERY_TOKENS, tokenizer),
         **tokens_of("judged_passages", [text for one in kept for text in one.passages], PASSAGE_TOKENS, tokenizer),
         "judged_starts": starts_of(len(one.passages) for one in kept),
+        "judged_held_out": np.array(sum(one.held_out for one in kept)),
         "grades": np.array([grade for one in kept for grade in one.grades], np.int8),
     }
 

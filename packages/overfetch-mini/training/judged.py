@@ -15,13 +15,17 @@ RELEVANT = 2  # the lowest grade that counts where there are but two
 
 
 class JudgedList(BaseModel):
-    """A question, its candidates in no order, and their grades; `second` are another reader's."""
+    """A question, its candidates in no order, and their grades; `second` are another reader's.
+
+    What is `held_out` is never trained on.
+    """
 
     query: str = Field(min_length=1)
     collection: str
     passages: tuple[str, ...]
     grades: tuple[int, ...]
     second: tuple[int, ...] | None = None
+    held_out: bool = False
 
     @model_validator(mode="after")
     def _whole(self) -> "JudgedList":
