@@ -5,9 +5,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from overfetch.scheduling import moving_average
 from overfetch_serve.errors import Busy
 
-WEIGHT_OF_THE_LAST = 0.1
 MOST_WAITED = 0.5  # of a request's time, for its turn
 
 
@@ -53,7 +53,7 @@ class Turns:
         try:
             yield
         finally:
-            self._learn(self._clock() - began)
+            self._usual_s = moving_average(self._usual_s, self._clock() - began)
             self.working -= 1
             self._places.release()
 
@@ -63,7 +63,3 @@ class Turns:
                 return await self._places.acquire()
         except TimeoutError:
             return False
-
-    def _learn(self, seconds: float) -> None:
-        usual = seconds if self._usual_s is None else self._usual_s
-        self._usual_s = usual + WEIGHT_OF_THE_LAST * (seconds - usual)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from overfetch.models import ModelSpec
 from overfetch.protocols import Reranker, RerankScores
+from overfetch.scheduling import moving_average
 
 WEIGHT_OF_THE_LAST = 0.2
 SAMPLE = [f"Passage {number} is as long as passages are. " * 12 for number in range(16)]
@@ -24,8 +25,7 @@ class Pace:
 
     def learn(self, seconds: float) -> None:
         """What a character took, or would have taken the usual model."""
-        usual = seconds if self.usual is None else self.usual
-        self.usual = usual + WEIGHT_OF_THE_LAST * (seconds - usual)
+        self.usual = moving_average(self.usual, seconds, WEIGHT_OF_THE_LAST)
 
     def prefers_faster(self, lengths: Sequence[int], seconds: float) -> bool:
         """Whether the usual model cannot read passages of so many characters in that time, and the faster one more."""

@@ -15,6 +15,11 @@ class Rank(NamedTuple):
     tokens: int = 0
 
 
+def moving_average(before: float | None, last: float, weight: float = 0.1) -> float:
+    """In which the last one has this weight, and those before it ever less."""
+    return last if before is None else before + weight * (last - before)
+
+
 USUAL = Rank()
 _rank: ContextVar[Rank] = ContextVar("rank", default=USUAL)
 

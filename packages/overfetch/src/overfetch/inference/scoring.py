@@ -22,10 +22,9 @@ from overfetch.forking import starting_over
 from overfetch.inference.tokenizing import Tokens
 from overfetch.leaving import at_work, whether_left
 from overfetch.protocols import Vectors
-from overfetch.scheduling import current
+from overfetch.scheduling import current, moving_average
 
 CAPACITY = 4096  # sequences that may wait: some 200 requests of 20
-WEIGHT_OF_THE_LAST = 0.1
 MOST_WAITED = 0.5  # of the time that a request has, for others'
 ENDING = "the process is ending"
 
@@ -212,8 +211,7 @@ class Scorer:
 
     def _learn(self, jobs: Sequence[Job], seconds: float) -> None:
         model, own = jobs[0].request.model, seconds / sum(len(job.tokens.ids) for job in jobs)
-        usual = self._pace.get(model, own)
-        self._pace[model] = usual + WEIGHT_OF_THE_LAST * (own - usual)
+        self._pace[model] = moving_average(self._pace.get(model), own)
 
     def _take(self) -> list[Job]:
         """The next sequence that someone waits for, with those after it that fit into its run; none after `close`."""
