@@ -3,6 +3,7 @@
 import json
 import random
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 
@@ -38,6 +39,14 @@ def judged(collection: str) -> list[tuple[str, str, set[str]]]:
     return [(texts[query], document, relevant[query]) for query, document, score in rows if score == "2"]
 
 
+@cache
+def texts(collection: str) -> dict[str, str]:
+    """What the models read of each document of the sample."""
+    site, _, name = collection.partition("/")
+    chosen = load_site(site).collection(name)
+    return {d.id: "\n".join(p.reading for p in to_passages(chosen, d)) for d in chosen.read()}
+
+
 def reciprocal_rank(scores: list[float]) -> float:
     """Of the first passage among all."""
     return 1 / (1 + sum(score > scores[0] for score in scores[1:]))
@@ -46,14 +55,12 @@ def reciprocal_rank(scores: list[float]) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("collection", COLLECTIONS)
 def test_true_order_beats_random_order_beats_inverse_order(collection: str, reranker: Reranker) -> None:
-    site, _, name = collection.partition("/")
-    chosen = load_site(site).collection(name)
-    texts = {d.id: "\n".join(p.reading for p in to_passages(chosen, d)) for d in chosen.read()}
+    read = texts(collection)
     draw = random.Random(7)
     true, inverse = [], []
     for query, right, relevant in draw.sample(judged(collection), 20):
-        others = draw.sample([i for i in texts if i not in relevant], DISTRACTORS)
-        logits = reranker.score(query, [texts[right], *(texts[i] for i in others)]).logits
+        others = draw.sample([i for i in read if i not in relevant], DISTRACTORS)
+        logits = reranker.score(query, [read[right], *(read[i] for i in others)]).logits
         true.append(reciprocal_rank(logits))
         inverse.append(reciprocal_rank([-logit for logit in logits]))
     by_chance = fmean(1 / rank for rank in range(1, DISTRACTORS + 2))
