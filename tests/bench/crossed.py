@@ -1,29 +1,34 @@
-"""Whether a reranker reads: crossed sets, in which neither the passage alone nor shared words can tell.
+"""Whether a reranker reads: crossed sets, in which neither the passage alone nor shared words can tell; judged lists.
 
     uv run python tests/bench/crossed.py [--models mini,mini-fast] [--files dev-six-1,...] [--json]
         [--reranker onnx:FOLDER]
 
 `first`: the right passage above all its siblings. `both`: of two siblings, each above the other for its own query.
 By logits alone, over the dev files that nothing is trained on (packages/overfetch-mini/training/written.py), with
-chance and what counting shared words finds beside them. `--reranker` reads in the models' place, such as an export.
+chance and what counting shared words finds beside them. Then nDCG@10 of the judged lists that are held out
+(training/judged.py), beside that of their candidates in no order. `--reranker` reads in the models' place, such as an
+export.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 from reranking import replaced
 
 from overfetch import open_reranker
+from overfetch.evaluation.metrics import means, measure
 from overfetch.protocols import Reranker
 
 sys.path.append(str(Path(__file__).parents[2] / "packages/overfetch-mini/training"))
 
+from judged import JudgedList, read_judged
 from written import DEV, FOLDER, ContrastSet, chance, found_by_words, read_sets
 
 Logits = Sequence[Sequence[float]]
@@ -49,6 +54,21 @@ def read(reranker: Reranker, sets: Sequence[ContrastSet]) -> dict[str, float]:
     }
 
 
+def order(lists: Sequence[JudgedList], logits: Sequence[Sequence[float]]) -> float:
+    """Mean nDCG@10 of the candidates as the logits order them."""
+    qrels = {str(number): {str(place): g for place, g in enumerate(one.grades)} for number, one in enumerate(lists)}
+    run = {str(number): [*map(str, np.argsort(-np.array(own), kind="stable"))] for number, own in enumerate(logits)}
+    return means(measure(qrels, run))["ndcg@10"]
+
+
+def read_lists(rerankers: Mapping[str, Reranker]) -> dict[str, float]:
+    lists = [one for one in read_judged() if one.held_out and len(set(one.grades)) > 1]
+    found = {"questions": len(lists), "in no order": order(lists, [[0.0] * len(one.grades) for one in lists])}
+    for model, reranker in rerankers.items():
+        found[model] = order(lists, [reranker.score(one.query, one.passages).logits for one in lists])
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="mini,mini-fast", help="profiles, comma separated")
@@ -65,8 +85,11 @@ def main() -> None:
         found[name] |= {model: read(reranker, sets) for model, reranker in rerankers.items()}
         if not options.json:
             show(name, found[name], [*rerankers])
+    found["judged"] = read_lists(rerankers)
     if options.json:
         print(json.dumps(found))
+    else:
+        print("judged lists, nDCG@10:", ", ".join(f"{name} {value:.3g}" for name, value in found["judged"].items()))
 
 
 def show(name: str, found: dict[str, Any], models: Sequence[str]) -> None:
