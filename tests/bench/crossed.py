@@ -1,6 +1,6 @@
 """Whether a reranker reads: crossed sets, in which neither the passage alone nor shared words can tell; judged lists.
 
-    uv run python tests/bench/crossed.py [--models mini,mini-fast] [--files dev-six-1,...] [--json]
+    uv run --group dev python tests/bench/crossed.py [--models mini,mini-fast] [--files dev-six-1,...] [--json]
         [--reranker onnx:FOLDER]
 
 `first`: the right passage above all its siblings. `both`: of two siblings, each above the other for its own query.

@@ -60,6 +60,7 @@ def test_what_a_reading_of_the_question_hides(tmp_path: Path) -> None:
     (miss,) = explain_misses(engine, "pages", judged("the star shines", "a")).misses
     assert miss.stage == "hidden by what was understood"
     assert miss.understood is not None
+    assert explain_misses(engine, "pages", judged("the star shines", "a"), literal=True).misses == ()
 
 
 class Averse(FakeReranker):

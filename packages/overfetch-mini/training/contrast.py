@@ -3,8 +3,8 @@
     uv run --group dev python packages/overfetch-mini/training/contrast.py --base FOLDER --prepared prepared.npz
         --out RUN --seconds 600 [--rate 3e-5] [--sets 32] [--siblings 6] [--groups 24] [--judged 8] [--reports 4]
         [--start PARTS]
-    uv run --group dev python packages/overfetch-mini/training/contrast.py --student mini --prepared prepared.npz ...
-        [--remembered 1.0 [--before mini]]
+    uv run --group dev python packages/overfetch-mini/training/contrast.py --student overfetch-mini
+        --prepared prepared.npz --out RUN ... [--remembered 1.0 [--before overfetch-mini]]
 
 `--base` is a folder of BERT's or MPNet's shape; with `--start` its weights come from the parts of a run before. A
 `--student` is a model that ships, trained further, or a run of one; `export.py` takes its run. `--remembered` is the

@@ -71,7 +71,7 @@ def _random(task: Task) -> dspy.Module:
 def _mipro(task: Task) -> dspy.Module:
     """Instructions and demonstrations together (Opsahl-Ong et al. 2024)."""
     if find_spec("optuna") is None:
-        raise SettingsError("MIPROv2 needs optuna: uv add 'overfetch-answers[mipro]'")
+        raise SettingsError("MIPROv2 needs optuna: uv add 'overfetch-answers[mipro]', in a clone uv run --extra mipro")
     optimizer = dspy.MIPROv2(
         metric=answer_quality,
         prompt_model=task.lm,

@@ -21,7 +21,7 @@ MOST_SHOWN = 10  # of what is wrong with one request
 
 
 class Problem(BaseModel):
-    """RFC 9457; `type` is the error's name in `overfetch.errors`."""
+    """RFC 9457; `type` is the error's name in `overfetch.errors` or `overfetch_serve.errors`."""
 
     type: str = Field(examples=["SettingsError"])
     title: str = Field(examples=["A setting, name, filter or argument is not allowed."])

@@ -101,7 +101,7 @@ def evaluate(
             index_with_progress(engine, collection)
         name = profile or workspace.environment.profile
         if explain:
-            explain_misses(engine, collection, judged, settings, as_json=as_json)
+            explain_misses(engine, collection, judged, settings, literal=literal, as_json=as_json)
             return
         evaluation = with_sample_if_missing(
             workspace,

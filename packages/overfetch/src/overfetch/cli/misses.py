@@ -19,14 +19,14 @@ SNIPPET = 160
 
 
 def explain_misses(
-    engine: Engine, collection: str, judged: JudgedQueries, settings: SettingsOptions, *, as_json: bool
+    engine: Engine, collection: str, judged: JudgedQueries, settings: SettingsOptions, *, literal: bool, as_json: bool
 ) -> None:
     with needing("eval"):
         from overfetch.evaluation.misses import ADVICE, SHOWN
         from overfetch.evaluation.misses import explain_misses as explain
 
     with progress_bar(f"searching {len(judged.queries)} queries") as progress:
-        found = explain(engine, collection, judged, progress=progress, **settings)
+        found = explain(engine, collection, judged, literal=literal, progress=progress, **settings)
     if as_json:
         print_json(found.model_dump())
         return

@@ -75,6 +75,7 @@ def explain_misses(
     collection: str,
     judged: JudgedQueries,
     *,
+    literal: bool = False,
     progress: Progress = lambda done, total: None,
     **settings: Unpack[SettingsOptions],
 ) -> Misses:
@@ -82,7 +83,7 @@ def explain_misses(
     relevant = {query.id: _relevant(judged, query) for query in judged.queries}
     every = sorted({document for documents in relevant.values() for document in documents})
     search = Searching(
-        engine, collection, settings, set(unknown_documents(engine.store, engine.name_of(collection), every))
+        engine, collection, settings, set(unknown_documents(engine.store, engine.name_of(collection), every)), literal
     )
     misses: list[Miss] = []
     for done, query in enumerate(judged.queries, start=1):
@@ -111,15 +112,16 @@ class Lists(NamedTuple):
 
 
 class Searching(NamedTuple):
-    """One collection and how it is searched; `unknown` documents are not in it."""
+    """One collection and how it is searched; `unknown` documents are not in it; `literal`, nothing is understood."""
 
     engine: Engine
     collection: str
     settings: SettingsOptions
     unknown: set[str]
+    literal: bool
 
     def misses(self, query: JudgedQuery, relevant: Sequence[str]) -> list[Miss]:
-        retrieval = search_judged(self.engine, self.collection, query, **self.settings)
+        retrieval = search_judged(self.engine, self.collection, query, literal=self.literal, **self.settings)
         missed = [document for document in relevant if document not in documents(retrieval.candidates)[:SHOWN]]
         if not missed:
             return []
@@ -141,6 +143,7 @@ class Searching(NamedTuple):
         self, query: JudgedQuery, *, literal: bool = False, **changes: Unpack[SettingsOptions]
     ) -> list[str]:
         settings: SettingsOptions = {**self.settings, "rerank": False, **changes}
+        literal = literal or self.literal
         return documents(search_judged(self.engine, self.collection, query, literal=literal, **settings).candidates)
 
     def _miss(self, document: str, query: JudgedQuery, retrieval: Retrieval, lists: Lists) -> Miss:
