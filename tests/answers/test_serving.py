@@ -1,8 +1,10 @@
 """Answers over HTTP: streamed, retried, bounded in tokens, many at once; whatever the server does, an ask ends."""
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import dspy
@@ -23,6 +25,7 @@ from overfetch import (
     load_site,
 )
 from overfetch.conversation import carry_over, standalone
+from overfetch.requests import AskRequest
 from overfetch.testing import open_fake
 from overfetch_answers import Retriever, RetryCitations
 from overfetch_answers.language_model import build_language_model
@@ -157,6 +160,27 @@ def test_a_question_of_a_chat_is_searched_for_by_name(engine: Engine) -> None:
     answer = engine.ask("Does it have a licence?", history=history)
     assert answer.retrievals[0].query == rewritten
     assert answer.question == "Does it have a licence?"
+
+
+async def test_a_model_that_rewrites_holds_no_turn(engine: Engine) -> None:
+    """What it took is over when the search takes its turn, and counts as none of its time."""
+    assert engine.lm is not None
+    engine.lm = engine.lm.model_copy(update={"rewrites": True})
+    request = AskRequest.of("Does it have a licence?", history=["What is Valkey?"])
+    began, asked = time.monotonic(), list[float]()
+
+    @asynccontextmanager
+    async def turn(asked_at: float) -> AsyncIterator[None]:
+        asked.append(asked_at)
+        yield
+
+    events = engine.events(request, whole=True, turn=turn)
+    found = await anext(events)
+    await events.aclose()
+    assert isinstance(found, tuple)
+    assert found[0].query == "Does Valkey have a licence?"
+    assert len(asked) == 1
+    assert asked[0] > began
 
 
 def test_the_turn_before_is_carried_over(engine: Engine) -> None:

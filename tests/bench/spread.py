@@ -101,7 +101,7 @@ def timed(spent: list[float], work: Callable[[], Any]) -> Any:
 
 
 def retrieve(engine: Engine, question: str, parts: list[str]) -> list[Retrieval]:
-    return engine._retrieve_parts(AskRequest.of(question, parts=parts), (), time.monotonic())
+    return engine._retrieve_parts(AskRequest.of(question, parts=parts), question, time.monotonic())
 
 
 def ask(engine: Engine, question: str, parts: list[str]) -> Answer:

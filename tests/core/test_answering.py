@@ -1,5 +1,6 @@
 """Answers with and without a language model; the module that answers is this file's own."""
 
+import asyncio
 import sys
 import time
 from collections.abc import Sequence
@@ -49,6 +50,19 @@ def answer_by(function: object, engine: Engine, monkeypatch: pytest.MonkeyPatch)
     engine.site = engine.site.model_copy(update={"collections": (chat,)})
     engine.lm = LM
     return engine.ask(QUESTION)
+
+
+def test_what_a_sites_own_function_raises_costs_the_writing_only(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(request: AnswerRequest) -> Draft:
+        raise KeyError("answer")
+
+    answered = answer_by(answer, engine, monkeypatch)
+    assert answered.mode == "extractive"
+    assert answered.citations
+    assert answered.reason == "the answer module 'own_answering:answer' failed: KeyError"
+    assert asyncio.run(engine.ask_async(QUESTION)).reason == answered.reason
 
 
 def citing(quote: str) -> object:

@@ -53,7 +53,11 @@ def arrays(recipe: Any) -> dict[str, Any]:
     pairs = [{"query": f"tool {n} does what", "positive": f"the tool {n} does {n} things to a what"} for n in range(30)]
     judged = [judged_list(recipe("judged"), *grades) for grades in ((2, 2), (0, 3, *[1] * 10), (1, 0))]
     judged.append(judged_list(recipe("judged"), 0, 3, 1, held_out=True))
-    return tokens.sets_of(sets, 3, tokenizer) | tokens.lists_of(judged, tokenizer) | tokens.groups_of(pairs, tokenizer)
+    return {
+        **tokens.sets_of(sets, 3, tokenizer),
+        **tokens.lists_of(judged, tokenizer),
+        **tokens.groups_of(pairs, tokenizer),
+    }
 
 
 def judged_list(judged: Any, *grades: int, **other: Any) -> Any:

@@ -73,6 +73,15 @@ def test_warming_up_measures_both() -> None:
     assert ladder.spec.name == "usual"
 
 
+def test_warming_up_again_measures_nothing() -> None:
+    """A check of a busy service would measure its queue, and find both alike."""
+    ladder = Ladder(usual(), faster())
+    ladder.warm_up()
+    ladder.faster = Model("fast", 1.0)
+    ladder.warm_up()
+    assert ladder.pace.share == pytest.approx(0.1)
+
+
 def test_what_either_takes_tells_of_both() -> None:
     """Under load everything takes longer, whoever is asked."""
     slow = Ladder(Model("usual", 3.0), Model("fast", 0.3), known())

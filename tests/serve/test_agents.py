@@ -12,8 +12,9 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp_types import CallToolResult, ResourceLink, TextContent, TextResourceContents
 
-from overfetch import Environment, Workspace, load_site
+from overfetch import Environment, SettingsError, Workspace, load_site
 from overfetch_serve.agents.server import Agents
+from overfetch_serve.agents.tools import tools_of
 from overfetch_serve.keys import ANYBODY, Keys
 from overfetch_serve.service import Service
 from overfetch_serve.settings import ServiceSettings
@@ -105,6 +106,19 @@ async def test_over_http_a_key_sees_its_own_sites_only(opened: Callable[..., Fas
             assert "builddaily" not in told(other).replace("search_builddaily_chat", "")
         async with httpx2.AsyncClient() as http:
             assert (await http.post(f"{address}/mcp", json={})).status_code == 401
+
+
+def test_two_collections_of_one_tool_are_refused() -> None:
+    """A hyphen and an underscore are the same in a tool's name."""
+    site = load_site("builddaily")
+    one = site.collections[0]
+    named = [
+        site.model_copy(update={"name": name, "collections": (one.model_copy(update={"name": collection}),)})
+        for name, collection in (("acme", "eu-docs"), ("acme-eu", "docs"))
+    ]
+    assert len(tools_of(named[:1])) == 2
+    with pytest.raises(SettingsError, match="acme/eu-docs and acme-eu/docs have one tool, 'search_acme_eu_docs'"):
+        tools_of(named)
 
 
 async def test_over_stdio_by_the_command(samples: Environment) -> None:

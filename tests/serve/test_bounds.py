@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from overfetch.leaving import whether_left
 from overfetch.protocols import RerankScores
 from overfetch.testing import FakeReranker
 from overfetch_serve.errors import Busy
+from overfetch_serve.keys import Keys
 from overfetch_serve.service import Service
 from overfetch_serve.turns import Turns
 
@@ -47,6 +49,17 @@ def test_documents_may_be_larger(opened: Opened) -> None:
         path = "/v1/builddaily/chat/documents"
         assert client.post(path, content=b" " * 200).status_code != 413
         assert client.post(path, content=b" " * 201).status_code == 413
+
+
+def test_only_who_may_write_documents_sends_as_much(opened: Opened, tmp_path: Path) -> None:
+    keys = Keys(tmp_path / "keys.json")
+    admin, reader = keys.add(("builddaily",), ("admin",))[1], keys.add(("builddaily",), ("search",))[1]
+    with TestClient(opened(body_bytes=100, document_bytes=200, keys=keys.path)) as client:
+        path, large = "/v1/builddaily/chat/documents", b" " * 200
+        answered = [client.post(path, headers={"X-API-Key": key}, content=large) for key in (admin, reader, "of_a_b")]
+        assert [one.status_code == 413 for one in answered] == [False, True, True]
+        assert client.post(path, content=large).status_code == 413
+        assert client.post(path, content=b" ").status_code == 401
 
 
 class Client:

@@ -250,6 +250,19 @@ class TestJobs:
         assert (gone.state, gone.ended is None) == ("interrupted", False)
         assert self.found(jobs, again, "done").report == REPORT
 
+    def test_one_that_many_followed_holds_up_no_writer_once_its_process_is_gone(
+        self, jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(background, "KEPT", 2)
+        with subprocess.Popen([sys.executable, "-c", KILLED, tmp_path], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            name = process.stdout.readline().strip()
+            for _ in range(4):
+                self.found(jobs, jobs.start("index", "pages", "others", lambda progress: REPORT), "done")
+            assert name in [job.id for job in jobs.all()], "it is not done, however old it is"
+            process.kill()
+        assert self.found(jobs, jobs.start("index", "pages", "pages", lambda progress: REPORT), "done")
+
     def test_a_service_that_ends_interrupts_its_jobs(self, jobs: Jobs, tmp_path: Path) -> None:
         reached = threading.Event()
 

@@ -9,8 +9,11 @@ from fastapi.testclient import TestClient
 
 from overfetch import Environment, SettingsError, Workspace
 from overfetch_serve import create_app
+from overfetch_serve.app import find_sites
 from overfetch_serve.folders import folder_site
 from overfetch_serve.keys import Keys
+from overfetch_serve.running import index_missing
+from overfetch_serve.settings import ServiceSettings
 
 
 @pytest.mark.parametrize("name", ["jobs", "models"])
@@ -19,6 +22,28 @@ def test_a_site_whose_address_is_the_services_own_is_refused_at_the_start(name: 
     workspace = Workspace(Environment(qdrant=f"file:{tmp_path / 'store'}"))
     with pytest.raises(SettingsError, match=f"/v1/{name} is the service's own"):
         create_app([folder_site(tmp_path / name)], workspace=workspace)
+
+
+def test_folders_of_one_name_are_not_one_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in one service, and not one after the other in one store, as long as both are there."""
+    acme, globex, moved = (tmp_path / company / "docs" for company in ("acme", "globex", "moved"))
+    for folder in (acme, globex):
+        folder.mkdir(parents=True)
+        (folder / "page.md").write_text(f"# A page\n\nOf {folder.parent.name}.\n")
+    with pytest.raises(SettingsError, match="2 sites are called 'docs'"):
+        find_sites([str(acme), str(globex)], ServiceSettings(state=tmp_path))
+    index_missing([folder_site(acme)])
+    index_missing([folder_site(acme)])
+    with pytest.raises(SettingsError, match=f"docs/pages is {acme}, which {globex} would replace"):
+        index_missing([folder_site(globex)])
+    acme.rename(moved)
+    index_missing([folder_site(globex)])
+
+
+def test_folders_without_a_letter_of_the_latin_script_are_told_apart() -> None:
+    names = {folder_site(Path(name)).name for name in ("文档", "資料")}
+    assert len(names) == 2
+    assert all(name[:1].isalpha() for name in names)
 
 
 def test_sites_and_collections_are_listed(client: TestClient) -> None:

@@ -63,6 +63,9 @@ class Answers:
         """The question as it would be asked alone. Raises AnswerError."""
         return wait_for(_rewritten(question, history, lm))
 
+    async def arewrite(self, question: str, history: Sequence[Turn], lm: LanguageModel) -> str:
+        return await result_of(_rewritten(question, history, lm))
+
     def program_path(self, collection: str) -> Path:
         """Where the compiled program of `SITE/COLLECTION` stands: in `programs/` beside the module's file."""
         return Path(inspect.getfile(self.module)).parent / "programs" / f"{collection.rpartition('/')[2]}.json"

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -11,7 +12,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
-from overfetch import Workspace, in_thread
+from overfetch import SettingsError, Workspace, in_thread
 from overfetch.leaving import threads
 from overfetch.sites import Site, load_site, site_names
 from overfetch_serve import problems
@@ -39,6 +40,7 @@ from overfetch_serve.watching import REQUEST_ID, RERANK_STATUS, Watched
 log = logging.getLogger(__name__)
 
 SAMPLED_EVERY_S = 1.0
+TAKEN = ("jobs", "models")  # /v1/NAME/... is the service's own
 OF_VENDORS = (reranking.router, embeddings.router, chat.router, listing.router)  # before what could be sites' names
 # They are looked through in turn: what is asked most, and no other's path looks like, comes first.
 ROUTERS = (searching.router, page.router, operations.router, *OF_VENDORS, jobs.router, documents.router, sites.router)
@@ -77,9 +79,17 @@ def create_app(
 
 
 def find_sites(served: Sequence[Site | str] | None, settings: ServiceSettings) -> list[Site]:
-    """Raises SettingsError on an unknown site."""
+    """Raises SettingsError on an unknown site, and where two have one name, or one a name of the service's own."""
     named = served or listed(settings.sites) or site_names()
-    return [one if isinstance(one, Site) else _find_site(one) for one in named]
+    sites = [one if isinstance(one, Site) else _find_site(one) for one in named]
+    for name, count in Counter(site.name for site in sites).items():
+        if count > 1:
+            raise SettingsError(f"{count} sites are called {name!r}, and would be one: rename a site, or its folder")
+        if name in TAKEN:
+            raise SettingsError(
+                f"a site {name!r} cannot be served: /v1/{name} is the service's own address; rename it, or its folder"
+            )
+    return sites
 
 
 def _find_site(named: str) -> Site:

@@ -7,8 +7,10 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from overfetch.errors import OverfetchError
+from overfetch_serve.access import given_key
 from overfetch_serve.errors import BodyTooLarge, TooSlow
 from overfetch_serve.problems import path_in, problem, response
+from overfetch_serve.service import Service
 from overfetch_serve.settings import ServiceSettings
 
 OF_DOCUMENTS = re.compile(r"/v1/[^/]+/[^/]+/documents(/.*)?")
@@ -35,8 +37,7 @@ class Bounded:
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         """None where the client has left. Raises BodyTooLarge and TooSlow."""
-        usual = self._settings.body_bytes
-        most = self._settings.document_bytes if OF_DOCUMENTS.fullmatch(path_in(scope)) else usual
+        usual, most = self._settings.body_bytes, self._most(scope)
         declared = Headers(scope=scope).get("Content-Length", "")
         if declared.isdecimal():
             _require_size(int(declared), most)
@@ -54,6 +55,11 @@ class Bounded:
                         return bytes(body)
         except TimeoutError as error:
             raise TooSlow(f"the body did not arrive within {seconds:g} s: send it faster, or less at a time") from error
+
+    def _most(self, scope: Scope) -> int:
+        """Bytes of a body: more of documents, but only from whoever may write some."""
+        of_documents = OF_DOCUMENTS.fullmatch(path_in(scope)) and _may_write(scope)
+        return self._settings.document_bytes if of_documents else self._settings.body_bytes
 
     async def _answer(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         """In a task of its own, which is cancelled where the client leaves before it has the whole response."""
@@ -82,6 +88,15 @@ class Bounded:
                 raise
         finally:
             left.cancel()
+
+
+def _may_write(scope: Scope) -> bool:
+    """Of some site; of which one the route asks."""
+    service: Service = scope["app"].state.service
+    try:
+        return "admin" in service.key(given_key(Headers(scope=scope))).scopes
+    except OverfetchError:  # which the route says
+        return False
 
 
 async def _until_left(receive: Receive) -> None:

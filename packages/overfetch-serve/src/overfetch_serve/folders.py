@@ -1,9 +1,21 @@
 """A folder of documents as a site of its own."""
 
 import re
+from hashlib import sha256
 from pathlib import Path
 
-from overfetch import Chunk, Collection, Document, FieldMap, RetrievalSettings, Site, chunk_by_headings
+from overfetch import (
+    Chunk,
+    Collection,
+    Document,
+    Engine,
+    FieldMap,
+    RetrievalSettings,
+    SettingsError,
+    Site,
+    chunk_by_headings,
+)
+from overfetch.provenance import split_sources
 
 WORDS = 150  # some 200 tokens: what small embedders read, with the breadcrumb
 CHUNKER = "folder/1/headings-150"
@@ -16,7 +28,8 @@ def folder_site(folder: Path) -> Site:
     >>> folder_site(Path("/srv/My Pages 2")).name
     'my-pages-2'
     """
-    name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
+    given = folder.resolve().name
+    name = re.sub(r"[^a-z0-9]+", "-", given.lower()).strip("-") or sha256(given.encode()).hexdigest()[:8]
     pages = Collection(
         name=COLLECTION,
         sample=folder,
@@ -29,6 +42,19 @@ def folder_site(folder: Path) -> Site:
     return Site(
         name=name if name[:1].isalpha() else f"folder-{name}", title=folder.name, collections=(pages,), ask=COLLECTION
     )
+
+
+def require_own(engine: Engine) -> None:
+    """Raises SettingsError where what is indexed is another folder of the same name, which still is there."""
+    folder = engine.site.collection(COLLECTION).sample.resolve()
+    name = engine.name_of(COLLECTION)
+    if engine.is_indexed(COLLECTION):
+        made_of = split_sources(engine.store.provenance(name).source).paths
+        if others := [path for path in made_of if path != folder and path.is_dir()]:
+            raise SettingsError(
+                f"{name} is {others[0]}, which {folder} would replace: rename one of the two folders, or give this "
+                "service a store of its own (OVERFETCH_QDRANT)"
+            )
 
 
 def _chunk(document: Document) -> list[Chunk]:

@@ -43,6 +43,7 @@ ADD = "INSERT INTO jobs (id, collection, active, job) VALUES (?, ?, 1, ?)"
 WRITE = "UPDATE jobs SET active = ?, job = ? WHERE id = ?"
 FORGET = "DELETE FROM jobs WHERE NOT active AND number <= (SELECT max(number) FROM jobs) - ?"
 READ = "SELECT job FROM jobs"
+LAST = f"{READ} WHERE active OR number > (SELECT max(number) FROM jobs) - ? ORDER BY number DESC"
 
 
 class Work(Protocol):
@@ -103,8 +104,8 @@ class Jobs:
         return next((job for job in self._read(f"{READ} WHERE id = ?", job_id)), None)
 
     def all(self) -> list[Job]:
-        """The last ones, newest first. Raises StoreUnavailable."""
-        return self._read(f"{READ} ORDER BY number DESC LIMIT ?", KEPT)
+        """The last ones and those that are not done, newest first. Raises StoreUnavailable."""
+        return self._read(LAST, KEPT)
 
     def close(self) -> None:
         """What is under way ends before its next batch; returns once it has."""

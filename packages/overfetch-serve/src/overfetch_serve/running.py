@@ -17,7 +17,7 @@ from overfetch_serve.agents.server import Agents, serve_stdio
 from overfetch_serve.app import create_app, find_sites
 from overfetch_serve.connections import PatientProtocol
 from overfetch_serve.draining import leaving_first
-from overfetch_serve.folders import CHUNKER
+from overfetch_serve.folders import CHUNKER, require_own
 from overfetch_serve.keys import ANYBODY
 from overfetch_serve.logs import CONFIG
 from overfetch_serve.metrics import share_between_workers
@@ -57,7 +57,7 @@ def run(served: Sequence[str], host: str, port: int, workers: int) -> None:
             f"{host!r} is open to others, and OVERFETCH_SERVE_KEYS names no file of keys: "
             "make one by `overfetch keys add`, or serve 127.0.0.1"
         )
-    _index_missing(find_sites(None, settings))
+    index_missing(find_sites(None, settings))
     if workers > 1:
         share_between_workers(settings.state / "metrics")
     uvicorn.run(
@@ -89,7 +89,7 @@ def run_mcp(served: Sequence[str]) -> None:
     """Serves whoever started it, until that side closes. Raises SettingsError."""
     settings = _settings_with(served)
     sites = find_sites(None, settings)
-    _index_missing(sites)
+    index_missing(sites)
     with Workspace(report=notice) as workspace:
         asyncio.run(serve_stdio(Agents(Service(sites, workspace, settings), lambda context: ANYBODY)))
 
@@ -101,13 +101,16 @@ def _settings_with(served: Sequence[str]) -> ServiceSettings:
     return read_settings()
 
 
-def _index_missing(sites: Sequence[Site]) -> None:
+def index_missing(sites: Sequence[Site]) -> None:
     """Folders are made equal to what they hold; of other sites what was never indexed is, from their sample."""
     with Workspace(report=notice) as workspace:
         for site in sites:
             engine = workspace.site(site)
             for collection in site.collections:
-                if collection.sample.exists() and (not engine.is_indexed(collection.name) or _is_folder(site)):
+                if _is_folder(site):
+                    require_own(engine)
+                    index_with_progress(engine, collection.name, collection.sample)
+                elif collection.sample.exists() and not engine.is_indexed(collection.name):
                     index_with_progress(engine, collection.name)
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import ParamSpec, TypeVar
 
 from overfetch import Answer, Engine, Retrieval, SettingsError, Workspace, in_thread
@@ -27,14 +27,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Asked = TypeVar("Asked", SearchRequest, AskRequest)
 
-OWN_NAMES = ("jobs", "models")  # /v1/NAME/... is the service's own
-
 
 class Service:
     """Sites over one workspace. Routes find it by `overfetch_serve.access.service_of`."""
 
     def __init__(self, sites: Sequence[Site], workspace: Workspace, settings: ServiceSettings) -> None:
-        """Opens nothing and loads nothing: `warm_up` does. Raises SettingsError for a site of one of the OWN_NAMES."""
+        """Opens nothing and loads nothing: `warm_up` does."""
         self.workspace = workspace
         self.settings = settings
         self.keys = Keys(settings.keys) if settings.keys else None
@@ -45,7 +43,7 @@ class Service:
         self.jobs = Jobs(settings.state)
         self.values = CountedValues()
         self.watching = Watching(trace_content=settings.trace_content, log_queries=settings.log_queries)
-        self._sites = _by_name(sites)
+        self._sites = {site.name: site for site in sites}
         self.catalogue = Catalogue(workspace, settings, [*self._sites])
         self.readiness = Readiness([*self._sites], self.engine, self.catalogue.warm_up, settings.deadline_ms)
         self._engines: dict[str, Engine] = {}
@@ -128,16 +126,16 @@ class Service:
     async def events(
         self, engine: Engine, request: AskRequest, *, whole: bool = False
     ) -> AsyncGenerator[AskEvent, None]:
-        """`Engine.events`; its turn ends with the search, since whoever waits for a language model holds up no one.
+        """`Engine.events`; its turn is the search's, since whoever waits for a language model holds up no one.
 
         Raises Busy.
         """
-        asked_at = time.monotonic()
-        answering = engine.events(request, whole=whole, asked_at=asked_at)
+
+        def turn(asked_at: float) -> AbstractAsyncContextManager[None]:
+            return self.turns.taken(self._patience(request, asked_at))
+
+        answering = engine.events(request, whole=whole, turn=turn)
         async with self.asks.taken(), aclosing(answering) as events:
-            async with self.turns.taken(self._patience(request, asked_at)):
-                found = await anext(events)
-            yield found
             async for event in events:
                 yield event
 
@@ -169,12 +167,3 @@ class Service:
         self.jobs.close()
         self.rates.close()
         self.workspace.close()
-
-
-def _by_name(sites: Sequence[Site]) -> dict[str, Site]:
-    if taken := [site.name for site in sites if site.name in OWN_NAMES]:
-        raise SettingsError(
-            f"a site {taken[0]!r} cannot be served: /v1/{taken[0]} is the service's own address; "
-            "rename the site, or the folder that it is made of"
-        )
-    return {site.name: site for site in sites}

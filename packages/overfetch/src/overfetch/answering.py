@@ -3,11 +3,12 @@
 import importlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from overfetch.citations import guard
-from overfetch.errors import AnswerError
+from overfetch.errors import AnswerError, OverfetchError
 from overfetch.extracting import extractive_answer
 from overfetch.extras import command
 from overfetch.foreign import without_foreign
@@ -69,7 +70,10 @@ class Answering(NamedTuple):
         request, began = self._request(question, retrievals, history), time.monotonic()
         try:
             if isinstance(request, AnswerRequest):
-                return self._checked(load_answer_function(self.module)(request), request)
+                function = load_answer_function(self.module)
+                with _errors_of(self.module):
+                    draft = function(request)
+                return self._checked(draft, request)
             reason = request
         except AnswerError as error:
             reason = _failed(error)
@@ -87,7 +91,7 @@ class Answering(NamedTuple):
         try:
             if isinstance(request, AnswerRequest):
                 function = await in_thread(load_answer_function, self.module)
-                async for piece in _drafts(function, request, whole):
+                async for piece in _drafts(self.module, function, request, whole):
                     if isinstance(piece, str):
                         yield piece
                     elif not piece.partial:
@@ -139,14 +143,29 @@ class Answering(NamedTuple):
         )
 
 
-async def _drafts(function: AnswerFunction, request: AnswerRequest, whole: bool) -> AsyncIterator[str | Draft]:
-    if not whole and hasattr(function, "stream"):
-        async for piece in function.stream(request):
-            yield piece
-    elif hasattr(function, "acall"):
-        yield await function.acall(request)
-    else:
-        yield await in_thread(function, request)
+async def _drafts(
+    module: str, function: AnswerFunction, request: AnswerRequest, whole: bool
+) -> AsyncIterator[str | Draft]:
+    with _errors_of(module):
+        if not whole and hasattr(function, "stream"):
+            async for piece in function.stream(request):
+                yield piece
+        elif hasattr(function, "acall"):
+            yield await function.acall(request)
+        else:
+            yield await in_thread(function, request)
+
+
+@contextmanager
+def _errors_of(module: str) -> Iterator[None]:
+    """Whatever a site's own function raises costs the writing, not the answer."""
+    try:
+        yield
+    except OverfetchError:
+        raise
+    except Exception as error:
+        log.exception("the answer module %s failed", module)
+        raise AnswerError(f"the answer module {module!r} failed: {type(error).__name__}") from error
 
 
 def _failed(error: AnswerError) -> str:

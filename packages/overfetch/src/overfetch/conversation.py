@@ -1,10 +1,12 @@
 """Questions in a chat: what is searched for where a question leans on earlier turns."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from overfetch.answering import load_answer_function
 from overfetch.errors import AnswerError
+from overfetch.leaving import in_thread
 from overfetch.types import LanguageModel, Turn
 
 log = logging.getLogger(__name__)
@@ -18,14 +20,33 @@ def standalone(question: str, history: Sequence[Turn], answering: str, lm: Langu
     The turn before is the default since it costs nothing and was measured (tests/bench/follow_ups.py). Rewriting is
     the answer module's: its `rewrite`.
     """
+    rewritten = ""
     if history and lm is not None and lm.rewrites:
-        try:
+        with _left_out():
             rewrite = getattr(load_answer_function(answering), "rewrite", None)
-            if rewrite is not None and (rewritten := str(rewrite(question, history, lm)).strip()):
-                return rewritten
-        except AnswerError as error:
-            log.warning("searching with the turn before the question: %s", error)
-    return carry_over(question, history)
+            rewritten = str(rewrite(question, history, lm)).strip() if rewrite else ""
+    return rewritten or carry_over(question, history)
+
+
+async def standalone_async(question: str, history: Sequence[Turn], answering: str, lm: LanguageModel | None) -> str:
+    """`standalone`; waiting for the model takes no thread where the module has `arewrite`, the same as a coroutine."""
+    rewritten = ""
+    if history and lm is not None and lm.rewrites:
+        with _left_out():
+            function = await in_thread(load_answer_function, answering)
+            if not hasattr(function, "arewrite"):
+                return await in_thread(standalone, question, history, answering, lm)
+            rewritten = str(await function.arewrite(question, history, lm)).strip()
+    return rewritten or carry_over(question, history)
+
+
+@contextmanager
+def _left_out() -> Iterator[None]:
+    """A model that fails costs the rewriting, not the search."""
+    try:
+        yield
+    except AnswerError as error:
+        log.warning("searching with the turn before the question: %s", error)
 
 
 def carry_over(question: str, history: Sequence[Turn]) -> str:

@@ -3,15 +3,16 @@
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Self, Unpack
 
 from overfetch import indexing
 from overfetch.amending import AmendOptions, amend
 from overfetch.answering import AnswerFunction, Answering, load_answer_function
-from overfetch.conversation import KEPT_TURNS, standalone
+from overfetch.conversation import KEPT_TURNS, standalone, standalone_async
 from overfetch.corpus import Skipped
-from overfetch.errors import AnswerError, CollectionMissing, SettingsError
+from overfetch.errors import AnswerError, CollectionMissing
 from overfetch.gate import Gate
 from overfetch.indexing import IndexReport, Progress
 from overfetch.leaving import at_work, in_thread
@@ -135,9 +136,9 @@ class Engine:
 
     def answer(self, request: AskRequest) -> Answer:
         """`ask`, as a request."""
-        turns, asked_at = request.history[-KEPT_TURNS:], time.monotonic()
-        retrievals = self._retrieve_parts(request, turns, asked_at)
-        return self._answering(request, asked_at).answer(request.question, retrievals, turns)
+        searched, asked_at = standalone(*self._leaning(request)), time.monotonic()  # a model's time is not the search's
+        retrievals = self._retrieve_parts(request, searched, asked_at)
+        return self._answering(request, asked_at).answer(request.question, retrievals, request.history[-KEPT_TURNS:])
 
     def index(
         self,
@@ -244,15 +245,21 @@ class Engine:
                 yield event
 
     async def events(
-        self, request: AskRequest, *, whole: bool = False, asked_at: float | None = None
+        self,
+        request: AskRequest,
+        *,
+        whole: bool = False,
+        turn: Callable[[float], AbstractAsyncContextManager[None]] = lambda asked_at: nullcontext(),
     ) -> AsyncGenerator[AskEvent, None]:
         """`stream` with more to show: first what each part of the question found, and between the pieces of the text
-        what is checked of it, each time a further sentence is complete. `asked_at` as for `retrieve`.
+        what is checked of it, each time a further sentence is complete. The search, asked at that time, takes a `turn`.
         """
-        turns, asked_at = request.history[-KEPT_TURNS:], time.monotonic() if asked_at is None else asked_at
-        retrievals = await in_thread(self._retrieve_parts, request, turns, asked_at)
+        searched, asked_at = await standalone_async(*self._leaning(request)), time.monotonic()
+        async with turn(asked_at):
+            retrievals = await in_thread(self._retrieve_parts, request, searched, asked_at)
         yield tuple(retrievals)
-        async for piece in self._answering(request, asked_at).stream(request.question, retrievals, turns, whole=whole):
+        answering, turns = self._answering(request, asked_at), request.history[-KEPT_TURNS:]
+        async for piece in answering.stream(request.question, retrievals, turns, whole=whole):
             yield piece
 
     def _answering(self, request: AskRequest, asked_at: float) -> Answering:
@@ -272,18 +279,15 @@ class Engine:
     def _asked(self, request: AskRequest) -> Collection:
         return self.site.collection(request.collection if request.collection is not None else self.site.ask)
 
-    def _retrieve_parts(self, request: AskRequest, history: Sequence[Turn], asked_at: float) -> list[Retrieval]:
-        chosen, question = self._asked(request), request.question
-        if not question.strip():
-            raise SettingsError(f"the question is empty (given {question!r}); write what to ask")
-        for part in request.parts:
-            if not part.strip():
-                raise SettingsError(f"a part of the question is empty (given {part!r})")
-        if request.parts:
-            wanted = [request.searching(part, question) for part in request.parts]
-        else:
-            wanted = [request.searching(standalone(question, history, chosen.answering, self.lm))]
-        return self._retrieve(chosen.name, wanted, asked_at)
+    def _leaning(self, request: AskRequest) -> tuple[str, Sequence[Turn], str, LanguageModel | None]:
+        """What `standalone` takes: parts lean on no turn before. Raises SettingsError."""
+        request.require_words()
+        turns = () if request.parts else request.history[-KEPT_TURNS:]
+        return request.question, turns, self._asked(request).answering, self.lm
+
+    def _retrieve_parts(self, request: AskRequest, searched: str, asked_at: float) -> list[Retrieval]:
+        parts = [request.searching(part, request.question) for part in request.parts]
+        return self._retrieve(self._asked(request).name, parts or [request.searching(searched)], asked_at)
 
     def _provenance(self, collection: Collection, source: str) -> Provenance:
         return Provenance.of(self.embedder.spec, collection.chunker, source, collection.filters, collection.bm25)

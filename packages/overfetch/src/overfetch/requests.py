@@ -131,6 +131,14 @@ class AskRequest(_Bounded):
         """Raises SettingsError naming what is not allowed."""
         return cls._checked(question=question, **options)
 
+    def require_words(self) -> None:
+        """Raises SettingsError where the question or a part of it is empty."""
+        if not self.question.strip():
+            raise SettingsError(f"the question is empty (given {self.question!r}); write what to ask")
+        for part in self.parts:
+            if not part.strip():
+                raise SettingsError(f"a part of the question is empty (given {part!r})")
+
     def searching(self, query: str, question: str | None = None) -> SearchRequest:
         """The search for one part of the `question`, or for the whole: what it says was checked already."""
         shared = {name: getattr(self, name) for name in _Bounded.model_fields}

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 from mcp_types import CallToolResult, ResourceLink, TextContent, Tool, ToolAnnotations
 
+from overfetch import SettingsError
 from overfetch.documents import AnswerDocument, HitDocument, RetrievalDocument
 from overfetch.sites import Collection, Site
 from overfetch_serve.agents.arguments import Arguments, form
@@ -51,9 +52,14 @@ TOLD: dict[Verb, str] = {
 
 
 def tools_of(sites: Iterable[Site]) -> dict[str, CollectionTool]:
-    """By name."""
-    made = [CollectionTool(verb, s, c, form(c)) for s in sites for c in s.collections for verb in VERBS]
-    return {tool.name: tool for tool in made}
+    """By name. Raises SettingsError where two collections have tools of one name."""
+    tools = dict[str, CollectionTool]()
+    for made in (CollectionTool(verb, s, c, form(c)) for s in sites for c in s.collections for verb in VERBS):
+        other = tools.setdefault(made.name, made)
+        if other is not made:
+            both = " and ".join(f"{tool.site.name}/{tool.collection.name}" for tool in (other, made))
+            raise SettingsError(f"{both} have one tool, {made.name!r}: rename one of them")
+    return tools
 
 
 def instructions(sites: Iterable[Site]) -> str:

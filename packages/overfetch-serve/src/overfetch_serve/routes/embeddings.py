@@ -10,7 +10,7 @@ from overfetch.errors import SettingsError
 from overfetch.protocols import Vectors
 from overfetch_serve.access import CurrentService, DeadlineHeader, allowed, budget
 from overfetch_serve.vendors.bodies import Body
-from overfetch_serve.vendors.embedding import TextKind
+from overfetch_serve.vendors.embedding import Embedded, TextKind
 from overfetch_serve.vendors.shapes import OPENAI
 from overfetch_serve.vendors.tokens import Tokens
 
@@ -85,8 +85,11 @@ async def embeddings(
         )
     kind = KINDS[asked.input_type] if asked.input_type else named_kind
     time = budget(service, deadline_ms)
-    found = await service.work_by(time.patience, embedder.embed, texts, kind, time)
-    tokens = await service.work(Tokens.of(spec).count, "", texts)
+
+    def embed() -> tuple[Embedded, int | None]:
+        return embedder.embed(texts, kind, time), Tokens.of(spec).count("", texts)
+
+    found, tokens = await service.work_by(time.patience, embed)
     return EmbeddingsResponse(
         data=[Embedding(index=i, embedding=_encoded(v, asked.encoding_format)) for i, v in enumerate(found.vectors)],
         model=asked.model,
