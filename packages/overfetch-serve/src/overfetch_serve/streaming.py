@@ -125,7 +125,9 @@ async def with_pings(events: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes
 
 async def _tell(events: AsyncGenerator[bytes, None], told: "asyncio.Queue[bytes | None]") -> None:
     """In a task of its own: whoever stops listening ends it where it is."""
-    async with aclosing(events):
-        async for event in events:
-            told.put_nowait(event)
-    told.put_nowait(None)
+    try:
+        async with aclosing(events):
+            async for event in events:
+                told.put_nowait(event)
+    finally:
+        told.put_nowait(None)

@@ -28,6 +28,7 @@ from overfetch_serve.agents.arguments import Arguments, options_of
 from overfetch_serve.agents.tools import SCHEME, CollectionTool, instructions, result, tools_of
 from overfetch_serve.errors import NotFound
 from overfetch_serve.keys import Key
+from overfetch_serve.paths import without_folders
 from overfetch_serve.service import Service
 
 Context = Any  # ServerRequestContext: `request` is Starlette's, None over stdio
@@ -64,7 +65,8 @@ class Agents:
         try:
             return await self._call(self.who_asks(context), asked)
         except OverfetchError as error:
-            return CallToolResult(content=[TextContent(text=f"{type(error).__name__}: {error}")], is_error=True)
+            told = f"{type(error).__name__}: {without_folders(str(error))}"
+            return CallToolResult(content=[TextContent(text=told)], is_error=True)
 
     async def list_templates(self, context: Context, _: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
         key = self.who_asks(context)
