@@ -40,6 +40,11 @@ DAY = date(2024, 2, 10)
         ("between 3 and 9 March 2023", "2023-03-03", "2023-03-09"),
         ("jan to aug 2025", "2025-01-01", "2025-08-31"),
         ("from q1 2022 to q3 2022", "2022-01-01", "2022-09-30"),
+        ("hacks 2022-2023", "2022-01-01", "2023-12-31"),
+        ("jan-aug 2025", "2025-01-01", "2025-08-31"),
+        ("q1-q3 2022", "2022-01-01", "2022-09-30"),
+        ("dec to feb 2023", "2022-12-01", "2023-02-28"),
+        ("the last week of december 2023", "2023-12-25", "2023-12-31"),
         ("March 13th, 2023", "2023-03-13", "2023-03-13"),
         ("2023-03-13", "2023-03-13", "2023-03-13"),
         ("2023-03", "2023-03-01", "2023-03-31"),
@@ -95,3 +100,18 @@ def test_a_period_is_a_condition_of_whole_days() -> None:
     assert found is not None
     bound = found.within(1).of("date")
     assert f"{bound.start:%Y-%m-%dT%H:%M:%S} {bound.end:%Y-%m-%dT%H:%M:%S}" == "2023-02-28T00:00:00 2023-04-01T23:59:59"
+
+
+@pytest.mark.parametrize(
+    ("question", "day", "first"),
+    [
+        ("this winter", date(2024, 12, 20), date(2024, 12, 1)),
+        ("this winter", date(2024, 3, 10), date(2023, 12, 1)),
+        ("last winter", date(2024, 12, 20), date(2023, 12, 1)),
+        ("last winter", date(2024, 2, 10), date(2022, 12, 1)),
+    ],
+)
+def test_a_winter_begins_in_the_year_before(question: str, day: date, first: date) -> None:
+    period = period_in(question, day)
+    assert period is not None
+    assert period.first == first

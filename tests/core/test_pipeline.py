@@ -17,7 +17,7 @@ from overfetch.provenance import Provenance, require_searchable
 from overfetch.settings import RetrievalSettings
 from overfetch.sites import load_site
 from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore, fake_spec, open_fake
-from overfetch.types import Candidate, Chunk, Document, Passage, Retrieval
+from overfetch.types import AsOf, Candidate, Chunk, Document, Passage, Retrieval
 
 EMBEDDER = FakeEmbedder()
 PROVENANCE = Provenance.of(EMBEDDER.spec, "chunker/1", "sample")
@@ -78,7 +78,9 @@ def candidate(document: str, place: int) -> Candidate:
     return Candidate(passage=passage, score=1.0 - place / 100)
 
 
-def search(store: FixedStore, reranker: Reranker, query: str = "query", **settings: object) -> Retrieval:
+def search(
+    store: FixedStore, reranker: Reranker, query: str = "query", as_of: AsOf | None = None, **settings: object
+) -> Retrieval:
     return retrieve(
         query,
         "site/pages",
@@ -87,6 +89,7 @@ def search(store: FixedStore, reranker: Reranker, query: str = "query", **settin
         reranker=reranker,
         expected=PROVENANCE,
         settings=RetrievalSettings.model_validate(settings),
+        as_of=as_of,
     )
 
 
@@ -287,6 +290,14 @@ def test_provenance_tells_what_served_the_hits() -> None:
         "passages": str(PROVENANCE.passages or 0),
         "library_version": PROVENANCE.library_version,
     }
+
+
+def test_under_as_of_nothing_tells_the_size_of_the_whole() -> None:
+    """It grows with what came later."""
+    whole = search(FixedStore(), FakeReranker()).provenance
+    bound = AsOf(field="known_at", moment=datetime(2024, 3, 1, tzinfo=UTC))
+    then = search(FixedStore(), FakeReranker(), as_of=bound).provenance
+    assert whole.keys() - then.keys() == {"indexed", "passages"}
 
 
 def test_timings_cover_every_stage(clock: None) -> None:

@@ -125,6 +125,7 @@ class TestStreams:
         (chat(n=2), 400, "n"),
         (chat(tools=[{"type": "function"}]), 400, "tools"),
         (chat(response_format={"type": "json_object"}), 400, "response_format"),
+        (chat(as_of="2022-01-01"), 400, "as_of: give it under `overfetch`"),
         (chat(overfetch={"colour": "red"}), 400, "colour"),
         (chat(overfetch={"where": ["colour=red"]}), 400, "colour"),
         ({"model": "builddaily", "messages": [{"role": "assistant", "content": "Yes."}]}, 400, "last"),

@@ -46,6 +46,13 @@ def test_folders_without_a_letter_of_the_latin_script_are_told_apart() -> None:
     assert all(name[:1].isalpha() for name in names)
 
 
+@pytest.mark.parametrize("path", ["", "/values/kind", "/passages/x", "/documents/x"])
+def test_a_bound_that_is_not_kept_is_refused(client: TestClient, path: str) -> None:
+    answered = client.get(f"/v1/sagedaily/canon{path}?as_of=2022-01-01")
+    assert (answered.status_code, answered.json()["type"]) == (422, "SettingsError")
+    assert "given 'as_of'" in answered.json()["detail"]
+
+
 def test_sites_and_collections_are_listed(client: TestClient) -> None:
     names = {site["name"]: site["collections"] for site in client.get("/v1/sites").json()}
     assert names == {"builddaily": ["resources", "chat"], "sagedaily": ["canon"]}

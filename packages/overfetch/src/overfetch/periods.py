@@ -52,7 +52,7 @@ RULES = [
         rf"{YEAR} ?[/-]?(?P<span>{'|'.join(DIVISIONS)})",
         rf"{YEAR}-(?P<number>0[1-9]|1[0-2])(?!-)",
         rf"(?P<feast>xmas|christmas|new year) {YEAR}",
-        rf"(?P<which>last|past|previous|this) (?:{SPAN}|(?P<unit>week|month|quarter|year))",
+        rf"(?P<which>last|past|previous|this) (?:{SPAN}|(?P<unit>week|month|quarter|year))(?! of\b)",
         rf"(?:last|past|previous) (?P<past>{COUNT} {UNIT})",
         rf"(?P<ago>{COUNT} {UNIT} ago)",
         r"(?P<today>today|yesterday)",
@@ -119,11 +119,21 @@ def period_in(question: str, day: date, landmarks: Landmarks = lambda text: {}) 
 
 
 def _with_years(text: str) -> str:
-    """`jan to aug 2025` with both years, and `3 to 9 march 2023` with both months."""
+    """`jan-aug 2025` as `jan 2025 to aug 2025`, `dec to feb 2023` from the year before, `2022-2023`, and `3 to 9 march
+    2023` with both months.
+    """
+    text = re.sub(r"(?<![\w-])((?:19|20)\d\d) ?[-–] ?((?:19|20)\d\d)(?![\w-])", r"\1 to \2", text)
     text = re.sub(rf"(?<![\w.])(\d{{1,2}})( ?(?:to|and|-|–|until) ?\d{{1,2}} )({'|'.join(MONTHS)})", r"\1 \3\2\3", text)
     period = rf"(?:\d{{1,2}} )?(?:(?:{'|'.join(MONTHS)})[a-z]{{0,6}}|q[1-4])"
     pattern = rf"(?<!\w)({period})( ?(?:to|and|-|–|until|through) ?)({period},? )((?:19|20)\d\d)"
-    return re.sub(pattern, r"\1 \4\2\3\4", text)
+    return re.sub(pattern, _both_years, text)
+
+
+def _both_years(found: re.Match[str]) -> str:
+    first, joined, second, year = found.groups()
+    begins, ends = (_span(name.split()[-1])[0] for name in (first, second.replace(",", "")))
+    joined = " to " if joined.strip() in ("-", "–") else joined
+    return f"{first} {int(year) - (begins > ends)}{joined}{second}{year}"
 
 
 def _named(landmarks: Mapping[str, re.Match[str]], day: date) -> Iterator[Place]:
@@ -158,8 +168,10 @@ def _period(found: re.Match[str], day: date) -> Period:
         case {"which": which, "unit": unit}:
             return _last_unit(unit, day, back=which != "this")
         case {"which": which, "span": span}:
-            period = _months(day.year, *_span(span))
-            return period if which == "this" or period.last < day else _months(day.year - 1, *_span(span))
+            periods = [_months(day.year + years, *_span(span)) for years in (-1, 0, 1)]
+            if which == "this":  # from December on this winter is that of the next year
+                return periods[2] if day >= periods[2].first else periods[1]
+            return next(period for period in reversed(periods) if period.last < day)
         case {"year": year, "feast": feast}:
             return _one(date(int(year), 1, 1) if feast == "new year" else date(int(year), 12, 25))
         case {"year": year, "month": month, "day": of_month}:

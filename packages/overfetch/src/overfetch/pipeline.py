@@ -145,7 +145,7 @@ def retrieve_parts(
             rerank_reason=read.reason,
             truncated_tokens=read.truncated_tokens,
             timings_ms=timings,
-            provenance=_served_by(lists.provenance, read.spec or reranker.spec),
+            provenance=_served_by(lists.provenance, read.spec or reranker.spec, as_of),
         )
         for one, part, read, candidates, hits in zip(asked, found, reranked, ordered, kept, strict=True)
     ]
@@ -177,14 +177,14 @@ def _told(query: str, understood: Understood, found: FirstStage) -> Reading | No
     )
 
 
-def _served_by(stored: Provenance, reranker: ModelSpec) -> dict[str, str]:
-    return {
+def _served_by(stored: Provenance, reranker: ModelSpec, as_of: AsOf | None) -> dict[str, str]:
+    """Under `as_of` without the size of the whole, which tells of what came later, and when it was indexed."""
+    whole = {} if as_of else {"indexed": stored.created, "passages": str(stored.passages or 0)}
+    return whole | {
         "embedder": stored.embedder,
         "reranker": reranker.identity,
         "chunker": stored.chunker,
         "sparse_tokenizer": stored.sparse_tokenizer,
-        "indexed": stored.created,
-        "passages": str(stored.passages or 0),
         "library_version": stored.library_version,
     }
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self, Unpack, cast
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -101,7 +101,7 @@ class SearchRequest(_Bounded):
         """The query as the collection reads it on the day that it is asked, or as it is written."""
         known = self.known_by(collection)
         return (literally if self.literal else collection.understand)(
-            self.query, known.moment.date() if known else date.today()
+            self.query, known.moment.date() if known else datetime.now(UTC).date()
         )
 
     def reading(self, understood: Understood) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 LOOKED_AT = 1_000  # characters of a question
 NEGATED = re.compile(
     r"(?P<comma>[,;] ?)?(?<!\w)(?:(?P<strong>without|except(?: for)?|excluding|other than)|but no|not?|non|outside|ex)"
-    r"[\s-](?P<what>[^,;:.?!]{2,60})",
+    r"[\s-](?P<what>(?:(?! but )[^,;:.?!]){2,60})",
     re.IGNORECASE,
 )
 
@@ -16,10 +16,13 @@ def without_unwanted(question: str, is_unwanted: Callable[[str], bool]) -> tuple
 
     >>> without_unwanted("gold miners not in Canada", lambda what: "Canada" in what)
     ('gold miners', ['in Canada'])
+    >>> without_unwanted("gold miners not in Canada but in Australia", lambda what: "Canada" in what)
+    ('gold miners but in Australia', ['in Canada'])
     """
     wanted, unwanted = question, list[str]()
     for found in NEGATED.finditer(question[:LOOKED_AT]):
         if found["comma"] or found["strong"] or is_unwanted(found["what"]):
             wanted = wanted.replace(found[0], "")
             unwanted.append(found["what"])
+    wanted = re.sub(" {2,}", " ", wanted)
     return (wanted.strip(), unwanted) if len(wanted.split()) > 1 else (question, [])

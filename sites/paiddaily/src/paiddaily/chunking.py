@@ -7,8 +7,8 @@ from paiddaily.records import LATER_TEXTS
 
 MAX_TOKENS, MAX_WORDS, MAX_BREADCRUMB = 254, 140, 90  # the embedder reads two tokens more, its own
 EMBEDDER = "all-minilm-l6-v2"
-TICKER_CHUNKER = f"paiddaily-ticker/3/tokens={MAX_TOKENS}"
-CATALYST_CHUNKER = f"paiddaily-catalyst/4/tokens={MAX_TOKENS}"
+TICKER_CHUNKER = f"paiddaily-ticker/4/tokens={MAX_TOKENS}"
+CATALYST_CHUNKER = f"paiddaily-catalyst/5/tokens={MAX_TOKENS}"
 
 # What questions are matched with is not shown.
 TICKER_LOOKUPS = ("share", "markets", "kinds", "keys")
@@ -21,30 +21,33 @@ def chunk_ticker(ticker: Document, tokens: int = MAX_TOKENS) -> Iterator[Chunk]:
     told = [ticker.metadata.get(name) for name in ("country", industry, "size")]
     names = [ticker.title, *(str(value) for value in told if value)]
     lookups = {name: ticker.metadata.get(name) for name in TICKER_LOOKUPS}
+    metadata = {**dict.fromkeys(lookups), "updated": _end_of_day(ticker.metadata.get("updated"))}
     for breadcrumb, text in _pieces(names, ticker.text, tokens):
-        yield Chunk(breadcrumb=breadcrumb, text=text, metadata=dict.fromkeys(lookups), lookups=lookups)
+        yield Chunk(breadcrumb=breadcrumb, text=text, metadata=metadata, lookups=lookups)
 
 
 def chunk_catalyst(event: Document, tokens: int = MAX_TOKENS) -> Iterator[Chunk]:
-    """The event, known as `known_at` says; its outcome known at `outcome_date`, and without one under no `as_of`.
+    """The event, known as `known_at` says; its outcome by then and `outcome_date`, and without either under no `as_of`.
 
-    Of a proposal, whose text may be a later one, its day knew the title.
+    Of a proposal title and text may be later ones: the title is known once it is active.
 
-    >>> metadata = {"date": "2025-01-01", "known_at": "2025-01-01", "outcome": "Sold."}
+    >>> metadata = {"date": "2025-01-01", "known_at": "2025-01-03", "outcome": "Sold.", "outcome_date": "2025-01-02"}
     >>> event = Document(id="e", title="Listing", text="Pair opens.", metadata=metadata)
     >>> [(chunk.text, chunk.metadata.get("known_at")) for chunk in chunk_catalyst(event)]
-    [('Pair opens.', '2025-01-01T23:59:59+00:00'), ('Sold.', None)]
+    [('Pair opens.', '2025-01-03T23:59:59+00:00'), ('Sold.', '2025-01-03T23:59:59+00:00')]
     """
     told = event.metadata
     name = f"{event.title} ({told['date']})"
     lookups = {name: told.get(name) for name in EVENT_LOOKUPS}
     hidden = dict.fromkeys((*EVENT_LOOKUPS, "outcome", "outcome_date"))
     if told.get("type") in LATER_TEXTS:
-        title = {**hidden, "status": None, "known_at": _end_of_day(told["date"])}
+        title = {**hidden, "status": None, "known_at": _end_of_day(told.get("known_at") or told.get("active"))}
         yield Chunk(breadcrumb="", text=name, metadata=title, lookups={"keys": lookups.get("keys")})
-    parts = [([name], event.text, "known_at"), ([name, "Outcome"], str(told.get("outcome") or ""), "outcome_date")]
-    for names, text, known in parts:
-        metadata = {**hidden, "known_at": _end_of_day(told.get(known))}
+    known, later = _end_of_day(told.get("known_at")), _end_of_day(told.get("outcome_date"))
+    outcome_known = max(known, later) if known and later else None
+    parts = [([name], event.text, known), ([name, "Outcome"], str(told.get("outcome") or ""), outcome_known)]
+    for names, text, known_at in parts:
+        metadata = {**hidden, "known_at": known_at}
         for breadcrumb, piece in _pieces(names, text, tokens):
             yield Chunk(breadcrumb=breadcrumb, text=piece, metadata=metadata, lookups=lookups)
         lookups = {**lookups, "shape": None}

@@ -147,7 +147,7 @@ def known_at(record: Record) -> str | None:
     """The day by whose end an event was public, or None where nothing says: no `as_of` shows it then.
 
     An incident is known with the first post that it links to, a filing whose date is that of what it reports when it
-    was signed: both in a week at the latest, and then where that is not told.
+    was signed: both in a week, where that is not told.
 
     >>> known_at({"type": "8k", "date": "2023-02-13", "date_source": "file name", "text": "Date: February 15, 2023"})
     '2023-02-15'
@@ -160,7 +160,7 @@ def known_at(record: Record) -> str | None:
     if kind != INCIDENT and source != "file name":
         return day
     happened = date.fromisoformat(day[:10])
-    return str(min([happened + timedelta(weeks=1), *(max(happened, told) for told in _reports(record, happened))]))
+    return str(min((max(happened, told) for told in _reports(record, happened)), default=happened + timedelta(weeks=1)))
 
 
 def _reports(record: Record, day: date) -> Iterator[date]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 
 from overfetch.contents import find_passage, find_passages
 from overfetch.errors import SettingsError
@@ -15,7 +15,14 @@ from overfetch_serve.errors import NotFound
 from overfetch_serve.paths import without_folders
 from overfetch_serve.values import MOST_VALUES, examples, live_generation
 
-router = APIRouter(tags=["sites"])
+
+async def no_parameters(request: Request) -> None:
+    """Raises SettingsError: an `as_of` that is passed over in silence would show what it was to hide."""
+    if given := next(iter(request.query_params), None):
+        raise SettingsError(f"this address takes no parameters (given {given!r}); search and ask take `as_of`")
+
+
+router = APIRouter(tags=["sites"], dependencies=[Depends(no_parameters)])
 
 
 class CollectionDocument(Frozen):

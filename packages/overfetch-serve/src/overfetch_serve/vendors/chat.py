@@ -18,6 +18,7 @@ LONGEST_QUOTE = 160
 
 # What asks for an answer of another form than there is; what only tunes a model's writing is ignored, and said so.
 REFUSED = ("tools", "functions", "response_format", "logprobs", "modalities", "audio")
+BOUNDS = {"as_of", "near", "where"}  # of what is seen: passed over in silence, they would show what they were to hide
 UNDERSTOOD: tuple[object, ...] = {"type": "text"}, ["text"], None, False, [], {}
 
 
@@ -55,6 +56,8 @@ class ChatRequest(Body):
 
     def asking(self, collection: str | None) -> AskRequest:
         """The last message as the question, those before it as its history. Raises SettingsError."""
+        if misplaced := set(self.model_extra or ()) & BOUNDS:
+            raise SettingsError(f"{min(misplaced)}: give it under `overfetch`, where what `ask` takes is read")
         for name in REFUSED:
             if (given := (self.model_extra or {}).get(name)) not in UNDERSTOOD:
                 raise SettingsError(f"{name}: this service answers in plain text with citations (given {given!r})")

@@ -80,6 +80,7 @@ def fit_refusals(
     curve = [point(asked, probabilities, level) for level in LEVELS]
     chosen = point(asked, probabilities, wrongly)
     name = engine.name_of(collection)
+    stored = engine.store.provenance(name)
     rule = RefusalRule(
         collection=name,
         made_by={made: found.provenance[made] for made in MADE_BY},
@@ -89,8 +90,8 @@ def fit_refusals(
         threshold=chosen.threshold,
         fitted_on=FittedOn(
             judgements=_hash(judged, unanswerable),
-            corpus=engine.store.provenance(name).corpus_hash,
-            passages=int(found.provenance["passages"]),
+            corpus=stored.corpus_hash,
+            passages=stored.passages or 0,
             answerable=len(judged.queries),
             unanswerable=len(unanswerable),
             refused=chosen.refused,
