@@ -5,9 +5,10 @@ from functools import cache
 import pytest
 from language_model import BOGUS, Messages, Model, fields, in_chat, passages, quote
 
-from overfetch import Answer, AnswerSoFar, Engine, LanguageModel, load_site
+from overfetch import Answer, AnswerSoFar, Engine, LanguageModel, citations, load_site
 from overfetch.citations import whole_sentences
 from overfetch.engine import AskEvent
+from overfetch.markers import mask_code
 from overfetch.requests import AskRequest
 from overfetch.testing import open_fake
 from overfetch_answers.streaming import Sentences
@@ -30,6 +31,19 @@ def test_whole_sentences_only_grow(text: str) -> None:
         assert whole.startswith(shown), f"{shown!r} was taken back at {text[:end]!r}"
         shown = whole
     assert len(shown) > len(text) / 2
+
+
+def test_open_code_is_looked_at_a_few_times_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = list[str]()
+
+    def masked(text: str) -> str:
+        looks.append(text)
+        return mask_code(text)
+
+    monkeypatch.setattr(citations, "mask_code", masked)
+    code = "".join(f"x{number} = call({number}) # Do it. Then go.\n" for number in range(100))
+    assert whole_sentences(f"See this.\n\n```python\n{code}").strip() == "See this."
+    assert len(looks) < 20
 
 
 def test_a_sentence_is_whole_once_its_markers_can_only_be_those_it_has() -> None:

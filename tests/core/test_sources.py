@@ -230,6 +230,25 @@ class TestWaysOn:
             "d.md: a link out of the source, to /dev/zero; name that as a source itself",
         ]
 
+    def test_what_is_broken_costs_no_record_after_it(self, tmp_path: Path) -> None:
+        """Else these would leave the index too, and no report would name them."""
+        write(
+            tmp_path / "a.jsonl",
+            b'{"_id": "a", "text": "t"}\n{"_id": "x", "text": "caf\xe9"}\n{"_id": "b", "text": "t"}\n',
+        )
+        rows = ("c,C,t", 'x,X,"a "b" c"', "d,D,t", f"x,X,{'x' * 140_000}", "e,E,t")
+        write(tmp_path / "b.csv", "\n".join(["id,title,text", *rows]))
+        (tmp_path / "c.md").symlink_to("c.md")
+        skipped = Skipped(bad=True)
+        fields = FIELDS.model_copy(update={"optional": ("title",)})
+        assert [d.id for d in read_documents([tmp_path], fields, skipped=skipped)] == ["a", "b", "c", "d", "e"]
+        assert [reason.removeprefix(f"{tmp_path}/") for reason in skipped.reasons] == [
+            "a.jsonl:2: not UTF-8 at byte 51",
+            "b.csv:3: broken CSV: ',' expected after '\"'",
+            "b.csv:5: broken CSV: field larger than field limit (131072)",
+            "c.md: a link that leads to itself",
+        ]
+
     def test_prefixes_tell_sources_apart(self, tmp_path: Path) -> None:
         sources = [write(tmp_path / name / "index.md", "body") for name in ("one", "two")]
         with pytest.raises(

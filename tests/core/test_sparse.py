@@ -61,7 +61,7 @@ def test_plain_words_have_the_terms_that_they_had() -> None:
     assert embed_sparse_query(text) == embed_sparse_query(text, AS_WRITTEN)
 
 
-@pytest.mark.parametrize("block", ["aA", "a-", "A", "a1", "_", "-.", "检", "ก็", "1.", "\u0301"])
+@pytest.mark.parametrize("block", ["aA", "a-", "A", "a1", "_", "-.", "检", "ก็", "1.", "\u0301", "\u0301\u0316"])
 def test_foreign_text_is_read_in_linear_time(block: str) -> None:
     began = time.process_time()
     embed_sparse_passage(block * 100_000)

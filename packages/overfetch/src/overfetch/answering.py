@@ -5,7 +5,9 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import AfterValidator, field_validator
 
 from overfetch.citations import guard
 from overfetch.errors import AnswerError, OverfetchError
@@ -23,6 +25,14 @@ WRITERS = ("overfetch_answers", "dspy")  # what a site's extra `answers` install
 NO_MODEL = "no language model is configured (OVERFETCH_LM)"
 
 
+def encodable(text: str) -> str:
+    """Without halves of surrogate pairs, which a model's JSON may hold and no response can."""
+    return text.encode("utf-8", "replace").decode()
+
+
+Encodable = Annotated[str, AfterValidator(encodable)]
+
+
 class Draft(Frozen):
     """What an answer module returns, before its citations are checked; in the answer `[n]` names the nth of them.
 
@@ -30,11 +40,16 @@ class Draft(Frozen):
     tells what the reader should know of how it came about. `partial`: more sentences of it are still being written.
     """
 
-    answer: str
+    answer: Encodable
     citations: tuple[Citation, ...]
     found: bool = True
-    note: str | None = None
+    note: Encodable | None = None
     partial: bool = False
+
+    @field_validator("citations")
+    @classmethod
+    def _encodable(cls, given: tuple[Citation, ...]) -> tuple[Citation, ...]:
+        return tuple(one.model_copy(update={"quote": encodable(one.quote)}) for one in given)
 
 
 class AnswerRequest(Frozen):
@@ -71,7 +86,7 @@ class Answering(NamedTuple):
         try:
             if isinstance(request, AnswerRequest):
                 function = load_answer_function(self.module)
-                with _errors_of(self.module):
+                with errors_of(self.module):
                     draft = function(request)
                 return self._checked(draft, request)
             reason = request
@@ -93,7 +108,7 @@ class Answering(NamedTuple):
                 function = await in_thread(load_answer_function, self.module)
                 async for piece in _drafts(self.module, function, request, whole):
                     if isinstance(piece, str):
-                        yield piece
+                        yield encodable(piece)
                     elif not piece.partial:
                         yield await in_thread(self._checked, piece, request)
                     elif so_far := await in_thread(self._so_far, piece, request):
@@ -120,14 +135,14 @@ class Answering(NamedTuple):
         """What is shown of a partial draft; None where `_checked` would refuse it."""
         text, _ = without_foreign(draft.answer, request.retrievals)
         guarded = guard(text, draft.citations, request.retrievals, self.on_refused)
-        shown = guarded.citations or not draft.found
+        shown = (guarded.citations and guarded.answer) or not draft.found
         return AnswerSoFar(answer=guarded.answer, citations=guarded.citations) if shown else None
 
     def _checked(self, draft: Draft, request: AnswerRequest) -> Answer:
         """The draft with the citations that hold. Raises AnswerError where it claims an answer and none does."""
         text, removed = without_foreign(draft.answer, request.retrievals)
         guarded = guard(text, draft.citations, request.retrievals, self.on_refused)
-        if draft.found and not guarded.citations:
+        if draft.found and not (guarded.citations and guarded.answer):
             given = len(draft.citations)
             raise AnswerError(f"{request.lm.name!r} answered, but of its {given} citations none is in the sources")
         return Answer(
@@ -146,7 +161,7 @@ class Answering(NamedTuple):
 async def _drafts(
     module: str, function: AnswerFunction, request: AnswerRequest, whole: bool
 ) -> AsyncIterator[str | Draft]:
-    with _errors_of(module):
+    with errors_of(module):
         if not whole and hasattr(function, "stream"):
             async for piece in function.stream(request):
                 yield piece
@@ -157,7 +172,7 @@ async def _drafts(
 
 
 @contextmanager
-def _errors_of(module: str) -> Iterator[None]:
+def errors_of(module: str) -> Iterator[None]:
     """Whatever a site's own function raises costs the writing, not the answer."""
     try:
         yield

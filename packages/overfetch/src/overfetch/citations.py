@@ -117,14 +117,18 @@ def whole_sentences(written: str) -> str:
     *sentences, rest = split_sentences(written) or [""]
     if MARKER_BEGUN.fullmatch(rest):
         sentences = sentences[:-1]
-    while sentences and _ends_in_code("".join(sentences)):
-        sentences.pop()
+    while sentences and (begun := _code_begun("".join(sentences))) is not None:
+        length = sum(map(len, sentences))
+        while sentences and length > begun:  # all that may be code at once: to look again after each took cubic time
+            length -= len(sentences.pop())
     return "".join(sentences)
 
 
-def _ends_in_code(text: str) -> bool:
+def _code_begun(text: str) -> int | None:
+    """Where what may yet become code begins; None where nothing may."""
     masked = mask_code(text)
-    return any(mask_code(text + end)[: len(text)] != masked for end in CODE_ENDS)
+    closed = [mask_code(text + end) for end in CODE_ENDS]
+    return next((place for place, letter in enumerate(masked) if any(c[place] != letter for c in closed)), None)
 
 
 def _split(answer: str, masked: str) -> list[Sentence]:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from overfetch.answering import load_answer_function
+from overfetch.answering import encodable, errors_of, load_answer_function
 from overfetch.errors import AnswerError
 from overfetch.leaving import in_thread
 from overfetch.types import LanguageModel, Turn
@@ -24,7 +24,8 @@ def standalone(question: str, history: Sequence[Turn], answering: str, lm: Langu
     if history and lm is not None and lm.rewrites:
         with _left_out():
             rewrite = getattr(load_answer_function(answering), "rewrite", None)
-            rewritten = str(rewrite(question, history, lm)).strip() if rewrite else ""
+            with errors_of(answering):
+                rewritten = _words(rewrite(question, history, lm)) if rewrite else ""
     return rewritten or carry_over(question, history)
 
 
@@ -36,8 +37,15 @@ async def standalone_async(question: str, history: Sequence[Turn], answering: st
             function = await in_thread(load_answer_function, answering)
             if not hasattr(function, "arewrite"):
                 return await in_thread(standalone, question, history, answering, lm)
-            rewritten = str(await function.arewrite(question, history, lm)).strip()
+            with errors_of(answering):
+                rewritten = _words(await function.arewrite(question, history, lm))
     return rewritten or carry_over(question, history)
+
+
+def _words(rewritten: object) -> str:
+    """Empty where there is nothing: a model may say null."""
+    words = encodable(str(rewritten)).strip()
+    return "" if words == "None" else words
 
 
 @contextmanager

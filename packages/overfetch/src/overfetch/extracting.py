@@ -146,8 +146,7 @@ def _pattern(name: str) -> re.Pattern[str]:
 
 def _quotables(part: int, hit: Hit) -> Iterator[Quotable]:
     """Pieces that hold as quotes."""
-    text = hit.passage.text[:MOST_CHARACTERS]
-    for number, piece in enumerate(islice(pieces_of(text), MOST_PIECES)):
-        quote = find_verbatim(piece.text, text)
+    for number, piece in enumerate(islice(pieces_of(hit.passage.text[:MOST_CHARACTERS]), MOST_PIECES)):
+        quote = find_verbatim(piece.text, hit.passage.text)  # in the whole: what was cut may end within a figure
         if quote and count_words(quote) <= MOST_WORDS:
             yield Quotable(quote, hit.passage, (part, hit.rank, number), piece.kind == "code")

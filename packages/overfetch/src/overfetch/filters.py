@@ -27,16 +27,16 @@ def to_keyword(value: MetadataValue) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
-    return _composed("NFC", str(value).strip())
+    return composed("NFC", str(value).strip())
 
 
 def to_words(value: MetadataValue) -> list[str]:
     """The different words, sorted: runs of letters, marks and digits, without regard to case or width."""
-    folded = _composed("NFKC", _composed("NFKC", to_keyword(value)).casefold())
+    folded = composed("NFKC", composed("NFKC", to_keyword(value)).casefold())
     return sorted({*"".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in folded).split()})
 
 
-def _composed(form: Literal["NFC", "NFKC"], text: str) -> str:
+def composed(form: Literal["NFC", "NFKC"], text: str) -> str:
     """Unicode's form of the text; one without spaces is composed in pieces where it is very long."""
     pieces: list[str] = []
     start = 0

@@ -66,8 +66,10 @@ def files_below(folder: Path, broken: Broken) -> Iterator[Path]:
         path = waiting.pop()
         if path.name.startswith((".", "~$")) or path.name in NOT_WRITTEN_BY_HAND:
             continue
-        if _leaves(path, root):
-            broken(CorpusError(f"{path}: a link out of the source, to {path.resolve()}; name that as a source itself"))
+        if path.is_symlink() and (target := _target(path)) is None:
+            broken(CorpusError(f"{path}: a link that leads to itself"))
+        elif _leaves(path, root):
+            broken(CorpusError(f"{path}: a link out of the source, to {target}; name that as a source itself"))
         elif path.is_dir():
             waiting += [] if path.is_symlink() else _entries(path, broken)
         elif _is_read(path):
@@ -83,6 +85,13 @@ def _entries(folder: Path, broken: Broken) -> list[Path]:
         return []
 
 
+def _target(path: Path) -> Path | None:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # before Python 3.13 a loop is the latter
+        return None
+
+
 def _leaves(path: Path, root: Path) -> bool:
     return path.is_symlink() and (path.is_dir() or _is_read(path)) and not path.resolve().is_relative_to(root)
 
@@ -93,18 +102,29 @@ def _is_read(path: Path) -> bool:
 
 def read_lines(path: Path) -> Generator[str, None, None]:
     """Lines as Python reads them, their ends made one line feed; a file is never in memory as a whole."""
-    number, start = 1, 0
+    for read in _lines_read(path):
+        yield from read()
+
+
+def _lines_read(path: Path) -> Iterator[Callable[[], Iterable[str]]]:
+    """What reads each line of bytes, so that one that is broken costs no other. It raises CorpusError."""
+    start = 0
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise CorpusError(f"{path}: no regular file: a pipe or a device has no end")
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                yield from io.StringIO(line.decode("utf-8-sig" if number == 1 else "utf-8"), newline=None)
+                yield partial(_decoded, path, number, start, line)
                 start += len(line)
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}:{number}: not UTF-8 at byte {start + error.start}") from error
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _decoded(path: Path, number: int, start: int, line: bytes) -> Iterable[str]:
+    try:
+        return io.StringIO(line.decode("utf-8-sig" if number == 1 else "utf-8"), newline=None)
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}:{number}: not UTF-8 at byte {start + error.start}") from error
 
 
 def _read_markdown(path: Path) -> Iterator[Located]:
@@ -129,10 +149,24 @@ def _read_restructured(path: Path) -> Iterator[Located]:
 
 
 def read_jsonl(path: Path) -> Iterator[Located]:
-    for number, line in enumerate(read_lines(path), start=1):
-        if line.strip():
-            place = f"{path}:{number}"
-            yield place, partial(_parse_object, place, line.removesuffix("\n"))
+    number = 0
+    for read in _lines_read(path):
+        try:
+            lines = list(read())
+        except CorpusError as error:
+            number += 1
+            yield f"{path}:{number}", partial(_raise, error)
+            continue
+        for line in lines:
+            number += 1
+            if line.strip():
+                place = f"{path}:{number}"
+                yield place, partial(_parse_object, place, line.removesuffix("\n"))
+
+
+def _raise(error: CorpusError) -> Record:
+    """In the place of a record that cannot be read."""
+    raise error
 
 
 def _parse_object(place: str, line: str) -> Record:
@@ -169,11 +203,19 @@ def _read_csv(path: Path) -> Iterator[Located]:
         try:
             if twice := _repeated(filter(None, reader.fieldnames or ())):
                 raise CorpusError(f"{path}:1: the column {twice!r} is there twice; one would be lost")
-            for record in reader:
-                place = f"{path}:{reader.line_num}"
-                yield place, partial(_parse_row, place, record, len(reader.fieldnames or ()))
+            columns = len(reader.fieldnames or ())
         except csv.Error as error:
             raise CorpusError(f"{path}:{reader.line_num + 1}: broken CSV: {error}") from error
+        while True:
+            try:
+                record = next(reader)
+                place = f"{path}:{reader.line_num}"
+                yield place, partial(_parse_row, place, record, columns)
+            except StopIteration:
+                return
+            except csv.Error as error:  # those after it can still be read
+                place = f"{path}:{reader.line_num + 1}"
+                yield place, partial(_raise, CorpusError(f"{place}: broken CSV: {error}"))
 
 
 def _parse_row(place: str, record: dict[str, Any], columns: int) -> Record:

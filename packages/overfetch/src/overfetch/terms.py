@@ -7,6 +7,8 @@ import re
 import unicodedata
 from itertools import pairwise
 
+from overfetch.filters import composed
+
 # Han, kana, bopomofo, Hangul (whose words carry their particles), Thai, Lao, Tibetan, Burmese, Khmer.
 UNSPACED = re.compile(
     "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3100-\u318f"
@@ -24,9 +26,9 @@ def spell_out(text: str, *, passage: bool) -> str:
     >>> spell_out("the parseHtml of user_id", passage=False)
     'the parsehtml parse html of user_id userid'
     """
-    text = unicodedata.normalize("NFKC", text)
+    text = composed("NFKC", text)
     text = IDENTIFIER.sub(lambda found: _in_parts(found[0]), text)
-    folded = unicodedata.normalize("NFKC", text.casefold()).replace("i\u0307", "i")
+    folded = composed("NFKC", text.casefold()).replace("i\u0307", "i")
     return UNSPACED.sub(lambda run: f" {_pairs(run[0], passage)} ", folded)
 
 

@@ -63,7 +63,8 @@ def _pieces(names: Sequence[str], text: str, tokens: int) -> Iterator[tuple[str,
 
 
 def _size(text: str) -> int:
-    return max(token_counter(EMBEDDER)(text), len(text.split()) * MAX_TOKENS // MAX_WORDS)
+    """Rounded up, since pieces are put together by the sum of their sizes."""
+    return max(token_counter(EMBEDDER)(text), -(-len(text.split()) * MAX_TOKENS // MAX_WORDS))
 
 
 def _end_of_day(moment: object) -> str | None:

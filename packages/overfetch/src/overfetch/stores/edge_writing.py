@@ -14,7 +14,7 @@ from overfetch.protocols import Copied, EncodedPassage, EncodedQuery
 from overfetch.provenance import Provenance, Recall
 from overfetch.settings import RetrievalSettings
 from overfetch.stores import edge_requests as requests
-from overfetch.stores.copying import make_durable, size_of
+from overfetch.stores.copying import make_durable, size_of, sync
 from overfetch.stores.edge_generations import CollectionFolder, GenerationFolder, remove
 from overfetch.stores.known import is_bounded, search_known
 from overfetch.stores.optimising import optimise
@@ -186,6 +186,7 @@ class EdgeWriter:
             self.building.write_provenance(self._provenance.holding(self._hashes, self.recall))
             self.building.seal(collection)
             make_durable(self.building.path)
+            sync(self.building.path.parent)  # which names it
 
     def leave(self) -> None:
         """Keeps what was written for the next run, if anything was."""
