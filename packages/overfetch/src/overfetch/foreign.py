@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from html import unescape
 from urllib.parse import urlsplit
 
 from overfetch.markers import replace_outside_code
@@ -12,10 +13,13 @@ from overfetch.types import Retrieval
 SIGNS = ("<", "](", "]:", "![", "://", "www.")
 _ADDRESS = r"(?:(?:https?|ftp)://|www\.)[^\s<>()\[\]\"'`\ufffc]{1,2000}"
 _TARGET = r"\((?P<target>(?:[^()\n]|\([^()\n]{0,500}\)){0,2000})\)"
+_SCHEMES = "https?|ftp|file|data|javascript|vbscript|mailto"
 FOREIGN = re.compile(
     rf"!\[(?P<alt>[^\[\]]{{0,300}})\](?:\((?:[^()\n]|\([^()\n]{{0,500}}\)){{0,2000}}\)|\[[^\[\]]{{0,300}}\])?"
     rf"|\[(?P<link>(?:[^\[\]]|\[[^\[\]]{{0,100}}\]){{1,300}})\]{_TARGET}"
     r"|^[ >]{0,9}\[[^\[\]]{1,300}\]:[ \t]{0,9}(?P<defined>\S{1,2000})[^\n]*"
+    # The end of one that the forms above are too strict for, and some reader of Markdown is not.
+    rf"|(?P<end>\](?:\(|:))\s{{0,9}}<?(?P<left>(?://|(?:{_SCHEMES}):)[^\s()<>]{{0,2000}})"
     rf"|<?(?P<address>{_ADDRESS})>?"
     r"|(?P<comment><!--.{0,2000}?-->)"
     r"|</?(?P<tag>[A-Za-z][^\s/<>]{0,100})(?P<rest>[^<>]{0,2000})>"
@@ -23,19 +27,22 @@ FOREIGN = re.compile(
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
 ADDRESS = re.compile(_ADDRESS, re.IGNORECASE)
+PUNCTUATION = ".,;:!?*_"  # of the sentence around an address
 
 
 def without_foreign(answer: str, retrievals: Sequence[Retrieval]) -> tuple[str, str | None]:
     """The answer with the words of pictures and foreign links alone and without HTML; what was taken out of it."""
     if not any(sign in answer for sign in SIGNS):
         return answer, None
-    hosts = {_host(address) for text in _texts(retrievals) for address in ADDRESS.findall(text)} - {None}
+    named = (address.rstrip(PUNCTUATION) for text in _texts(retrievals) for address in ADDRESS.findall(text))
+    hosts = {_host(address) for address in named} - {None}
     removed: Counter[str] = Counter()
 
     def replaced(found: re.Match[str]) -> str:
         kept, kind = _replaced(found, hosts)
         removed.update([kind] if kind else [])
-        return kept
+        within = found["alt"] or found["link"]
+        return kept.replace(within, FOREIGN.sub(replaced, within)) if within else kept
 
     text, _ = replace_outside_code(FOREIGN, replaced, answer)
     listed = ", ".join(f"{number} {kind}{'s' * (number > 1)}" for kind, number in sorted(removed.items()))
@@ -54,18 +61,20 @@ def _replaced(found: re.Match[str], hosts: set[str | None]) -> tuple[str, str | 
     if part["tag"] is not None:
         placeholder = part["tag"].isupper() and not part["rest"]  # <FOLDER>
         return f"‹{part['tag']}›" if placeholder else " ", None if placeholder else "HTML tag"
-    target = part["target"] or part["defined"] or part["address"] or ""
+    target = part["target"] or part["defined"] or part["address"] or part["left"] or ""
     if _is_known(target.strip(), hosts):
         return found[0], None
     if part["link"] is not None:
         # A citation stays one.
         return part["link"] if any(map(str.isalpha, part["link"])) else f"[{part['link']}]", "link"
+    if part["end"]:
+        return f"{part['end'][0]} (link removed)", "link"
     return ("" if part["defined"] else "(link removed)"), "link"
 
 
 def _is_known(target: str, hosts: set[str | None]) -> bool:
     """An address on a host of the sources, or a place on the site that shows the answer."""
-    address = target.removeprefix("<").partition(" ")[0].removesuffix(">")
+    address = unescape(target).removeprefix("<").partition(" ")[0].removesuffix(">").rstrip(PUNCTUATION)
     if address.startswith(("/", "#")) and not address.startswith("//") and "\\" not in address:
         return True
     return _host(address) in hosts
