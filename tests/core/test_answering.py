@@ -27,7 +27,7 @@ from overfetch import (
 from overfetch.answering import load_answer_function
 from overfetch.citations import guard
 from overfetch.errors import ModelError
-from overfetch.extracting import extractive_answer
+from overfetch.extracting import MOST_CHARACTERS, extractive_answer
 from overfetch.protocols import RerankScores
 from overfetch.testing import FakeReranker, open_fake
 from overfetch.types import Timings
@@ -226,6 +226,27 @@ def test_no_half_of_markup_is_quoted() -> None:
     assert quotes[:2] == ["Always pin the model to one commit.", "Never float it in any service."]
     assert not any(mark in quote for quote in quotes for mark in ("**", "](", "![", "<b", "/b>"))
     assert all(quote.count("`") % 2 == 0 for quote in quotes)
+
+
+def test_entities_do_not_become_html() -> None:
+    text = "To load images write &lt;img src=x onerror=alert(1)&gt; in the body of it. Then look at the page once more."
+    assert quotes_of(text) == ["Then look at the page once more."]
+
+
+def test_a_sources_own_marker_is_no_citation() -> None:
+    found = found_in("The rate of births fell in 2019 by a third [2]. Nobody knows why it fell so.")
+    answer = extractive_answer("rule", [found], FakeReranker(), "no model", quoted_hits=3)
+    assert answer.answer == ("“The rate of births fell in 2019 by a third (2).” [1] “Nobody knows why it fell so.” [2]")
+    assert answer.citations[0].quote.endswith("a third [2].")
+
+
+def test_no_quote_ends_where_a_long_passage_is_cut() -> None:
+    """Within a figure: 1 of 1,000."""
+    sentence = "The price of the licence for every one of the users is 1"
+    start = "It is so that it holds for all. " * 1_000
+    text = f"{start[: MOST_CHARACTERS - len(sentence) - 1].rstrip('.')}. {sentence},000 dollars."
+    assert len(text[:MOST_CHARACTERS]) == MOST_CHARACTERS
+    assert not any(quote.endswith("is 1") for quote in quotes_of(text))
 
 
 class NoTime(FakeReranker):

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice, zip_longest
 from typing import NamedTuple
 
+from overfetch.markers import MARKERS
+from overfetch.markup import has_marks
 from overfetch.protocols import Reranker
 from overfetch.quotable import MOST_WORDS, pieces_of
 from overfetch.refusing import RefusalRule
@@ -19,9 +21,10 @@ MOST_QUOTES = 3
 QUOTES_PER_PART = 2
 NOTHING = "Nothing in this collection answers the question."
 NOT_THERE = "Not in the sources"
+ROUND = str.maketrans("[［【〔]］】〕", "((((" + "))))")
 NOT_SHOWN = f"{NOT_THERE}, as far as the scores of the best passages show."
 # Of one passage, however long a site makes them: each piece is looked for and read by the reranker.
-MOST_CHARACTERS, MOST_PIECES = 20_000, 100
+MOST_CHARACTERS, MOST_PIECES, LONGEST_FIGURE = 20_000, 100, 100
 
 
 class Quotable(NamedTuple):
@@ -39,7 +42,9 @@ class Quotable(NamedTuple):
 
     @property
     def shown(self) -> str:
-        return f"`{self.text}`" if self.is_code else f"“{self.text}”"
+        """A source's own `[2]` in round brackets, since it is no citation of the answer."""
+        prose = MARKERS.sub(lambda found: found[0].translate(ROUND), self.text)
+        return f"`{self.text}`" if self.is_code else f"“{prose}”"
 
 
 def extractive_answer(
@@ -146,7 +151,10 @@ def _pattern(name: str) -> re.Pattern[str]:
 
 def _quotables(part: int, hit: Hit) -> Iterator[Quotable]:
     """Pieces that hold as quotes."""
-    for number, piece in enumerate(islice(pieces_of(hit.passage.text[:MOST_CHARACTERS]), MOST_PIECES)):
-        quote = find_verbatim(piece.text, hit.passage.text)  # in the whole: what was cut may end within a figure
-        if quote and count_words(quote) <= MOST_WORDS:
-            yield Quotable(quote, hit.passage, (part, hit.rank, number), piece.kind == "code")
+    text = hit.passage.text[: MOST_CHARACTERS + LONGEST_FIGURE]  # what is cut may end within a figure
+    for number, piece in enumerate(islice(pieces_of(text[:MOST_CHARACTERS]), MOST_PIECES)):
+        quote = find_verbatim(piece.text, text)
+        is_code = piece.kind == "code"
+        # Decoded, it may be HTML.
+        if quote and count_words(quote) <= MOST_WORDS and (is_code or not has_marks(quote)):
+            yield Quotable(quote, hit.passage, (part, hit.rank, number), is_code)
