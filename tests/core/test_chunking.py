@@ -379,3 +379,7 @@ def test_pieces_are_bounded_by_the_tokens_of_a_model() -> None:
 def test_a_model_that_no_package_carries_counts_nothing() -> None:
     with pytest.raises(SettingsError, match="all-minilm-l6-v2"):
         token_counter("bge-reranker-base")
+
+
+def test_code_whose_fences_alone_reach_the_limit_is_cut_all_the_same() -> None:
+    assert split_text("```\na b c d\n```\n", 2) == ["```", "a b", "c d", "```"]

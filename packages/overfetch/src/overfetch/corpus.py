@@ -244,7 +244,7 @@ def _plain(value: Any) -> MetadataValue:
 
     What stands in a list is spelt as it would be alone; nothing is no value.
     """
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [item if isinstance(item, str) else _spelt(item) for item in value if item is not None]
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return str(value)

@@ -97,7 +97,7 @@ class _Sized(NamedTuple):
             room = self._replace(limit=self.limit - self.size(block.head) - self.size(block.tail))
             if self.size(block.whole) <= self.limit:
                 yield block.whole
-            elif block.head and room.limit >= self.limit // 3:
+            elif block.head and room.limit >= max(1, self.limit // 3):
                 for piece in room.packed(room.cut(block.body, CUTS[1:])):
                     yield f"{block.head}{piece.rstrip()}\n{block.tail}"
             else:
