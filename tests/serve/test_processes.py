@@ -89,7 +89,7 @@ def test_what_another_process_publishes_reaches_all_workers(server: Server) -> N
     (server.folder / "kettle.md").write_text(PAGE.format("kettle"), encoding="utf-8")
     with Workspace(server.environment) as workspace:
         engine = engine_of(workspace, server)
-        engine.index(COLLECTION)
+        engine.index_again(COLLECTION)
         assert server.best("the kettle") == {"kettle"}
         engine.store.rollback(engine.name_of(COLLECTION))
     assert "kettle" not in server.best("the kettle")

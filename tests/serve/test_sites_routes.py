@@ -36,6 +36,7 @@ def test_folders_of_one_name_are_not_one_site(tmp_path: Path, monkeypatch: pytes
     index_missing([folder_site(acme)])
     with pytest.raises(SettingsError, match=f"docs/pages is {acme}, which {globex} would replace"):
         index_missing([folder_site(globex)])
+    moved.parent.mkdir()
     acme.rename(moved)
     index_missing([folder_site(globex)])
 

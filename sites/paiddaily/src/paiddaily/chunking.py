@@ -18,8 +18,7 @@ EVENT_LOOKUPS = ("keys", "loss_amount", "loss_unit", "techniques", "chains", "sh
 def chunk_ticker(ticker: Document, tokens: int = MAX_TOKENS) -> Iterator[Chunk]:
     """Sections under `NAME (SYMBOL) > country > industry > size > heading`."""
     industry = "industry" if ticker.metadata.get("industry") else "sector"
-    told = [ticker.metadata.get(name) for name in ("country", industry, "size")]
-    names = [ticker.title, *(str(value) for value in told if value)]
+    names = [ticker.title, *(str(told) for key in ("country", industry, "size") if (told := ticker.metadata.get(key)))]
     lookups = {name: ticker.metadata.get(name) for name in TICKER_LOOKUPS}
     metadata = {**dict.fromkeys(lookups), "updated": _end_of_day(ticker.metadata.get("updated"))}
     for breadcrumb, text in _pieces(names, ticker.text, tokens):
@@ -44,12 +43,10 @@ def chunk_catalyst(event: Document, tokens: int = MAX_TOKENS) -> Iterator[Chunk]
         title = {**hidden, "status": None, "known_at": _end_of_day(told.get("known_at") or told.get("active"))}
         yield Chunk(breadcrumb="", text=name, metadata=title, lookups={"keys": lookups.get("keys")})
     known, later = _end_of_day(told.get("known_at")), _end_of_day(told.get("outcome_date"))
-    outcome_known = max(known, later) if known and later else None
-    parts = [([name], event.text, known), ([name, "Outcome"], str(told.get("outcome") or ""), outcome_known)]
-    for names, text, known_at in parts:
-        metadata = {**hidden, "known_at": known_at}
+    outcome = [name, "Outcome"], str(told.get("outcome") or ""), known and later and max(known, later)
+    for names, text, known_at in (([name], event.text, known), outcome):
         for breadcrumb, piece in _pieces(names, text, tokens):
-            yield Chunk(breadcrumb=breadcrumb, text=piece, metadata=metadata, lookups=lookups)
+            yield Chunk(breadcrumb=breadcrumb, text=piece, metadata={**hidden, "known_at": known_at}, lookups=lookups)
         lookups = {**lookups, "shape": None}
 
 
