@@ -234,6 +234,7 @@ class TestJobs:
         assert [job.state for job in other.all()] == ["waiting", "running"]
         goes_on.set()
         assert self.found(other, second, "done").report == REPORT
+        jobs.close()  # a lock goes right after its job is told to be done
         assert list((tmp_path / "jobs").iterdir()) == []
 
     def test_a_job_whose_process_was_killed_is_interrupted(self, jobs: Jobs, tmp_path: Path) -> None:
