@@ -65,28 +65,28 @@ def test_what_a_sites_own_function_raises_costs_the_writing_only(
     assert asyncio.run(engine.ask_async(QUESTION)).reason == answered.reason
 
 
-def test_half_a_surrogate_pair_of_a_model_fails_no_request(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(request: AnswerRequest) -> Draft:
-        passage = request.retrievals[0].hits[0].passage
-        quotes = (passage.text[:40], "It is free \ud83d")
-        citations = tuple(Citation(passage_id=passage.id, document_id="x", quote=quote) for quote in quotes)
-        return Draft(answer="It is \ud83d [1].", citations=citations)
+def citing_beside(answer: str, other: str) -> object:
+    """Cites what the first passage says, and after it another quote."""
 
-    answered = answer_by(answer, engine, monkeypatch)
+    def answered(request: AnswerRequest) -> Draft:
+        passage = request.retrievals[0].hits[0].passage
+        quotes = (passage.text[:40], other)
+        citations = tuple(Citation(passage_id=passage.id, document_id="x", quote=quote) for quote in quotes)
+        return Draft(answer=answer, citations=citations)
+
+    return answered
+
+
+def test_half_a_surrogate_pair_of_a_model_fails_no_request(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = answer_by(citing_beside("It is \ud83d [1].", "It is free \ud83d"), engine, monkeypatch)
     assert (answered.mode, answered.answer) == ("lm", "It is ? [1].")
     assert answered.refused[0].citation.quote == "It is free ?"
     assert answered.model_dump_json()
 
 
 def test_an_answer_of_which_nothing_is_left_is_quoted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(request: AnswerRequest) -> Draft:
-        passage = request.retrievals[0].hits[0].passage
-        quotes = (passage.text[:40], "is in no source at all")
-        citations = tuple(Citation(passage_id=passage.id, document_id="x", quote=quote) for quote in quotes)
-        return Draft(answer="The sky is blue [2].", citations=citations)
-
     engine.on_refused = "drop"
-    answered = answer_by(answer, engine, monkeypatch)
+    answered = answer_by(citing_beside("The sky is blue [2].", "is in no source at all"), engine, monkeypatch)
     assert answered.mode == "extractive"
     assert answered.answer
 

@@ -24,7 +24,7 @@ def test_a_site_whose_address_is_the_services_own_is_refused_at_the_start(name: 
         create_app([folder_site(tmp_path / name)], workspace=workspace)
 
 
-def test_folders_of_one_name_are_not_one_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_of_one_name_are_not_one_site(tmp_path: Path) -> None:
     """Not in one service, and not one after the other in one store, as long as both are there."""
     acme, globex, moved = (tmp_path / company / "docs" for company in ("acme", "globex", "moved"))
     for folder in (acme, globex):

@@ -34,7 +34,8 @@ def last_of(run: Path) -> Any:
     inner = [weights for name, weights in state.items() if name.endswith("intermediate.dense.weight")]
     model = keep_layers(base(), range(len(inner)))
     set_width(model, inner[0].shape[0])
-    missing, _ = model.load_state_dict(state, strict=False)
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert not unexpected, unexpected
     assert all(WORDS in name for name in missing), missing
     return model
 
