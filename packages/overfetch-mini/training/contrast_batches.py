@@ -11,10 +11,10 @@ from contrast_tokens import Arrays, starts_of
 from numpy.typing import NDArray
 from torch.nn import Module
 
-WIDTH, OTHERS = 6, 7  # siblings of a set, other passages of a group
+WIDTH, OTHERS = 6, 7  # siblings of a set, other passages that are drawn of a group
 NONE = -1e4  # the logit of a place that a smaller set does not have
 MULTIPLE = 8  # tokens of a batch are padded to a multiple of it
-RUN_TOKENS = {"cuda": 2**14, "cpu": 2**11}  # read at once: a GPU's work, a CPU's cache (3 times as fast as 2**14)
+RUN_TOKENS = {"cuda": 2**13, "cpu": 2**11}  # read at once: a GPU's work, a CPU's cache (3 times as fast as 2**14)
 
 Places = NDArray[np.int64]
 
@@ -38,14 +38,19 @@ class Batches:
             name[:-8]: values.astype(np.int64) for name, values in arrays.items() if name.endswith("_offsets")
         }
         self.set_starts = arrays["set_starts"].astype(np.int64)
-        self.held_out = int(arrays["held_out"])
-        self.own, self.others = arrays["own"].astype(np.int64), arrays["others"].astype(np.int64)
+        self.held_out, self.written = int(arrays["held_out"]), int(arrays["written"])
+        self.members = np.column_stack([arrays["own"], arrays["others"]]).astype(np.int64)
+        self.labelled = int(arrays["labelled"])
         self.judged_held_out = int(arrays["judged_held_out"])
         self.judged_starts, self.grades = arrays["judged_starts"].astype(np.int64), arrays["grades"].astype(np.int64)
 
     @property
     def sets(self) -> int:
         return len(self.set_starts) - 1
+
+    @property
+    def groups(self) -> int:
+        return len(self.members)
 
     @property
     def judged(self) -> int:
@@ -74,9 +79,9 @@ class Batches:
         return Scored(flat.view(-1, WIDTH, WIDTH), real)
 
     def draw_group(self, group: int, draw: random.Random) -> list[int]:
-        """Its query's own passage, first, and a few others."""
-        known = [int(place) for place in self.others[group] if place >= 0]
-        return [int(self.own[group]), *draw.sample(known, min(OTHERS, len(known)))]
+        """Which of its members: its query's own passage, first, and a few others."""
+        known = np.flatnonzero(self.members[group] >= 0)[1:].tolist()
+        return [0, *draw.sample(known, min(OTHERS, len(known)))]
 
     def draw_judged(self, number: int, draw: random.Random) -> list[int]:
         """Some candidates of a judged list, of at least two grades."""
@@ -100,13 +105,18 @@ class Batches:
     def group_logits(
         self, reader: Module, chosen: Sequence[int], drawn: Sequence[Sequence[int]], kind: str = "group"
     ) -> Scored:
-        """Each query, of a group or a `judged` list, with the passages drawn for it."""
+        """Each query, of a group or a `judged` list, with the members or passages drawn for it."""
         sizes = np.array([len(own) for own in drawn])
         row = np.repeat(np.arange(len(chosen)), sizes)
         place = np.concatenate([np.arange(size) for size in sizes])
-        logits = self._logits(reader, kind, np.array(chosen)[row], np.concatenate(drawn))
+        asked, passages = np.array(chosen)[row], np.concatenate(drawn)
+        logits = self._logits(reader, kind, asked, self.members[asked, passages] if kind == "group" else passages)
         flat = self._filled(len(chosen) * (OTHERS + 1), row * (OTHERS + 1) + place, logits)
         return Scored(flat.view(len(chosen), -1), self._put(np.arange(OTHERS + 1)[None] < sizes[:, None]))
+
+    def member_logits(self, reader: Module, groups: Places, members: Places) -> torch.Tensor:
+        """float32 [pairs], of a group and a member of it each."""
+        return self._logits(reader, "group", groups, self.members[groups, members])
 
     def _filled(self, size: int, places: Places, logits: torch.Tensor) -> torch.Tensor:
         return torch.full((size,), NONE, device=self.device).index_put((self._put(places),), logits)
@@ -121,6 +131,14 @@ class Batches:
             with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
                 found.append(reader(*self._pairs(kind, queries[part], passages[part])))
         return torch.cat(found)[self._put(np.argsort(order, kind="stable"))]
+
+    def texts(self, name: str, chosen: Places) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Ids, mask and types of `[CLS] text [SEP]`."""
+        sizes = self._sizes(name)[chosen]
+        at = torch.arange(int(sizes.max()) + 2, device=self.device)[None]
+        own = self._put(sizes)[:, None]
+        ids = self._gathered(name, chosen, at - 1, own) + CLS * (at == 0) + SEP * (at == own + 1)
+        return ids, (at <= own + 1).long(), torch.zeros_like(ids)
 
     def _pairs(self, kind: str, queries: Places, passages: Places) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Ids, mask and types of `[CLS] query [SEP] passage [SEP]`."""

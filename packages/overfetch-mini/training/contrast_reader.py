@@ -1,6 +1,6 @@
-"""A cross-encoder whose head reads [CLS] and the mean of all tokens, and its weights as small files.
+"""A cross-encoder over any encoder of BERT's or MPNet's shape, and its weights as small files.
 
-The head is the pilot's; int8 files hold matrices with one scale a row, all else as float16.
+The int8 files hold matrices with one scale a row, all else as float16.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import AutoConfig, AutoModel
+
+from overfetch.inference.interaction import Interaction
 
 PART_BYTES, SLICE_BYTES = 15 * 2**20, 6 * 2**20
 CLS, SEP, PAD = 101, 102, 0  # of BERT's vocabulary, which MPNet's is, shifted
@@ -33,37 +35,34 @@ class Trainable(torch.nn.Module):
         raise NotImplementedError
 
 
-class Reader(Trainable):
-    """Over any encoder of BERT's or MPNet's shape; ids are BERT's."""
+class Reader(Interaction, Trainable):
+    """A base under the head that all of ours have; ids are BERT's."""
 
-    head_rate = 5e-4
+    head_rate = 2e-4
 
     def __init__(self, base: Path, *, weights: bool = True, dropout: float = 0.1) -> None:
         """With the base's `weights`, or to be filled with others."""
         super().__init__()
-        config = AutoConfig.from_pretrained(base)
+        config = AutoConfig.from_pretrained(
+            base, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout, dtype=torch.float32
+        )
         if weights:
-            self.encoder = AutoModel.from_pretrained(base, dtype=torch.float32, add_pooling_layer=False)
+            self.encoder = AutoModel.from_pretrained(base, config=config, dtype=torch.float32, add_pooling_layer=False)
         else:
             self.encoder = AutoModel.from_config(config, add_pooling_layer=False)
-        size = config.hidden_size
         self.shifted = config.model_type == "mpnet"
-        self.head = torch.nn.Sequential(
-            torch.nn.Dropout(dropout), torch.nn.Linear(2 * size, size), torch.nn.Tanh(), torch.nn.Linear(size, 1)
-        )
+        self.add_head(config.hidden_size)
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
         given: dict[str, Any] = (
             {"input_ids": as_mpnet(ids)} if self.shifted else {"input_ids": ids, "token_type_ids": types}
         )
-        states = self.encoder(attention_mask=mask, **given).last_hidden_state
-        weight = mask.unsqueeze(-1).to(states.dtype)
-        mean = (states * weight).sum(1) / weight.sum(1)
-        logits: torch.Tensor = self.head(torch.cat([states[:, 0], mean], 1)).squeeze(-1).float()
-        return logits
+        states = self.encoder(attention_mask=mask, **given).last_hidden_state.float()
+        with torch.autocast(states.device.type, enabled=False):  # cosines lie too near for bfloat16
+            return self.compare(states, ids, mask, types)[0].squeeze(1)
 
     def parts(self) -> list[list[torch.nn.Parameter]]:
-        return [[*self.encoder.parameters()], [*self.head.parameters()]]
+        return [[*self.encoder.parameters()], [self.token_weight, self.cls_weight, self.scale]]
 
     def keep(self, folder: Path) -> None:
         save_parts(self.state_dict(), folder)

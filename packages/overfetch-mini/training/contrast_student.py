@@ -19,7 +19,9 @@ class Student(Trainable):
         self.model.set_attn_implementation("sdpa")  # in float32, unlike in bfloat16, the faster one on a CPU too
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.model.read(ids, mask, types)[0].squeeze(1).float()
+        states = self.model.bert(input_ids=ids, attention_mask=mask, token_type_ids=types).last_hidden_state.float()
+        with torch.autocast(states.device.type, enabled=False):  # cosines lie too near for bfloat16
+            logits: torch.Tensor = self.model.compare(states, ids, mask, types)[0].squeeze(1)
         return logits
 
     def parts(self) -> list[list[torch.nn.Parameter]]:

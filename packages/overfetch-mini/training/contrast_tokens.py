@@ -4,7 +4,9 @@
         --out prepared.npz
 
 A group is a training pair (pairs.py) with passages that BM25 ranks high for its query, but below BELOW of its own
-passage's score: what is as good may answer too. The files of `written.DEV` come first and are never trained on.
+passage's score: what is as good may answer too (`contrast_mining.py` adds what a bi-encoder finds). Queries without an
+answer come last: their own passage is BM25's first, and only a teacher says what answers them. The files of
+`written.DEV` come first and are never trained on.
 """
 
 import argparse
@@ -19,11 +21,11 @@ from judged import JudgedList, read_judged
 from numpy.typing import NDArray
 from pairs import SEED, Pair, is_held_out, read_pairs
 from tokenizers import Tokenizer
-from written import DEV, FOLDER, ContrastSet, read_sets
+from written import DEV, FOLDER, ContrastSet, read_public, read_sets
 
 VOCABULARY = Path(__file__).parent.parent / "src/overfetch_mini/weights/all-minilm-l6-v2/tokenizer.json"
 QUERY_TOKENS, PASSAGE_TOKENS = 64, 200
-KEPT, LOOKED_AT, FEWEST, BELOW = 20, 60, 4, 0.9
+KEPT, LOOKED_AT, FEWEST, BELOW = 11, 60, 4, 0.9
 
 Arrays = dict[str, Any]  # of NumPy, by name: what `savez` takes
 
@@ -39,12 +41,14 @@ def starts_of(sizes: Iterable[int]) -> NDArray[np.int32]:
     return np.cumsum([0, *sizes]).astype(np.int32)
 
 
-def sets_of(sets: Sequence[ContrastSet], held_out: int, tokenizer: Tokenizer) -> Arrays:
+def sets_of(sets: Sequence[ContrastSet], held_out: int, written: int, tokenizer: Tokenizer) -> Arrays:
+    """Those that are held out come first, what was not written for this last."""
     return {
         **tokens_of("set_queries", [q for s in sets for q in s.queries], QUERY_TOKENS, tokenizer),
         **tokens_of("set_passages", [p for s in sets for p in s.passages], PASSAGE_TOKENS, tokenizer),
         "set_starts": starts_of(len(s.queries) for s in sets),
         "held_out": np.array(held_out),
+        "written": np.array(written),
     }
 
 
@@ -62,37 +66,42 @@ def lists_of(judged: Sequence[JudgedList], tokenizer: Tokenizer) -> Arrays:
 
 def groups_of(pairs: Sequence[Pair], tokenizer: Tokenizer) -> Arrays:
     """Queries and passages; by place each query's own passage and the others of its group, -1 where there are fewer."""
-    passages = sorted({pair["positive"] for pair in pairs})
+    passages = sorted({pair["positive"] for pair in pairs if pair["positive"]})
     place = {passage: number for number, passage in enumerate(passages)}
-    own = [place[pair["positive"]] for pair in pairs]
-    others = negatives([pair["query"] for pair in pairs], passages, own)
-    kept = [number for number, found in enumerate(others) if len(found) >= FEWEST]
+    asked = sorted((pair for pair in pairs if pair["query"]), key=lambda pair: pair["positive"] is None)
+    groups = groups_by_words(
+        [pair["query"] for pair in asked], passages, [place.get(pair["positive"], -1) for pair in asked]
+    )
+    kept = [number for number, found in enumerate(groups) if len(found) > FEWEST]
     return {
-        **tokens_of("group_queries", [pairs[number]["query"] for number in kept], QUERY_TOKENS, tokenizer),
+        **tokens_of("group_queries", [asked[number]["query"] for number in kept], QUERY_TOKENS, tokenizer),
         **tokens_of("group_passages", passages, PASSAGE_TOKENS, tokenizer),
-        "own": np.array([own[number] for number in kept], np.int32),
-        "others": np.array([(others[number] + [-1] * KEPT)[:KEPT] for number in kept], np.int32),
+        "labelled": np.array(sum(asked[number]["positive"] is not None for number in kept)),
+        "own": np.array([groups[number][0] for number in kept], np.int32),
+        "others": np.array([(groups[number][1:] + [-1] * KEPT)[:KEPT] for number in kept], np.int32),
     }
 
 
-def negatives(queries: Sequence[str], passages: Sequence[str], own: Sequence[int]) -> list[list[int]]:
-    """Places of the passages that BM25 ranks high, and clearly below the query's own."""
+def groups_by_words(queries: Sequence[str], passages: Sequence[str], own: Sequence[int]) -> list[list[int]]:
+    """Of each query its own passage (its best where that is -1) and those that BM25 ranks high, clearly below it."""
     index = bm25s.BM25()
     index.index(bm25s.tokenize(list(passages), show_progress=False), show_progress=False)
     asked = bm25s.tokenize(list(queries), show_progress=False, return_ids=False)
     found, scores = index.retrieve(asked, k=min(LOOKED_AT, len(passages)), show_progress=False)
     chosen: list[list[int]] = []
-    for right, places, merits in zip(own, found, scores, strict=True):
-        best = next((merit for place, merit in zip(places, merits, strict=True) if place == right), 0.0)
+    for known, places, merits in zip(own, found, scores, strict=True):
+        right, limit = (int(places[0]), float(merits[0]) + 1) if known < 0 else (known, 0.0)
+        best = next((BELOW * merit for place, merit in zip(places, merits, strict=True) if place == right), 0.0)
         ranked = zip(places, merits, strict=True)
-        chosen.append([int(place) for place, merit in ranked if place != right and 0 < merit < BELOW * best][:KEPT])
+        below = [int(place) for place, merit in ranked if place != right and 0 < merit < max(limit, best)]
+        chosen.append([right, *below[:KEPT]])
     return chosen
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=Path, nargs="+", required=True)
-    parser.add_argument("--groups", type=int, default=24_000, help="at most")
+    parser.add_argument("--public", type=Path, nargs="*", default=(), help="crossed sets of others (public.py)")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     tokenizer = Tokenizer.from_file(str(VOCABULARY))
@@ -100,14 +109,15 @@ def main() -> None:
     tokenizer.no_padding()
     paths = sorted(FOLDER.glob("*.jsonl"), key=lambda path: (path.stem not in DEV, path.stem))
     held_out = sum(1 for path in paths if path.stem in DEV for _ in read_sets(path))
-    sets = [s for path in paths for s in read_sets(path)]
-    pairs = [pair for pair in read_pairs(options.pairs) if pair["query"] and pair["positive"] and not is_held_out(pair)]
+    written = [s for path in paths for s in read_sets(path)]
+    sets = [*written, *(s for path in options.public for s in read_public(path))]
+    pairs = [pair for pair in read_pairs(options.pairs) if not (pair["query"] and is_held_out(pair))]
     random.Random(SEED).shuffle(pairs)
-    arrays = sets_of(sets, held_out, tokenizer) | lists_of(read_judged(), tokenizer)
-    arrays |= groups_of(pairs[: options.groups], tokenizer)
+    arrays = sets_of(sets, held_out, len(written), tokenizer) | lists_of(read_judged(), tokenizer)
+    arrays |= groups_of(pairs, tokenizer)
     np.savez_compressed(options.out, **arrays)
-    counts = f"{len(sets)} sets, {held_out} of them held out, {len(arrays['judged_starts']) - 1} judged lists"
-    print(f"{counts}, {len(arrays['own'])} groups: {options.out}")
+    counts = f"{len(written)} sets, {held_out} held out, {len(sets) - len(written)} public ones"
+    print(f"{counts}, {len(arrays['judged_starts']) - 1} judged lists, {len(arrays['own'])} groups: {options.out}")
 
 
 if __name__ == "__main__":

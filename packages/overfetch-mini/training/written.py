@@ -47,6 +47,14 @@ def read_sets(path: Path) -> Iterator[ContrastSet]:
                 raise ValueError(f"{path}:{number}: {error!r}") from error
 
 
+def read_public(path: Path) -> Iterator[ContrastSet]:
+    """Sets of others, of two passages too, whose form nobody promises."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        found = json.loads(line)
+        passages, queries = found["passages"], found["queries"]
+        yield ContrastSet(str(found["id"]), tuple(queries[k] for k in passages), tuple(passages.values()), ())
+
+
 def _parse(found: Mapping[str, Mapping[str, str]]) -> ContrastSet:
     passages, queries, kinds = found["passages"], found["queries"], tuple(found["how"].values())
     _require(len(passages) in SIBLINGS and passages.keys() == queries.keys(), "4 to 6 passages, a query for each")

@@ -12,8 +12,8 @@ SCALE = 30.0  # logits a cosine, to begin with
 OUT = -1e4
 
 
-class InteractionCrossEncoder(BertPreTrainedModel):
-    """BERT over query and passage together; each query token looks for its like in the passage.
+class Interaction(torch.nn.Module):
+    """A head over an encoder's last layer: each query token looks for its like in the passage.
 
     The logit is a weighted mean over the query's tokens of the best cosine with a token of the passage (ColBERT's
     MaxSim, Khattab & Zaharia 2020, arXiv 2004.12832, here after joint attention), times a scale, plus a linear
@@ -21,12 +21,34 @@ class InteractionCrossEncoder(BertPreTrainedModel):
     orders by chance.
     """
 
+    def add_head(self, width: int) -> None:
+        self.token_weight = torch.nn.Parameter(torch.zeros(width))
+        self.cls_weight = torch.nn.Parameter(torch.zeros(width))
+        self.scale = torch.nn.Parameter(torch.ones(()))  # of SCALE
+
+    def compare(
+        self, hidden: torch.Tensor, input_ids: Any, attention_mask: Any, token_type_ids: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(logits [batch, 1], each token's best cosine with the passage [batch, tokens]: NaN beside the query's)."""
+        words = (attention_mask > 0) & (input_ids != CLS) & (input_ids != SEP)
+        asking, answering = words & (token_type_ids == 0), words & (token_type_ids == 1)
+        unit = torch.nn.functional.normalize(hidden, dim=2)
+        cosines = torch.matmul(unit, unit.transpose(1, 2))
+        likes = (cosines / SOFTNESS).masked_fill(~answering[:, None, :], OUT).softmax(dim=2)
+        best = (likes * cosines).sum(dim=2)
+        weights = (hidden * self.token_weight).sum(dim=2).masked_fill(~asking, OUT).softmax(dim=1)
+        matched = (weights * best).sum(dim=1) * SCALE * self.scale
+        logits = matched + (hidden[:, 0] * self.cls_weight).sum(dim=1)
+        return logits[:, None], best.masked_fill(~asking, torch.nan)
+
+
+class InteractionCrossEncoder(Interaction, BertPreTrainedModel):
+    """BERT over query and passage together, under that head."""
+
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
         self.bert = BertModel(config, add_pooling_layer=False)
-        self.token_weight = torch.nn.Parameter(torch.zeros(config.hidden_size))
-        self.cls_weight = torch.nn.Parameter(torch.zeros(config.hidden_size))
-        self.scale = torch.nn.Parameter(torch.ones(()))  # of SCALE
+        self.add_head(config.hidden_size)
         self.post_init()
 
     def _init_weights(self, module: Any) -> None:
@@ -46,18 +68,3 @@ class InteractionCrossEncoder(BertPreTrainedModel):
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         ).last_hidden_state.float()
         return self.compare(hidden, input_ids, attention_mask, token_type_ids)
-
-    def compare(
-        self, hidden: torch.Tensor, input_ids: Any, attention_mask: Any, token_type_ids: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(logits [batch, 1], each token's best cosine with the passage [batch, tokens]: NaN beside the query's)."""
-        words = (attention_mask > 0) & (input_ids != CLS) & (input_ids != SEP)
-        asking, answering = words & (token_type_ids == 0), words & (token_type_ids == 1)
-        unit = torch.nn.functional.normalize(hidden, dim=2)
-        cosines = torch.matmul(unit, unit.transpose(1, 2))
-        likes = (cosines / SOFTNESS).masked_fill(~answering[:, None, :], OUT).softmax(dim=2)
-        best = (likes * cosines).sum(dim=2)
-        weights = (hidden * self.token_weight).sum(dim=2).masked_fill(~asking, OUT).softmax(dim=1)
-        matched = (weights * best).sum(dim=1) * SCALE * self.scale
-        logits = matched + (hidden[:, 0] * self.cls_weight).sum(dim=1)
-        return logits[:, None], best.masked_fill(~asking, torch.nan)
