@@ -14,6 +14,7 @@ import pytest
 from overfetch.errors import ModelError
 from overfetch.inference.caching import ScoreCache
 from overfetch.inference.onnx import BUDGETS, TOKEN_BUDGET, OnnxEmbedder, OnnxModel, OnnxReranker
+from overfetch.inference.windows import Plan
 
 TOLERANCE = 1e-4
 TEXTS = [
@@ -134,7 +135,8 @@ def test_a_passage_beyond_the_limit_counts_as_its_best_piece(
     reranker: OnnxReranker, reading_windows: OnnxReranker
 ) -> None:
     long = "weather " * 70 + "the tower falls over the hill" + " rain" * 60
-    pieces = reranker._model.tokenizer.split(QUERY, long)
+    plan = Plan(reranker._model.tokenizer, QUERY, [long], windows=True, budget=None)
+    pieces = [reading.text for reading in plan.readings([0])]
     assert len(pieces) >= 4
     scores = reading_windows.score(QUERY, [TEXTS[0], long, TEXTS[1]])
     alone = reranker.score(QUERY, [TEXTS[0], *pieces, TEXTS[1]])
@@ -144,10 +146,12 @@ def test_a_passage_beyond_the_limit_counts_as_its_best_piece(
     assert scores.logits[1] > reranker.score(QUERY, [long]).logits[0] + TOLERANCE, "what is cut may be what answers"
 
 
-def test_a_passage_read_in_part_at_the_deadline_has_no_score(
+def test_a_passage_read_in_part_at_the_deadline_counts_as_what_was_read(
     reading_windows: OnnxReranker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It is not remembered so, and what it lacks is counted."""
     long = "rain " * 200
+    whole = reading_windows.score(QUERY, [long])
     run = OnnxModel.run
     monkeypatch.setattr(reading_windows._model, "token_budget", 0)
 
@@ -156,8 +160,31 @@ def test_a_passage_read_in_part_at_the_deadline_has_no_score(
         return run(model, batch)
 
     monkeypatch.setattr(OnnxModel, "run", slow)
-    scores = reading_windows.score(QUERY, [TEXTS[0], long], deadline=time.monotonic() + 0.25)
-    assert len(scores.logits) == 1
+    scores = reading_windows.score(QUERY, [TEXTS[0], long], deadline=time.monotonic() + 0.35)
+    assert len(scores.logits) == 2
+    assert scores.truncated_tokens
+    assert whole.truncated_tokens == 0
+    assert len(reading_windows.score(QUERY, [TEXTS[1], long], deadline=time.monotonic() + 0.05).logits) <= 1
+
+
+def test_within_a_budget_scores_hang_on_the_list_alone(
+    exported_reranker: Path, make_spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not on what is remembered: a list is read as it would be anew, and read again for nothing."""
+    spec, cache = make_spec("reranker", read_tokens=250), ScoreCache(100)
+    long = "weather " * 70 + "the tower falls over the hill" + " rain" * 60
+    lists = [[TEXTS[0], long, TEXTS[1]], [long, TEXTS[2], TEXTS[0], "star " * 150], [TEXTS[2], long]]
+    fresh = [OnnxReranker(exported_reranker, spec, threads=1).score(QUERY, own) for own in lists]
+    whole = OnnxReranker(exported_reranker, make_spec("reranker"), threads=1).score(QUERY, lists[1])
+    assert fresh[1].truncated_tokens
+    assert whole.truncated_tokens == 0
+    reranker = OnnxReranker(exported_reranker, spec, threads=1, cache=cache)
+    for own, expected in zip(lists * 2, fresh * 2, strict=True):
+        scores = reranker.score(QUERY, own)
+        assert scores.logits == pytest.approx(expected.logits, abs=TOLERANCE)
+        assert scores.truncated_tokens == expected.truncated_tokens
+    monkeypatch.setattr(OnnxModel, "run", None)
+    assert [reranker.score(QUERY, own).remembered for own in lists] == [3, 4, 2]
 
 
 def test_warming_up_chooses_a_length_of_runs_and_changes_no_score(exported_reranker: Path, make_spec: Any) -> None:

@@ -193,6 +193,20 @@ def test_status_full_needs_no_reason() -> None:
     assert retrieval.truncated_tokens == 17
 
 
+def test_what_a_budget_left_out_is_said() -> None:
+    reranker = FixedReranker(1.0, 2.0, truncated_tokens=17)
+    reranker.spec = reranker.spec.within(900)
+    retrieval = search(FixedStore("AB"), reranker)
+    assert (retrieval.rerank_status, documents(retrieval)) == ("full", "BA")
+    assert retrieval.rerank_reason == "17 tokens of long passages were left out: 900 a query are read"
+    assert retrieval.provenance["read_tokens"] == "900"
+    assert reranker.spec.within(0).read_tokens is None
+    assert reranker.spec.within(None).read_tokens == 900
+    whole = FixedReranker(1.0, 2.0)
+    whole.spec = reranker.spec
+    assert search(FixedStore("AB"), whole).rerank_reason is None
+
+
 def test_status_partial_puts_scored_before_unscored() -> None:
     retrieval = search(FixedStore("ABCDE"), FixedReranker(-9.0, -1.0), deadline_ms=5000)
     assert retrieval.rerank_status == "partial"

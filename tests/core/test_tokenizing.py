@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from overfetch.inference.tokenizing import TextTokenizer
+from overfetch.inference.windows import Plan
 
 LIMIT = 48
 SPECIAL_TOKENS = 3
@@ -79,7 +80,7 @@ def test_what_a_query_loses_is_counted(tokenizer: TextTokenizer) -> None:
 
 def test_a_query_is_shortened_between_tokens_of_its_own_text(tokenizer: TextTokenizer) -> None:
     query = "Wéather, " * 100
-    shortened, cut = tokenizer.shorten_query(query)
+    shortened, _, cut = tokenizer.shorten_query(query)
     assert query.startswith(shortened)
     assert len(tokenizer.text(shortened).ids) - 2 == LIMIT // 2
     assert cut > 0
@@ -108,11 +109,16 @@ def test_two_limits_do_not_disturb_each_other(tiny_reranker: Path) -> None:
     assert lengths == [302, 8] * 200
 
 
+def windows_of(tokenizer: TextTokenizer, query: str, passage: str) -> list[str]:
+    plan = Plan(tokenizer, query, [passage], windows=True, budget=None)
+    return [reading.text for reading in plan.readings([0])]
+
+
 def test_pieces_of_a_long_passage_hold_every_word_and_fit(tokenizer: TextTokenizer) -> None:
     words = ["star", "tower", "rain", "hill", "weather", "long"]
     for length in (1, 10, 41, 42, 43, 44, 90, 400):
         passage = " ".join(words[(number * number) % 6] for number in range(length))
-        pieces = tokenizer.split("the tower", passage)
+        pieces = windows_of(tokenizer, "the tower", passage)
         assert all(tokenizer.pair("the tower", piece).cut == 0 for piece in pieces)
         assert pieces[0].split()[0] == passage.split()[0]
         assert passage.endswith(pieces[-1]), "evenly spread to the end"
@@ -128,14 +134,51 @@ def test_pieces_of_a_long_passage_hold_every_word_and_fit(tokenizer: TextTokeniz
 
 def test_neighbouring_pieces_overlap(tokenizer: TextTokenizer) -> None:
     passage = " ".join(f"rain{number}" for number in range(60))
-    pieces = tokenizer.split("the", passage)
+    pieces = windows_of(tokenizer, "the", passage)
     for before, after in pairwise(pieces):
         assert passage.find(after) < passage.find(before) + len(before)
 
 
-def test_readings_say_whose_they_are(tokenizer: TextTokenizer) -> None:
-    long = "star " * 100
-    whose = [reading.place for reading in tokenizer.readings("the tower", ["rain", long, "hill"], windows=True)]
-    assert whose == [0] + [1] * len(tokenizer.split("the tower", long)) + [2]
-    cut = [(r.place, r.tokens) for r in tokenizer.readings("the tower", ["rain", long, "hill"], windows=False)]
-    assert cut == list(enumerate(tokenizer.pairs("the tower", ["rain", long, "hill"])))
+LONG = "star " * 30 + "hill " * 30 + "tower " * 30 + "rain " * 30
+
+
+def test_first_windows_come_first_then_those_that_hold_the_query_s_words(tokenizer: TextTokenizer) -> None:
+    plan = Plan(tokenizer, "the tower", ["rain", LONG, "hill", LONG], windows=True, budget=6 * LIMIT)
+    read = list(plan.readings(range(4)))
+    assert [reading.place for reading in read[:4]] == [0, 1, 2, 3]
+    assert [reading.text.split()[0] for reading in read[:4]] == ["rain", "star", "hill", "star"]
+    assert all("tower" in reading.text for reading in read[4:])
+    assert {reading.place for reading in read[4:]} == {1, 3}
+    assert sum(len(reading.tokens.ids) for reading in read) <= 6 * LIMIT
+    assert plan.unread[0] == plan.unread[2] == 0
+    assert 0 < plan.unread[1] < 120
+
+
+def test_a_budget_for_all_leaves_nothing_out_and_moves_no_window(tokenizer: TextTokenizer) -> None:
+    def read(budget: int | None) -> list[str]:
+        plan = Plan(tokenizer, "the tower", [LONG, "hill"], windows=True, budget=budget)
+        texts = [reading.text for reading in plan.readings(range(2))]
+        assert not plan.unread
+        return texts
+
+    assert read(None) == read(10_000)
+    assert sum(read(None)[1].count(word) for word in ("hill", "tower")) >= 1
+
+
+def test_passages_too_many_for_the_budget_are_cut_never_skipped(tokenizer: TextTokenizer) -> None:
+    passages = ["rain", *[LONG] * 9]
+    plan = Plan(tokenizer, "the tower", passages, windows=True, budget=400)
+    read = list(plan.readings(range(10)))
+    assert [reading.place for reading in read] == list(range(10))
+    assert [len(reading.tokens.ids) for reading in read] == [6, *[40] * 9]
+    assert all(reading.tokens.cut for reading in read[1:])
+    many = Plan(tokenizer, "the tower", [LONG] * 50, windows=True, budget=400)
+    assert {len(reading.tokens.ids) for reading in many.readings(range(50))} == {32}, "so little says nothing"
+
+
+def test_without_windows_a_passage_is_cut(tokenizer: TextTokenizer) -> None:
+    plan = Plan(tokenizer, "the tower", ["rain", LONG], windows=False, budget=None)
+    read = list(plan.readings(range(2)))
+    assert [(r.place, r.tokens) for r in read] == list(
+        enumerate(tokenizer.pair("the tower", passage) for passage in ("rain", LONG))
+    )

@@ -10,11 +10,11 @@
 `--student` is a model that ships, trained further, or a run of one; `export.py` takes its run. `--remembered` is the
 weight of what it, or `--before`, scored groups before (divergence), so that it reads contrast and forgets no retrieval;
 `--taught` adds what a teacher scored (`contrast_scores.py`): of sets and lists beside the labels, of groups in their
-place, the known answer raised by BONUS. `--siblings` bounds those that are drawn of a set at a time. Ends when its time is over: the rate falls to zero with it.
-Weights are averaged along the way (AVERAGED of the last average a step); the averaged ones are judged and kept (as int8
-in parts, a student's whole too), beside a log of the curves. Runs on a GPU in bfloat16, or on a CPU in float32 (a tenth
-faster where a step's memory does not go back to the kernel: `MALLOC_MMAP_THRESHOLD_=4000000000
-MALLOC_TRIM_THRESHOLD_=400000000000`).
+place, the known answer raised by BONUS. `--siblings` bounds those that are drawn of a set at a time. Ends when its time
+is over: the rate falls to zero with it. Weights are averaged along the way (AVERAGED of the last average a step); the
+averaged ones are judged and kept (as int8 in parts, a student's whole too), beside a log of the curves. Runs on a GPU
+in bfloat16, or on a CPU in float32 (a tenth faster where a step's memory does not go back to the kernel:
+`MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=400000000000`).
 """
 
 import argparse

@@ -200,6 +200,7 @@ class Environment(Variables):
     cached_scores: int = Field(default=20_000, ge=0)
     scores_file: Path | None = None
     long_passages: Literal["windows", "cut"] = "windows"
+    rerank_tokens: int | None = Field(default=None, ge=0)
     lm: str | None = None
     lm_api_base: str | None = None
     lm_api_key: str | None = Field(default=None, repr=False)
@@ -256,15 +257,13 @@ class Environment(Variables):
         )
 
     def pair(self, profile: str | None = None) -> Profile:
-        """What serves as the profile of that name, by default `OVERFETCH_PROFILE`.
-
-        Raises SettingsError naming the known profiles.
-        """
+        """What serves as the profile of that name, by default the environment's. Raises SettingsError."""
         return self.served(find_profile(self.profile if profile is None else profile))
 
     def served(self, profile: Profile) -> Profile:
         """The pair with the models of servers in place of its own."""
-        embedder, reranker = self.embed.model_served(profile.embedder), self.rerank.model_served(profile.reranker)
+        reranker = self.rerank.model_served(profile.reranker.within(self.rerank_tokens))
+        embedder = self.embed.model_served(profile.embedder)
         return Profile(name=profile.name, embedder=embedder, reranker=reranker)
 
     def refusals_of(self, collection: str) -> Path:

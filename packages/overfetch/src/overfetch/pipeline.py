@@ -180,13 +180,18 @@ def _told(query: str, understood: Understood, found: FirstStage) -> Reading | No
 def _served_by(stored: Provenance, reranker: ModelSpec, as_of: AsOf | None) -> dict[str, str]:
     """Under `as_of` without the size of the whole, which tells of what came later, and when it was indexed."""
     whole = {} if as_of else {"indexed": stored.created, "passages": str(stored.passages or 0)}
-    return whole | {
-        "embedder": stored.embedder,
-        "reranker": reranker.identity,
-        "chunker": stored.chunker,
-        "sparse_tokenizer": stored.sparse_tokenizer,
-        "library_version": stored.library_version,
-    }
+    budget = {} if reranker.read_tokens is None else {"read_tokens": str(reranker.read_tokens)}
+    return (
+        whole
+        | budget
+        | {
+            "embedder": stored.embedder,
+            "reranker": reranker.identity,
+            "chunker": stored.chunker,
+            "sparse_tokenizer": stored.sparse_tokenizer,
+            "library_version": stored.library_version,
+        }
+    )
 
 
 def rerank(
@@ -213,8 +218,13 @@ def rerank(
     reason = f"the deadline of {settings.deadline_ms} ms allowed {read} of {len(candidates)} passages"
     if scores.spec is not None:
         reason += f", read by the faster {scores.spec.name}"
-    told = None if status == "full" and scores.spec is None else reason
-    return Reranked(scores.logits, status, told, scores.truncated_tokens, scores.spec)
+    told = [] if status == "full" and scores.spec is None else [reason]
+    spec = scores.spec or reranker.spec
+    if scores.truncated_tokens and spec.read_tokens:
+        told.append(
+            f"{scores.truncated_tokens} tokens of long passages were left out: {spec.read_tokens} a query are read"
+        )
+    return Reranked(scores.logits, status, "; ".join(told) or None, scores.truncated_tokens, scores.spec)
 
 
 def _require_usable(logits: Sequence[float], passages: int) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import cache
 from hashlib import blake2b
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,15 +56,17 @@ class ScoreCache:
         """Empty: another thread may have been half way through a change."""
         self._scores: LRUCache[Key, Scored] = LRUCache(max(1, self._entries))
 
-    def find(self, keys: Sequence[Key]) -> list[Scored | None]:
+    def find(self, keys: Sequence[Key], others: Sequence[Key] = ()) -> list[Scored | None]:
+        """Under its key, or else under the other one of the same place."""
         with self._lock:
-            known = {key: self._scores.get(key) for key in keys}
+            known = {key: self._scores.get(key) for key in (*keys, *others)}
         missing = [key for key, scored in known.items() if scored is None]
         if self._file is not None and missing:
             known |= self._file.find(missing)
+        found = [known[key] or (known[other] if other else None) for key, other in zip_longest(keys, others)]
         SCORES.add(len(keys))
-        REMEMBERED.add(sum(known[key] is not None for key in keys))
-        return [known[key] for key in keys]
+        REMEMBERED.add(sum(scored is not None for scored in found))
+        return found
 
     def keep(self, scores: Scores) -> None:
         """A score that is no finite number is none to remember."""
@@ -132,6 +135,12 @@ class ScoreFile:
 def keys_of(spec: ModelSpec, query: str, passages: Sequence[str], windows: bool) -> list[Key]:
     asked = _digest(query)
     return [(spec.identity, spec.max_tokens, windows, asked, _digest(passage)) for passage in passages]
+
+
+def keys_in_list(spec: ModelSpec, keys: Sequence[Key]) -> list[Key]:
+    """Of passages of which the others of the list decide, within a budget of tokens, how much is read."""
+    together = _digest(repr((spec.read_tokens, keys)))
+    return [(*key[:-1], key[-1] + together) for key in keys] if spec.read_tokens else []
 
 
 def _is_whole(key: bytes, logit: object, cut: object, digest: object) -> bool:

@@ -2,18 +2,19 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from itertools import groupby, takewhile
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from overfetch.errors import DeadlineExceeded, ModelError
-from overfetch.inference.caching import ScoreCache, Scored, keys_of
+from overfetch.inference.caching import ScoreCache, Scored, keys_in_list, keys_of
 from overfetch.inference.scoring import shared_scorer
 from overfetch.inference.tokenizing import TextTokenizer, Tokens
+from overfetch.inference.windows import Plan, Reading
 from overfetch.models import ModelSpec
 from overfetch.protocols import RerankScores, Vectors
 from overfetch.scheduling import ahead, alone
@@ -130,7 +131,8 @@ class OnnxReranker:
     """A prepared cross-encoder; remembers scores in `cache`.
 
     With `windows` it reads a passage beyond its limit in overlapping pieces, of which the best counts (MaxP, Dai &
-    Callan 2019); without, it cuts the passage and counts what it cut.
+    Callan 2019), all of them or what the model's `read_tokens` allow; without, it cuts the passage. It counts what it
+    did not see.
     """
 
     def __init__(
@@ -151,32 +153,52 @@ class OnnxReranker:
         Raises Overloaded and ModelError.
         """
         keys = keys_of(self.spec, query, passages, self.windows)
-        scores = self._cache.find(keys)
+        in_list = keys_in_list(self.spec, keys)
+        scores = self._cache.find(keys, in_list)
         missing = [place for place, known in enumerate(scores) if known is None]
-        if deadline is None:  # the longest first, so that none is waited for at the end
-            missing.sort(key=lambda place: -len(passages[place]))
-        found = dict(self._read(query, passages, missing, deadline))
-        for place, scored in found.items():
-            scores[place] = scored
-        self._cache.keep({keys[place]: scored for place, scored in found.items()})
+        if missing:
+            plan = Plan(self._model.tokenizer, query, passages, windows=self.windows, budget=self.spec.read_tokens)
+            found = self._read(plan, passages, missing, deadline)
+            for place, own in found.items():
+                scores[place] = own.scored
+            whole = {place: own.scored for place, own in found.items() if own.in_time}
+            self._cache.keep({(in_list if plan.hangs_on_others(p) else keys)[p]: own for p, own in whole.items()})
         read = [known for known in takewhile(lambda known: known is not None, scores) if known is not None]
         logits, cut = [known.logit for known in read], sum(known.cut for known in read)
         return RerankScores(logits, cut, remembered=len(passages) - len(missing))
 
     def _read(
-        self, query: str, passages: Sequence[str], places: Sequence[int], deadline: float | None
-    ) -> Iterator[tuple[int, Scored]]:
-        """The places that were read whole in time."""
-        owners: list[tuple[int, int]] = []
+        self, plan: Plan, passages: Sequence[str], missing: Sequence[int], deadline: float | None
+    ) -> dict[int, "Found"]:
+        """The missing ones of which at least the first window was read in time. All take their part of a budget."""
+        places = missing if self.spec.read_tokens is None else range(len(passages))
+        if deadline is None:  # the longest first, so that none is waited for at the end
+            places = sorted(places, key=lambda place: -len(passages[place]))
+        readings: list[Reading] = []
 
         def tokenised() -> Iterator[Tokens]:
             """One after the other, while the first are read already."""
-            for reading in self._model.tokenizer.readings(query, [passages[p] for p in places], self.windows):
-                owners.append((places[reading.place], reading.tokens.cut))
-                yield reading.tokens
+            for reading in plan.readings(places):
+                if reading.place in wanted:
+                    readings.append(reading)
+                    yield reading.tokens
 
+        wanted, pieces = set(missing), dict[int, list[tuple[Tokens, Any]]]()
         rows = self._scorer.run(self._model, tokenised(), deadline)
-        for place, pieces in groupby(zip(owners, rows, strict=True), key=lambda piece: piece[0][0]):
-            logits, cuts = zip(*((row, cut) for (_, cut), row in pieces), strict=True)
-            if all(row is not None for row in logits):
-                yield place, Scored(max(float(row[0]) for row in logits), max(cuts))
+        for reading, row in zip(readings, rows, strict=True):
+            pieces.setdefault(reading.place, []).append((reading.tokens, row))
+        return {place: _best(own, plan, place) for place, own in pieces.items() if own[0][1] is not None}
+
+
+class Found(NamedTuple):
+    """A passage's score, and whether all that was to be read was."""
+
+    scored: Scored
+    in_time: bool
+
+
+def _best(pieces: Sequence[tuple[Tokens, Any]], plan: Plan, place: int) -> Found:
+    logits = [float(row[0]) for _, row in pieces if row is not None]
+    late = sum(len(tokens.ids) for tokens, row in pieces if row is None)
+    cut = max(tokens.cut for tokens, _ in pieces) + plan.unread[place] + late
+    return Found(Scored(max(logits), cut), late == 0)

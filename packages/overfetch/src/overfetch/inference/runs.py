@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from overfetch.forking import ProcessLock
 from overfetch.inference.tokenizing import TextTokenizer, Tokens
+from overfetch.inference.windows import Plan
 from overfetch.leaving import at_work, whether_left
 from overfetch.models import ModelSpec
 from overfetch.protocols import RerankScores
@@ -57,9 +58,9 @@ class RunningReranker(ABC):
         return RerankScores(best, sum(cut))
 
     def _pieces(self, query: str, passages: Sequence[str]) -> Iterator[Piece]:
-        asked, _ = self._tokenizer.shorten_query(query)
-        for place, text, tokens in self._tokenizer.readings(query, passages, self._windows):
-            yield Piece(place, (asked, text), tokens)
+        plan = Plan(self._tokenizer, query, passages, windows=self._windows, budget=self.spec.read_tokens)
+        for place, text, tokens in sorted(plan.readings(range(len(passages))), key=lambda reading: reading.place):
+            yield Piece(place, (plan.asked.text, text), tokens)
 
     def _read_in_time(self, pieces: Sequence[Piece], deadline: float | None) -> list[float]:
         logits: list[float] = []

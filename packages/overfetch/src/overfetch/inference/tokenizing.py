@@ -6,7 +6,7 @@ cutting is done here.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,12 +24,20 @@ class Tokens(NamedTuple):
     cut: int
 
 
-class Reading(NamedTuple):
-    """A passage, by its place, or a window of it: as text, and as the sequence that it makes with the query."""
+class Asked(NamedTuple):
+    """A query that leaves room for a passage: its tokens, and how many more it had."""
 
-    place: int
     text: str
-    tokens: Tokens
+    tokens: int
+    cut: int
+
+
+class Span(NamedTuple):
+    """Part of a passage, by its characters; `tokens` of it stand before the next part."""
+
+    start: int
+    end: int
+    tokens: int
 
 
 class TextTokenizer:
@@ -39,58 +47,52 @@ class TextTokenizer:
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._special = self._tokenizer.num_special_tokens_to_add(is_pair=True)
         self.max_tokens = max_tokens
 
     def text(self, text: str) -> Tokens:
-        return self._fit(self._tokenizer.encode(text))
+        return self._fit(self._tokenizer.encode(text), self.max_tokens)
 
-    def pair(self, query: str, passage: str) -> Tokens:
+    def pair(self, query: Asked | str, passage: str) -> Tokens:
         """Query and passage in one sequence; the passage is cut, and a query only beyond half the limit."""
-        return next(self.pairs(query, [passage]))
+        asked = self.shorten_query(query) if isinstance(query, str) else query
+        return self.pair_and_spans(asked, passage, self.max_tokens, windows=False)[0]
 
-    def pairs(self, query: str, passages: Iterable[str]) -> Iterator[Tokens]:
-        """`pair` with each of the passages, read when asked for."""
-        shortened, cut = self.shorten_query(query)
-        for passage in passages:
-            tokens = self._fit(self._tokenizer.encode(shortened, passage))
-            yield tokens._replace(cut=tokens.cut + cut)
+    def pair_and_spans(self, asked: Asked, passage: str, most: int, windows: bool) -> tuple[Tokens, list[Span]]:
+        """`pair` of at most so many tokens; with `windows`, where that would cut the passage, the parts that fit.
 
-    def readings(self, query: str, passages: Sequence[str], windows: bool) -> Iterator[Reading]:
-        """Each passage as `pair` reads it, or with `windows` in several pieces where that would cut it."""
-        for place, (passage, tokens) in enumerate(zip(passages, self.pairs(query, passages), strict=True)):
-            if windows and tokens.cut:
-                texts = self.split(query, passage)
-                pieces = zip(texts, self.pairs(query, texts), strict=True)
-                yield from (Reading(place, text, piece) for text, piece in pieces)
-            else:
-                yield Reading(place, passage, tokens)
+        They overlap, and are evenly spread.
+        """
+        encoding = self._tokenizer.encode(asked.text, passage)
+        tokens = self._fit(encoding, most)
+        spans = self._spans(encoding, asked) if windows and tokens.cut else []
+        return tokens._replace(cut=tokens.cut + asked.cut), spans
 
-    def split(self, query: str, passage: str) -> list[str]:
-        """The passage whole where it fits beside the query, else overlapping pieces that do, evenly spread."""
-        encoding = self._tokenizer.encode(passage, add_special_tokens=False)
-        special = self._tokenizer.num_special_tokens_to_add(is_pair=True)
-        asked = len(self._tokenizer.encode(self.shorten_query(query)[0], add_special_tokens=False).ids)
-        total, room = len(encoding.ids), self.max_tokens - special - asked
-        if total <= room:
-            return [passage]
-        room = max(1, room - SPARE)
-        overlap = min(OVERLAP, room // 4)
-        last = math.ceil((total - overlap) / (room - overlap)) - 1
-        starts = [round(number * (total - room) / last) for number in range(last + 1)]
-        return [passage[encoding.offsets[s][0] : encoding.offsets[s + room - 1][1]] for s in starts]
-
-    def shorten_query(self, query: str) -> tuple[str, int]:
-        """At most half the limit, so that a passage always has room; and how many tokens that cut."""
+    def shorten_query(self, query: str) -> Asked:
+        """At most half the limit, so that a passage always has room."""
         encoding = self._tokenizer.encode(query, add_special_tokens=False)
         limit = self.max_tokens // 2
         cut = max(0, len(encoding.ids) - limit)
-        return (query[: encoding.offsets[limit - 1][1]] if cut else query), cut
+        return Asked(query[: encoding.offsets[limit - 1][1]] if cut else query, len(encoding.ids) - cut, cut)
 
-    def _fit(self, encoding: Encoding) -> Tokens:
+    def _spans(self, encoding: Encoding, asked: Asked) -> list[Span]:
+        whose = encoding.sequence_ids
+        offsets = [own for own, sequence in zip(encoding.offsets, whose, strict=True) if sequence == 1]
+        total, room = len(offsets), max(1, self.max_tokens - self._special - asked.tokens - SPARE)
+        overlap = min(OVERLAP, room // 4)
+        last = math.ceil((total - overlap) / (room - overlap)) - 1
+        starts = [round(number * (total - room) / last) for number in range(last + 1)]
+        return [
+            Span(offsets[start][0], offsets[start + room - 1][1], after - start)
+            for start, after in pairwise([*starts, total])
+        ]
+
+    @staticmethod
+    def _fit(encoding: Encoding, most: int) -> Tokens:
         ids, type_ids = encoding.ids, encoding.type_ids
-        cut = max(0, len(ids) - self.max_tokens)
+        cut = max(0, len(ids) - most)
         if cut:
             # The last token is the closing separator: it stays.
-            ids = [*ids[: self.max_tokens - 1], ids[-1]]
-            type_ids = [*type_ids[: self.max_tokens - 1], type_ids[-1]]
+            ids = [*ids[: most - 1], ids[-1]]
+            type_ids = [*type_ids[: most - 1], type_ids[-1]]
         return Tokens(ids, type_ids, cut)
