@@ -49,7 +49,7 @@ def understand_catalysts(question: str, day: date) -> Understood:
         *_missing(looked_at, when),
         *_scoped(when, bounds, means),
         *(Focus(conditions=(chain, *bounds), weight=2, missing=f"no event on {_told(chain)}") for chain in chains),
-        *_shape(shape),
+        *_shape(shape, span),
         *(Focus(conditions=tuple(bounds), text=t, weight=1.5) for t in list(KNOWN.said("formal", lower))[:3]),
         # Texts on these have one of their words.
         *(absence(f"nothing about '{m[0]}'", words=t) for t, m in KNOWN.said("happenings", lower).items()),
@@ -125,10 +125,10 @@ def _scoped(when: Period | None, bounds: Sequence[Bound], means: Sequence[AnyOf]
         yield Focus(conditions=tuple(bounds[:1]), leads=SCOPE)
 
 
-def _shape(shape: Sequence[AnyOf]) -> Iterator[Focus]:
-    """Events before which the market stood so: in all that is said, and in any of it."""
+def _shape(shape: Sequence[AnyOf], span: Sequence[DateRange]) -> Iterator[Focus]:
+    """Events before which the market stood so: in all that is said, which leads in its time, and in any of it."""
     if len(shape) > 1:
-        yield Focus(conditions=tuple(shape), weight=2)
+        yield Focus(conditions=(*span, *shape), leads=ALL if span else 0, weight=2)
     if shape:
         yield Focus(conditions=(_either(shape),), weight=0.5)
 

@@ -51,6 +51,8 @@ def understand_tickers(question: str, _day: date) -> Understood:
     lower = _lower(looked_at)
     scope = _scope(lower, _lower(" ".join(unwanted)))
     told = tuple(map(_told, scope))
+    for words, match in KNOWN.said("meant", lower).items():  # as what it means is written
+        wanted = f"{lower[: match.start()]}{words}{lower[match.end() :]}"
     symbols, words = list(_symbols(looked_at))[:3], bare_name(looked_at)
     focuses = [
         *(focus for symbol in symbols for focus in _bearers(symbol)),
