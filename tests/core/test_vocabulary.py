@@ -48,3 +48,8 @@ def test_patterns_are_whole_words_with_loose_spaces(vocabulary: Vocabulary, text
 
 def test_what_is_said_has_its_place(vocabulary: Vocabulary) -> None:
     assert vocabulary.said("metals", "fine gold")["gold"].span() == (5, 9)
+
+
+def test_what_is_said_is_put_in_other_words(vocabulary: Vocabulary) -> None:
+    assert vocabulary.instead("metals", "a golden ring") == {"gold": "a gold ring"}
+    assert vocabulary.instead("metals", "wood") == {}

@@ -47,6 +47,12 @@ class Vocabulary:
         found = ((name, pattern.search(text)) for name, pattern in self._patterns(path).items())
         return {name: match for name, match in found if match}
 
+    def instead(self, path: str, text: str) -> dict[str, str]:
+        """Of those that `said` finds the text with each name in the place of what was found."""
+        return {
+            name: f"{text[: found.start()]}{name}{text[found.end() :]}" for name, found in self.said(path, text).items()
+        }
+
     def is_misspelt(self, word: str) -> bool:
         """Whether a word in small letters is near to one that is written anywhere in the file, and none of these."""
         known = len(word) < SHORTEST_MISSPELT or word in self._every()

@@ -45,14 +45,15 @@ def understand_tickers(question: str, _day: date) -> Understood:
     'no symbol TSLA'
     >>> understand_tickers("gold miners, not in Canada", date(2026, 1, 1)).text
     'gold miners'
+    >>> understand_tickers("banks with a strong pre-earnings setup", date(2026, 1, 1)).text[:40]
+    'banks with a forecasts keep rising, stra'
     """
     wanted, unwanted = without_unwanted(question.strip(), lambda what: bool(_countries(_lower(what))))
     looked_at = wanted[:LOOKED_AT]
     lower = _lower(looked_at)
     scope = _scope(lower, _lower(" ".join(unwanted)))
     told = tuple(map(_told, scope))
-    for words, match in KNOWN.said("meant", lower).items():  # as what it means is written
-        wanted = f"{lower[: match.start()]}{words}{lower[match.end() :]}"
+    wanted = next(iter(KNOWN.instead("meant", lower).values()), wanted)  # as what it means is written
     symbols, words = list(_symbols(looked_at))[:3], bare_name(looked_at)
     focuses = [
         *(focus for symbol in symbols for focus in _bearers(symbol)),
@@ -172,9 +173,8 @@ def _scoped(text: str, scope: Sequence[AnyOf], told: Sequence[str]) -> Iterator[
     for field, table in (("kinds", "industries"), ("size", "about")):
         if values := tuple(KNOWN.said(table, text)):
             yield Focus(conditions=(*scope, AnyOf(field=field, values=values)), weight=1.0 if scope else 0.5)
-    for words, match in KNOWN.said("everyday", text).items():  # the same in the words of business
-        for said in (f"{text[: match.start()]}{words}{text[match.end() :]}", words):
-            yield Focus(conditions=tuple(scope), text=said)
+    for words, whole in KNOWN.instead("everyday", text).items():  # the same in the words of business
+        yield from (Focus(conditions=tuple(scope), text=said) for said in (whole, words))
 
 
 def _subjects(text: str, scope: Sequence[AnyOf]) -> Iterator[Focus]:
