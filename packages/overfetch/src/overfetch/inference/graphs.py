@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 HALF = "_half"
+UNBIASED = 5  # inputs of attention: query, key, value, their bias, lengths
 
 
 def strip_traces(model: onnx.ModelProto) -> None:
@@ -21,17 +22,23 @@ def strip_traces(model: onnx.ModelProto) -> None:
 
 def attend_unmasked_alone(model: onnx.ModelProto) -> None:
     """A sequence that runs alone has no padding to mask, and without a mask onnxruntime's kernel is the one that never
-    holds a matrix of tokens by tokens: of 8,192 tokens that would be 256 MiB for each head.
+    holds a matrix of tokens by tokens: of 8,192 tokens that would be 256 MiB for each head. With a bias it always does.
     """
     graph = model.graph
+    if not any(_is_unbiased(node) for node in graph.node):
+        return
     graph.initializer.append(helper.make_tensor("one", TensorProto.INT64, [], [1]))
     nodes = [
         helper.make_node("Size", ["lengths"], ["sequences"]),
         helper.make_node("Equal", ["sequences", "one"], ["alone"]),
     ]
     for node in graph.node:
-        nodes.append(_chosen(node) if node.op_type == "MultiHeadAttention" else node)
+        nodes.append(_chosen(node) if _is_unbiased(node) else node)
     _set_nodes(graph, nodes)
+
+
+def _is_unbiased(node: Any) -> bool:
+    return node.op_type == "MultiHeadAttention" and len(node.input) <= UNBIASED
 
 
 def _chosen(node: Any) -> Any:
