@@ -35,10 +35,10 @@ class PackedMPNet(MPNetModel):
     def position_bias(self, tokens: int) -> torch.Tensor:
         """[1, heads, tokens, tokens]."""
         places = torch.arange(tokens)
-        middle = self.buckets.shape[0] // 2
-        distances = places[None, :] - places[:, None] + middle
-        by_distance = self.encoder.relative_attention_bias(self.buckets)
-        return embedding(distances, by_distance).permute(2, 0, 1)[None]
+        distances = places[None, :] - places[:, None]
+        buckets = self.buckets[distances + self.buckets.shape[0] // 2]
+        bias: torch.Tensor = self.encoder.relative_attention_bias(buckets).permute(2, 0, 1)[None]
+        return bias
 
 
 def pack_mpnet(encoder: Any) -> None:
