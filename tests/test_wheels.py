@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from overfetch.models import read_models
 from overfetch.new_site import TEMPLATE, template_files
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "packages/overfetch-mini/src/overfetch_mini/weights"
+READER = read_models()[0]["overfetch-reader"]
 EXPECTED = {
     "overfetch": {
         "overfetch/models.toml": ROOT / "shared/models.toml",
@@ -20,6 +22,10 @@ EXPECTED = {
         f"overfetch_mini/weights/{path.relative_to(WEIGHTS).as_posix()}": path
         for model in ("all-minilm-l6-v2", "mini", "mini-fast")
         for path in (WEIGHTS / model / name for name in ("config.json", "model.onnx", "tokenizer.json"))
+    },
+    "overfetch-reader": {
+        f"overfetch_reader/{path}": ROOT / "packages/overfetch-reader/src/overfetch_reader" / path
+        for path in (f"{READER.folder}/{name}" for name in READER.files)
     },
     "builddaily": {"builddaily/samples/sage-daily.md": ROOT / "shared/corpora/builddaily/sage-daily.md"},
     "paiddaily": {"paiddaily/samples/catalysts.jsonl": ROOT / "shared/corpora/paiddaily/catalysts.jsonl"},

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, EntryPoints
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -283,7 +284,7 @@ def test_the_first_search_indexes_the_sample(fakes: list[str]) -> None:
         (["", "q"], "unknown site ''"),
         (
             ["sagedaily", "q", "--profile", "huge"],
-            "unknown profile 'huge'; known profiles: mini, mini-fast, bge, bge-large, m3",
+            "unknown profile 'huge'; known profiles: mini, mini-fast, reader, bge, bge-large, m3",
         ),
         (["sagedaily", "q", "--where", "colour=red"], "unknown filter field 'colour'; this collection has: kind, "),
         (["sagedaily", "q", "--where", "kind"], "bad filter 'kind': write FIELD=VALUE"),
@@ -528,7 +529,8 @@ def test_models_list() -> None:
 
 def test_models_list_tells_what_is_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVERFETCH_CACHE", str(tmp_path))
-    assert all(model["prepared"] == (model["package"] is not None) for model in document("models", "list")["models"])
+    for model in document("models", "list")["models"]:
+        assert model["prepared"] == (model["package"] is not None and find_spec(model["package"]) is not None)
 
 
 def test_models_of_packages_need_no_preparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Packed graphs of every architecture that is pinned agree with torch, whatever shares their run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    MPNetConfig,
+    MPNetForSequenceClassification,
     NomicBertConfig,
     NomicBertModel,
     RobertaPreLayerNormConfig,
@@ -21,6 +24,7 @@ from overfetch.benchmarks.contenders import tokenizer_of_one_type
 from overfetch.errors import ModelError
 from overfetch.inference.export import Padded, export_module
 from overfetch.inference.interaction import InteractionCrossEncoder
+from overfetch.inference.interaction_mpnet import MPNetInteractionCrossEncoder
 from overfetch.inference.onnx import OnnxModel, lay_out
 from overfetch.inference.packing import INPUTS, FirstTokens, PackedModel
 from overfetch.inference.quantising import export_compact, export_exact, export_int8
@@ -37,11 +41,22 @@ def bert() -> Any:
 
 
 def interaction() -> Any:
-    """With every part of its head at work."""
-    model = InteractionCrossEncoder(BertConfig(**SMALL))
+    return with_head_at_work(InteractionCrossEncoder(BertConfig(**SMALL)))
+
+
+def interaction_mpnet() -> Any:
+    """Biases by distance, positions after the padding index, no types but in its head."""
+    return with_head_at_work(MPNetInteractionCrossEncoder(MPNetConfig(**SMALL)))
+
+
+def with_head_at_work(model: Any) -> Any:
     torch.nn.init.normal_(model.token_weight)
     torch.nn.init.normal_(model.cls_weight)
     return model
+
+
+def mpnet(**settings: Any) -> Any:
+    return MPNetForSequenceClassification(MPNetConfig(**ONE_LABEL | settings))
 
 
 def xlm_roberta() -> Any:
@@ -63,15 +78,12 @@ def nomic() -> Any:
 ONE_TYPE = (xlm_roberta, pre_layer_norm)
 
 
-def sequences(one_type: bool) -> list[Tokens]:
+def sequences(one_type: bool, lengths: Sequence[int] = (17, 3, 48, 9, 9)) -> list[Tokens]:
     draw = np.random.default_rng(7)
-    lengths = (17, 3, 48, 9, 9)
-    return [
-        Tokens(draw.integers(5, 99, n).tolist(), [0] * n if one_type else [0, 0, *[1] * (n - 2)], 0) for n in lengths
-    ]
+    return [Tokens(draw.integers(5, 99, n).tolist(), [0] * n if one_type else [0, 0, *[1] * n][:n], 0) for n in lengths]
 
 
-@pytest.mark.parametrize("make", [bert, interaction, xlm_roberta, pre_layer_norm, nomic])
+@pytest.mark.parametrize("make", [bert, interaction, xlm_roberta, pre_layer_norm, nomic, mpnet, interaction_mpnet])
 def test_together_and_alone_outputs_are_those_of_torch(
     make: Any, tiny_reranker: Path, make_spec: Any, tmp_path: Path
 ) -> None:
@@ -83,17 +95,36 @@ def test_together_and_alone_outputs_are_those_of_torch(
         tokenizer = tmp_path / "one-type.json"
         one_type.save(str(tokenizer))
     export_module(model, tokenizer, make_spec("reranker"), tmp_path)
-    packed, padded = OnnxModel(tmp_path, make_spec("reranker")), Padded(model)
+    packed = OnnxModel(tmp_path, make_spec("reranker"))
     batch = sequences(one_type=make in ONE_TYPE)
-    with torch.inference_mode():
-        expected = torch.cat(
-            [
-                padded(torch.tensor([t.ids]), torch.ones(1, len(t.ids), dtype=torch.long), torch.tensor([t.type_ids]))
-                for t in batch
-            ]
-        ).numpy()
+    expected = alone_in_torch(model, batch)
     assert np.ptp(expected, axis=0).max() > 100 * TOLERANCE, "random weights must tell sequences apart"
     assert np.abs(packed.run(batch) - expected).max() < TOLERANCE
+    assert np.abs(np.concatenate([packed.run([tokens]) for tokens in batch]) - expected).max() < TOLERANCE
+
+
+@torch.inference_mode()
+def alone_in_torch(model: Any, batch: Sequence[Tokens]) -> Any:
+    padded = Padded(model)
+    rows = [
+        padded(torch.tensor([t.ids]), torch.ones(1, len(t.ids), dtype=torch.long), torch.tensor([t.type_ids]))
+        for t in batch
+    ]
+    return torch.cat(rows).numpy()
+
+
+def test_biases_by_distance_are_those_of_torch_at_all_lengths(
+    tiny_reranker: Path, make_spec: Any, tmp_path: Path
+) -> None:
+    """Buckets are exact up to 7 tokens, then ever wider, and one beyond 128."""
+    torch.manual_seed(3)
+    model = mpnet(max_position_embeddings=202)
+    export_module(model, tiny_reranker / "tokenizer.json", make_spec("reranker"), tmp_path)
+    packed = OnnxModel(tmp_path, make_spec("reranker"))
+    batch = sequences(False, [*range(1, 41), 131, 150, 200])
+    expected = alone_in_torch(model, batch)
+    assert np.abs(packed.run(batch) - expected).max() < TOLERANCE
+    assert np.abs(packed.run(batch[:5]) - expected[:5]).max() < TOLERANCE
     assert np.abs(np.concatenate([packed.run([tokens]) for tokens in batch]) - expected).max() < TOLERANCE
 
 

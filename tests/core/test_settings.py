@@ -266,7 +266,7 @@ def test_an_unknown_kind_of_store_names_the_allowed_ones(address: str) -> None:
 def test_opening_a_site_with_an_unknown_profile_names_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVERFETCH_PROFILE", "huge")
     with pytest.raises(
-        SettingsError, match="unknown profile 'huge'; known profiles: mini, mini-fast, bge, bge-large, m3"
+        SettingsError, match="unknown profile 'huge'; known profiles: mini, mini-fast, reader, bge, bge-large, m3"
     ):
         open_site("builddaily")
     with pytest.raises(SettingsError, match="unknown profile 'tiny'"):
@@ -298,8 +298,8 @@ def test_nomic_is_asked_with_its_prefixes_and_its_native_length() -> None:
 
 
 def test_profiles_pair_an_embedder_with_a_reranker() -> None:
-    assert set(PROFILES) == {"mini", "mini-fast", "bge", "bge-large", "m3"}
+    assert set(PROFILES) == {"mini", "mini-fast", "reader", "bge", "bge-large", "m3"}
     for profile in PROFILES.values():
         assert (profile.embedder.kind, profile.reranker.kind) == ("embedder", "reranker")
-    offline = (PROFILES["mini"], PROFILES["mini-fast"])
+    offline = (PROFILES["mini"], PROFILES["mini-fast"], PROFILES["reader"])
     assert all(spec.package for profile in offline for spec in (profile.embedder, profile.reranker))

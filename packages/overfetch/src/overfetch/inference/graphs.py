@@ -8,7 +8,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+PARAMETER = "model."  # what the export puts before a parameter's name
 HALF = "_half"
+UNBIASED = 5  # inputs of attention: query, key, value, their bias, lengths
 
 
 def strip_traces(model: onnx.ModelProto) -> None:
@@ -21,17 +23,23 @@ def strip_traces(model: onnx.ModelProto) -> None:
 
 def attend_unmasked_alone(model: onnx.ModelProto) -> None:
     """A sequence that runs alone has no padding to mask, and without a mask onnxruntime's kernel is the one that never
-    holds a matrix of tokens by tokens: of 8,192 tokens that would be 256 MiB for each head.
+    holds a matrix of tokens by tokens: of 8,192 tokens that would be 256 MiB for each head. With a bias it always does.
     """
     graph = model.graph
+    if not any(_is_unbiased(node) for node in graph.node):
+        return
     graph.initializer.append(helper.make_tensor("one", TensorProto.INT64, [], [1]))
     nodes = [
         helper.make_node("Size", ["lengths"], ["sequences"]),
         helper.make_node("Equal", ["sequences", "one"], ["alone"]),
     ]
     for node in graph.node:
-        nodes.append(_chosen(node) if node.op_type == "MultiHeadAttention" else node)
-    _set_nodes(graph, nodes)
+        nodes.append(_chosen(node) if _is_unbiased(node) else node)
+    set_nodes(graph, nodes)
+
+
+def _is_unbiased(node: Any) -> bool:
+    return node.op_type == "MultiHeadAttention" and len(node.input) <= UNBIASED
 
 
 def _chosen(node: Any) -> Any:
@@ -61,7 +69,7 @@ def keep_in_half(path: Path) -> None:
     restored = []
     for name in [node.input[1] for node in graph.node if node.op_type == "Gemm" and node.input[1] in tensors]:
         restored.append(helper.make_node("Cast", [_halve(graph, name)], [name], to=TensorProto.FLOAT))
-    _set_nodes(graph, [*restored, *graph.node])
+    set_nodes(graph, [*restored, *graph.node])
     replace(model, path)
 
 
@@ -69,16 +77,21 @@ def keep_table_in_half(path: Path) -> None:
     """The embedding table in float16, in memory too: a run makes float32 of those rows that it reads."""
     model = onnx.load(path)
     graph = model.graph
-    sizes = {entry.name: math.prod(entry.dims) for entry in graph.initializer}
-    lookups = [node for node in graph.node if node.op_type == "Gather" and node.input[0] in sizes]
-    read = max(lookups, key=lambda node: sizes[node.input[0]])
+    read = largest_lookup(graph)
     found = read.output[0]
     read.input[0] = _halve(graph, read.input[0])
     read.output[0] = found + HALF
     cast = helper.make_node("Cast", [found + HALF], [found], to=TensorProto.FLOAT)
     place = list(graph.node).index(read)
-    _set_nodes(graph, [*graph.node[: place + 1], cast, *graph.node[place + 1 :]])
+    set_nodes(graph, [*graph.node[: place + 1], cast, *graph.node[place + 1 :]])
     replace(model, path)
+
+
+def largest_lookup(graph: Any) -> Any:
+    """The node that reads the embedding table."""
+    sizes = {entry.name: math.prod(entry.dims) for entry in graph.initializer}
+    lookups = [node for node in graph.node if node.op_type == "Gather" and node.input[0] in sizes]
+    return max(lookups, key=lambda node: sizes[node.input[0]])
 
 
 def _halve(graph: Any, name: str) -> str:
@@ -90,7 +103,7 @@ def _halve(graph: Any, name: str) -> str:
     return name + HALF
 
 
-def _set_nodes(graph: Any, nodes: list[Any]) -> None:
+def set_nodes(graph: Any, nodes: list[Any]) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
 

@@ -2,7 +2,7 @@
 
 All layers but attention treat each token alone, so they run once over the tokens of all sequences. Attention folds
 the sequences into rows, padded to the longest, for onnxruntime's fused kernel. Any encoder of transformers that asks
-its attention interface can be packed; whether it was done right, the comparison with torch tells.
+its attention interface can be packed, and MPNet; whether it was done right, the comparison with torch tells.
 
 A classifier reads the first token of each sequence: where its last layer is one of BERT's kind, no other is computed.
 """
@@ -12,7 +12,11 @@ from typing import Any
 
 import torch
 from torch.nn.functional import embedding, normalize
+from transformers import MPNetModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from overfetch.inference.fused import fused
+from overfetch.inference.packing_mpnet import pack_mpnet
 
 INPUTS = ("input_ids", "token_type_ids", "positions", "slots", "lengths", "rows")
 
@@ -23,7 +27,10 @@ class PackedModel(torch.nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval()
-        self.model.set_attn_implementation("packed")
+        if isinstance(self.model.base_model, MPNetModel):
+            pack_mpnet(self.model.base_model)
+        else:
+            self.model.set_attn_implementation("packed")
         for module in self.model.base_model.modules():
             if type(module) is torch.nn.Linear:
                 module.__class__ = FlatLinear
@@ -74,7 +81,7 @@ class FirstTokens(torch.nn.Module):
         first = embedding(slots[:, 0], hidden[0])
         key, value = (embedding(slots, project(hidden)[0]) for project in (own.key, own.value))
         query = own.query(first)[:, None]
-        attended = _fused(query, key, value, lengths, own.num_attention_heads, own.attention_head_size**-0.5)
+        attended = fused(query, key, value, lengths, own.num_attention_heads, own.attention_head_size**-0.5)
         found: torch.Tensor = self.layer.feed_forward_chunk(attention.output(attended[:, 0], first))
         return found[None]
 
@@ -120,25 +127,12 @@ def _parts(module: torch.nn.Module) -> set[str]:
 def _attend(
     _module: Any, query: Any, key: Any, value: Any, _mask: Any, scaling: float, **layout: Any
 ) -> tuple[torch.Tensor, None]:
-    """transformers' attention interface, [1, heads, tokens, width]; a placeholder in torch, a fused kernel in ONNX."""
+    """transformers' attention interface, [1, heads, tokens, width]."""
     _, heads, tokens, width = query.shape
     flat = (x.transpose(1, 2).reshape(tokens, heads * width) for x in (query, key, value))
     query, key, value = (embedding(layout["slots"], x) for x in flat)
-    attended = _fused(query, key, value, layout["lengths"], heads, scaling)
+    attended = fused(query, key, value, layout["lengths"], heads, scaling)
     return embedding(layout["rows"], attended.reshape(-1, heads * width)).view(1, tokens, heads, width), None
-
-
-def _fused(query: Any, key: Any, value: Any, lengths: Any, heads: int, scaling: float) -> torch.Tensor:
-    """Attention of each row of [sequences, tokens, width] over as many keys as the row is long."""
-    attended: torch.Tensor = torch.onnx.ops.symbolic(
-        "com.microsoft::MultiHeadAttention",
-        [query, key, value, None, lengths],
-        {"num_heads": heads, "scale": float(scaling)},
-        dtype=query.dtype,
-        shape=query.shape,
-        version=1,
-    )
-    return attended
 
 
 ALL_ATTENTION_FUNCTIONS.register("packed", _attend)

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from overfetch.inference.export import export_module, load_model
 from overfetch.inference.graphs import keep_in_half, keep_table_in_half, replace
+from overfetch.inference.rows import Rows, keep_in_rows
 from overfetch.models import ModelSpec
 
 
@@ -86,6 +87,12 @@ def export_half(model: Any, tokenizer: Path, spec: ModelSpec, target: Path) -> N
     export_exact(model, tokenizer, spec, target)
     keep_in_half(target / "model.onnx")
     keep_table_in_half(target / "model.onnx")
+
+
+def export_in_rows(model: Any, rows: Mapping[str, Rows], tokenizer: Path, spec: ModelSpec, target: Path) -> None:
+    """The same files with exact products of int8 matrices: `rows`, of which `model` was made, or `rows_of(model)`."""
+    export_exact(model, tokenizer, spec, target)
+    keep_in_rows(target / "model.onnx", rows)
 
 
 def _round_embeddings(model: Any) -> None:

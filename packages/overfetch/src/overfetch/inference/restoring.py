@@ -9,21 +9,23 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from transformers import AutoModelForSequenceClassification, BertConfig
+from transformers import AutoModelForSequenceClassification
 
 from overfetch.errors import ModelError
-from overfetch.inference.graphs import HALF
+from overfetch.inference.graphs import HALF, PARAMETER
 from overfetch.inference.interaction import InteractionCrossEncoder
+from overfetch.inference.interaction_mpnet import MPNetInteractionCrossEncoder
 from overfetch.inference.preparing import SOURCE
+from overfetch.inference.rows import ROWS, SCALES, Rows
 from overfetch.models import ModelSpec
 
-MODEL = "model."  # what the export puts before a parameter's name
+CLASSES: dict[str, Any] = {made.__name__: made for made in (InteractionCrossEncoder, MPNetInteractionCrossEncoder)}
 
 Arrays = dict[str, NDArray[Any]]
 
 
 def restore(folder: Path, spec: ModelSpec) -> Any:
-    """The classifier of a prepared folder: as the hub has it, or out of a graph of `export_compact`.
+    """The classifier of a prepared folder: as the hub has it, or a graph of `export_compact` or `export_in_rows`.
 
     Raises ModelError where the graph is none of ours.
     """
@@ -31,8 +33,9 @@ def restore(folder: Path, spec: ModelSpec) -> Any:
     if source.exists():
         return AutoModelForSequenceClassification.from_pretrained(source, num_labels=1, local_files_only=True)
     try:
-        config = BertConfig(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
-        model = InteractionCrossEncoder(config)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        made = CLASSES[config["architectures"][0]]
+        model = made(made.config_class(**config))
         model.load_state_dict(_weights(onnx.load(folder / "model.onnx").graph))
     except (OSError, LookupError, ValueError, RuntimeError) as error:
         raise ModelError(f"{spec.name} in {folder} cannot be trained further: {error}") from error
@@ -40,12 +43,14 @@ def restore(folder: Path, spec: ModelSpec) -> Any:
 
 
 def _weights(graph: Any) -> dict[str, torch.Tensor]:
-    """Parameters by their names in torch; matrices out of float16, the embedding table dequantised."""
+    """Parameters by their names in torch, float32 again."""
     arrays: Arrays = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
-    found: Arrays = {"bert.embeddings.word_embeddings.weight": _embedding_table(arrays)}
-    for name, values in arrays.items():
-        if name.startswith(MODEL):
-            found[name.removeprefix(MODEL).removesuffix(HALF)] = values.astype(np.float32)
+    named = {name.removeprefix(PARAMETER): array for name, array in arrays.items() if name.startswith(PARAMETER)}
+    found = {name.removesuffix(HALF): a.astype(np.float32) for name, a in named.items() if a.dtype.kind == "f"}
+    if rows := [name.removesuffix(ROWS) for name in named if name.endswith(ROWS)]:
+        found |= {name: Rows(named[name + ROWS], found.pop(name + SCALES)).exact() for name in rows}
+    else:
+        found["bert.embeddings.word_embeddings.weight"] = _embedding_table(arrays)
     return {name: torch.tensor(values) for name, values in found.items()}
 
 
