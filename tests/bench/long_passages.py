@@ -120,7 +120,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         made = [write_pages(options.pages, Path(folder))] if options.pages else []
         found = [row for own in [*options.folders, *made] for row in rows(own, options)]
-    print(json.dumps(found, indent=2)) if options.json else [show(row) for row in found]
+    if options.json:
+        print(json.dumps(found, indent=2))
+    for row in () if options.json else found:
+        show(row)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,9 @@ def arrays(recipe: Any) -> dict[str, Any]:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     sets = [contrast_set(written, number, 4 + number % 3) for number in range(12)]
-    pairs = [{"query": f"tool {n} does what", "positive": f"the tool {n} does {n} things to a what"} for n in range(30)]
+    pairs: list[dict[str, str | None]] = [
+        {"query": f"tool {n} does what", "positive": f"the tool {n} does {n} things to a what"} for n in range(30)
+    ]
     pairs += [{"query": "what is done to a tool", "positive": None}, {"query": "", "positive": "a tool that is done"}]
     judged = [judged_list(recipe("judged"), *grades) for grades in ((2, 2), (0, 3, *[1] * 10), (1, 0))]
     judged.append(judged_list(recipe("judged"), 0, 3, 1, held_out=True))
