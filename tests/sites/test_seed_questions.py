@@ -24,7 +24,11 @@ def workspace(samples: Environment) -> Iterator[Workspace]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("site", "collection", "question", "right"), QUESTIONS, ids=lambda given: str(given)[:30])
+@pytest.mark.parametrize(
+    ("site", "collection", "question", "right"),
+    QUESTIONS,
+    ids=["strong setup", "market shape", "sage", "sage daily", "sagemath"],
+)
 def test_what_satisfies_the_question_comes_first_and_is_quoted(
     workspace: Workspace, site: str, collection: str, question: str, right: set[str]
 ) -> None:
