@@ -1,5 +1,6 @@
 """Matrices as int8 rows, in files beside their graph: scores are those of the rows, float32 products and all."""
 
+import os
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -82,8 +83,9 @@ def test_loading_makes_them_float32_once_and_leaves_the_table_of_words(folder: P
     assert [node.op_type for node in loaded.node if kept.keys() & set(node.input)] == ["Gather"]
 
 
-def test_it_can_be_trained_further(model: Any, folder: Path, make_spec: Any) -> None:
-    restored = restore(folder, make_spec("reranker"))
+def test_it_can_be_trained_further_where_uv_linked_it(model: Any, folder: Path, make_spec: Any, tmp_path: Path) -> None:
+    copytree(folder, tmp_path / "installed", copy_function=os.link)
+    restored = restore(tmp_path / "installed", make_spec("reranker"))
     assert type(restored) is type(model)
     assert restored.state_dict().keys() == model.state_dict().keys()
     assert all(torch.equal(restored.state_dict()[name], values) for name, values in model.state_dict().items())

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
@@ -16,7 +15,7 @@ from overfetch.inference.graphs import HALF, PARAMETER
 from overfetch.inference.interaction import InteractionCrossEncoder
 from overfetch.inference.interaction_mpnet import MPNetInteractionCrossEncoder
 from overfetch.inference.preparing import SOURCE
-from overfetch.inference.rows import ROWS, SCALES, Rows
+from overfetch.inference.rows import ROWS, SCALES, Rows, load_whole
 from overfetch.models import ModelSpec
 
 CLASSES: dict[str, Any] = {made.__name__: made for made in (InteractionCrossEncoder, MPNetInteractionCrossEncoder)}
@@ -36,7 +35,7 @@ def restore(folder: Path, spec: ModelSpec) -> Any:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         made = CLASSES[config["architectures"][0]]
         model = made(made.config_class(**config))
-        model.load_state_dict(_weights(onnx.load(folder / "model.onnx").graph))
+        model.load_state_dict(_weights(load_whole(folder / "model.onnx").graph))
     except (OSError, LookupError, ValueError, RuntimeError) as error:
         raise ModelError(f"{spec.name} in {folder} cannot be trained further: {error}") from error
     return model

@@ -1,6 +1,7 @@
 """Matrices of a graph as int8 rows with one scale each, in files of a size that git hosts take.
 
-onnxruntime makes them float32 again when it loads the graph: products are exact, only the weights are rounded.
+onnxruntime makes them float32 again when it loads the graph (`session_options` asks it to): products are exact, only
+the weights are rounded.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnx.external_data_helper import set_external_data
+from onnx.external_data_helper import ExternalDataInfo, set_external_data, uses_external_data
 
 from overfetch.inference.graphs import PARAMETER, largest_lookup, replace, set_nodes
 
@@ -53,7 +54,7 @@ def keep_in_rows(path: Path, rows: Mapping[str, Rows]) -> None:
     for entry in [entry for entry in graph.initializer if entry.name in kept]:
         graph.initializer.remove(entry)
         graph.initializer.extend(_stored(entry.name, kept[entry.name]))
-        nodes += [] if entry.name == words else _dequantised(entry.name)
+        nodes += [] if entry.name == words else _restored(entry.name)
     for node in graph.node:
         nodes += _looked_up(node) if words in node.input else [node]
     set_nodes(graph, nodes)
@@ -61,23 +62,38 @@ def keep_in_rows(path: Path, rows: Mapping[str, Rows]) -> None:
     replace(model, path)
 
 
+def load_whole(path: Path) -> Any:
+    """A graph with what lies beside it, hard links too, as uv installs them: onnx itself refuses those."""
+    model = onnx.load(path, load_external_data=False)
+    for entry in filter(uses_external_data, model.graph.initializer):
+        place = ExternalDataInfo(entry)
+        with (path.parent / place.location).open("rb") as file:
+            file.seek(place.offset or 0)
+            entry.raw_data = file.read(place.length)
+        entry.data_location = TensorProto.DEFAULT
+    return model
+
+
 def _stored(name: str, rows: Rows) -> list[Any]:
     return [numpy_helper.from_array(rows.values, name + ROWS), numpy_helper.from_array(rows.scales, name + SCALES)]
 
 
-def _dequantised(name: str) -> list[Any]:
-    """Nodes that make `name`."""
-    whole = f"{name}_whole"
+def _restored(name: str) -> list[Any]:
+    """One node makes each matrix: of a cast and a product, loading would hold both results."""
+    scales = f"{name}_scale"
     return [
-        helper.make_node("Cast", [name + ROWS], [whole], to=TensorProto.FLOAT),
-        helper.make_node("Mul", [whole, name + SCALES], [name]),
+        helper.make_node("Squeeze", [name + SCALES], [scales]),
+        helper.make_node("DequantizeLinear", [name + ROWS, scales], [name], axis=0),
     ]
 
 
 def _looked_up(node: Any) -> list[Any]:
     table, places, found = node.input[0], node.input[1], node.output[0]
-    lookups = [helper.make_node("Gather", [table + part, places], [found + part]) for part in (ROWS, SCALES)]
-    return [*lookups, *_dequantised(found)]
+    return [
+        *(helper.make_node("Gather", [table + part, places], [found + part]) for part in (ROWS, SCALES)),
+        helper.make_node("Cast", [found + ROWS], [f"{found}_whole"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [f"{found}_whole", found + SCALES], [found]),
+    ]
 
 
 def _spread(graph: Any, folder: Path) -> None:
