@@ -146,7 +146,8 @@ class Environment(Variables):
 
     `backend` runs the models of the hub: onnxruntime, or one of the libraries on torch (`torch` is
     sentence-transformers), which `auto` takes where there is an NVIDIA GPU; `rerank` and `embed` are servers that run
-    models instead. `faster` is a profile whose reranker reads, here, where a deadline leaves the other too little time;
+    models instead. `rerank_lm`: the language model orders candidates too, each list within a budget of tokens of its
+    own. `faster` is a profile whose reranker reads, here, where a deadline leaves the other too little time;
     `refuse`: whether fitted rules may say that nothing answers.
     """
 
@@ -173,6 +174,8 @@ class Environment(Variables):
     lm_max_tokens: int | None = Field(default=None, gt=0)
     lm_token_budget: int | None = Field(default=None, gt=0)
     lm_rewrites: bool = False
+    rerank_lm: bool = False
+    rerank_lm_token_budget: int = Field(default=16_000, gt=0)
     on_refused: OnRefused = "flag"
     refuse: bool = True
 
@@ -191,6 +194,12 @@ class Environment(Variables):
                 f"OVERFETCH_QDRANT_TLS_CA needs TLS, and OVERFETCH_QDRANT is {self.qdrant!r}; "
                 f"write {' or '.join(f'{scheme}...' for scheme in TLS_SCHEMES)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _what_orders_is_named(self) -> Self:
+        if self.rerank_lm and self.lm is None:
+            raise ValueError("OVERFETCH_RERANK_LM is set, but OVERFETCH_LM, which is to order, is not")
         return self
 
     @property
@@ -219,6 +228,12 @@ class Environment(Variables):
             token_budget=self.lm_token_budget,
             rewrites=self.lm_rewrites,
         )
+
+    @property
+    def list_model(self) -> LanguageModel | None:
+        """What orders candidates, where it is to; its budget is apart from that of the answers."""
+        lm = self.language_model if self.rerank_lm else None
+        return None if lm is None else lm.model_copy(update={"token_budget": self.rerank_lm_token_budget})
 
     def pair(self, profile: str | None = None) -> Profile:
         """What serves as the profile of that name, by default `OVERFETCH_PROFILE`.
