@@ -112,7 +112,7 @@ def test_the_command_ends_with_3_where_nothing_is_saved(address: str, tmp_path: 
     environment = {"OVERFETCH_LM_API_BASE": address, "OVERFETCH_CACHE": str(tmp_path / "cache")}
     command = ["compile", "builddaily/chat", "--lm", "openai/rules", "--budget", "1", "--out", str(tmp_path / "p.json")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compile, "find_plugin", lambda name: lambda engine, *given, **options: NOT_BETTER)
+        patch.setattr(compile, "find_plugin", lambda *named: lambda engine, *given, **options: NOT_BETTER)
         done = invoke(*command, **environment)
     assert done.exit_code == 3, done.output
     assert "not saved: no gain" in done.stdout

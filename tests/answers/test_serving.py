@@ -149,6 +149,8 @@ def test_a_reply_has_no_more_tokens_than_allowed(lm: LanguageModel) -> None:
     assert build_language_model(lm.model_copy(update={"max_tokens": 77})).kwargs["max_tokens"] == 77
     assert build_language_model(lm.model_copy(update={"token_budget": 4000})).kwargs["max_tokens"] == 1000
     assert build_language_model(lm.model_copy(update={"retries": 5})).num_retries == 5
+    thinking = lm.model_copy(update={"name": "openai/gpt-5", "max_tokens": 77})
+    assert build_language_model(thinking).kwargs["max_completion_tokens"] == 77
 
 
 def test_a_question_of_a_chat_is_searched_for_by_name(engine: Engine) -> None:

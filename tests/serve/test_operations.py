@@ -199,10 +199,11 @@ class TestRequests:
         assert "Overfetch-Rerank-Status" not in client.get("/v1/sites").headers
 
     def test_of_the_parts_of_a_question_the_worst_is_told(self) -> None:
-        seen = Seen("")
-        for status in ("full", "partial", "off"):
-            seen.reranked(status)
-        assert seen.rerank_status == "partial"
+        for told, worst in ((("full", "partial", "off"), "partial"), (("listwise", "fallback", "full"), "fallback")):
+            seen = Seen("")
+            for status in told:
+                seen.reranked(status)
+            assert seen.rerank_status == worst
 
     def test_what_nobody_thought_of_is_a_problem_with_its_id(
         self, unwarmed: Unwarmed, monkeypatch: pytest.MonkeyPatch

@@ -27,14 +27,17 @@ def build_language_model(lm: LanguageModel) -> dspy.LM:
     # Providers that DSPy reaches through LiteLLM would fetch a price list from the net when it is imported.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     key = lm.api_key if lm.api_key is not None or lm.api_base is None else NO_KEY
-    options = {"api_base": lm.api_base, "api_key": key, "max_tokens": reply_tokens(lm)}
+    options = {"api_base": lm.api_base, "api_key": key}
     given = {name: value for name, value in options.items() if value is not None}
     try:
         client = dspy.LM(lm.name, temperature=0.0, cache=False, num_retries=lm.retries, timeout=lm.timeout_s, **given)
     except (ValueError, dspy.DSPyError) as error:
         raise AnswerError(f"{lm.name!r} names no language model ({error}); set OVERFETCH_LM=PROVIDER/MODEL") from error
-    # DSPy counts OpenAI's reasoning models in completion tokens; these models refuse any temperature but their own.
-    return client.copy(temperature=None) if "max_completion_tokens" in client.kwargs else client
+    # DSPy counts OpenAI's reasoning models in completion tokens, and makes none that may write but a few; these models
+    # refuse any temperature but their own.
+    if "max_completion_tokens" in client.kwargs:
+        return client.copy(temperature=None, max_completion_tokens=reply_tokens(lm))
+    return client.copy(max_tokens=reply_tokens(lm))
 
 
 def reply_tokens(lm: LanguageModel) -> int | None:

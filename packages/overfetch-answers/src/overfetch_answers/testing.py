@@ -110,6 +110,7 @@ def _values(messages: Sequence[tuple[str, str]]) -> dict[str, Any]:
         ],
         "reading": " ".join(f"{c.quote} [{c.number}]" for c in best if c),
         "standalone_question": _standalone(prompt, question),
+        "order": _order(prompt, question),
         "proposed_instruction": f"{section(prompt, 'basic_instruction')} {proposed}",
         "new_instruction": _propose(prompt),
         "program_description": "It answers questions by quoting passages.",
@@ -117,6 +118,14 @@ def _values(messages: Sequence[tuple[str, str]]) -> dict[str, Any]:
         "observations": "Questions about passages.",
         "summary": "Questions about passages.",
     }
+
+
+def _order(prompt: str, question: str) -> str:
+    """Candidates by how many words of the question each has."""
+    wanted = set(_words(question))
+    candidates = _json(prompt, "candidates") or []
+    best = sorted(candidates, key=lambda candidate: -len(wanted & set(_words(candidate["text"]))))
+    return " > ".join(f"[{candidate['number']}]" for candidate in best)
 
 
 def _choose(messages: Sequence[tuple[str, str]], question: str, passages: Sequence[Mapping[str, Any]]) -> Chosen | None:

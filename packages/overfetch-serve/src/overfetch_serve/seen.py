@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from overfetch.types import RerankStatus
 
 # The worst comes last: of the parts of a question it is told.
-BY_HARM: tuple[RerankStatus, ...] = ("full", "off", "partial", "skipped", "failed")
+BY_HARM: tuple[RerankStatus, ...] = ("full", "listwise", "off", "fallback", "partial", "skipped", "failed")
 
 
 @dataclass

@@ -5,7 +5,8 @@ from pathlib import Path
 from platformdirs import user_data_path
 from pydantic import Field
 
-from overfetch.environment import LONGEST_WAIT_S, Variables, require_known
+from overfetch.environment import LONGEST_WAIT_S
+from overfetch.variables import Variables, require_known
 
 KIBIBYTE = 1024
 LOOPBACK = ("127.0.0.1", "::1")  # this machine's addresses for itself

@@ -1,17 +1,19 @@
 """The only module that picks real backends, and only on call: nothing heavy is imported before it is needed."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from overfetch.environment import SERVER_SCHEMES, Environment
 from overfetch.errors import SettingsError
-from overfetch.extras import needing
+from overfetch.extras import find_plugin, needing
 from overfetch.forking import ProcessLock
 from overfetch.models import ModelSpec
-from overfetch.protocols import Embedder, Reranker, RerankScores, Store, Vectors
+from overfetch.protocols import Embedder, ListOrder, ListReranker, Reranker, RerankScores, Store, Vectors
 from overfetch.tuned import TunedModel
 from overfetch.tuned import require_intact as require_tuned
+from overfetch.types import LanguageModel
 
 Model = TypeVar("Model", bound=Embedder | Reranker)
 
@@ -106,6 +108,21 @@ def load_tuned_reranker(folder: Path, tuned: TunedModel, environment: Environmen
     return load_onnx_reranker(folder, tuned.spec, environment)
 
 
+def list_reranker(environment: Environment) -> ListReranker | None:
+    """What orders whole lists, where `OVERFETCH_RERANK_LM` asks for it; its orders are remembered."""
+    if environment.list_model is None:
+        return None
+    return LazyLister(partial(_load_lister, environment.list_model, environment))
+
+
+def _load_lister(lm: LanguageModel, environment: Environment) -> ListReranker:
+    """Raises SettingsError where overfetch-answers is not installed."""
+    from overfetch.inference.orders import Remembering, shared_orders
+
+    lister: ListReranker = find_plugin("listwise", "OVERFETCH_RERANK_LM")(lm)
+    return Remembering(lister, lm, shared_orders(environment.cached_scores, environment.scores_file))
+
+
 def ready_folder(spec: ModelSpec, environment: Environment) -> Path:
     """Where the files of the model are.
 
@@ -168,3 +185,29 @@ class LazyReranker(Lazy[Reranker]):
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         return self.model.score(query, passages, deadline)
+
+
+class LazyLister:
+    """A ListReranker that loads on first use."""
+
+    def __init__(self, load: Callable[[], ListReranker]) -> None:
+        self._load = load
+        self._loading = ProcessLock()
+        self._lister: ListReranker | None = None
+
+    @property
+    def lister(self) -> ListReranker:
+        with self._loading:
+            if self._lister is None:
+                self._lister = self._load()
+            return self._lister
+
+    @property
+    def identity(self) -> str:
+        return self.lister.identity
+
+    def warm_up(self) -> None:
+        self.lister.warm_up()
+
+    def order(self, query: str, passages: Sequence[str], deadline: float | None = None, parts: int = 1) -> ListOrder:
+        return self.lister.order(query, passages, deadline, parts)

@@ -1,9 +1,8 @@
 """One site, opened: search, ask and index over live models and a live store. Safe to share between threads."""
 
-import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Self, Unpack
 
@@ -12,13 +11,13 @@ from overfetch.amending import AmendOptions, amend
 from overfetch.answering import AnswerFunction, Answering, load_answer_function
 from overfetch.conversation import KEPT_TURNS, standalone, standalone_async
 from overfetch.corpus import Skipped
-from overfetch.errors import AnswerError, CollectionMissing
+from overfetch.errors import AnswerError, CollectionMissing, OverfetchError
 from overfetch.gate import Gate
 from overfetch.indexing import IndexReport, Progress
 from overfetch.leaving import at_work, in_thread
 from overfetch.partitions import Partition
 from overfetch.pipeline import Asked, retrieve_parts
-from overfetch.protocols import Embedder, Reranker, Store
+from overfetch.protocols import Embedder, ListReranker, Reranker, Store
 from overfetch.provenance import SAMPLE, Provenance, join_sources, require_searchable, split_sources
 from overfetch.refusing import RefusalRule, RefusalRules
 from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
@@ -47,6 +46,7 @@ class Engine:
         reranker: Reranker,
         store: Store,
         lm: LanguageModel | None = None,
+        lister: ListReranker | None = None,
         tuned: Mapping[str, Reranker] | None = None,
         refusals: Mapping[str, RefusalRules] | None = None,
         on_refused: OnRefused = "flag",
@@ -58,6 +58,7 @@ class Engine:
         self.reranker = reranker
         self.store = store
         self.lm = lm
+        self.lister = lister
         self.tuned = dict(tuned or {})
         self.refusals = dict(refusals or {})
         self.on_refused = on_refused
@@ -79,13 +80,16 @@ class Engine:
         Raises ProvenanceMismatch where other models made what is indexed: not the first request finds that out.
         """
         for collection in self.site.collections:
-            with contextlib.suppress(CollectionMissing):
+            with suppress(CollectionMissing):
                 name = self.name_of(collection.name)
                 stored = self.store.provenance(name)
                 require_searchable(name, stored, self._provenance(collection, stored.source))
             if self.lm is not None:
-                with contextlib.suppress(AnswerError):  # said by the answers that it costs
+                with suppress(AnswerError):  # said by the answers that it costs
                     self.answer_function(collection.name)
+        if self.lister is not None:
+            with suppress(OverfetchError):  # said by the searches that it costs
+                self.lister.warm_up()
         self.embedder.warm_up()
         for reranker in {*map(self.reranker_of, (c.name for c in self.site.collections))}:
             reranker.warm_up()
@@ -111,11 +115,12 @@ class Engine:
 
         def retrieve() -> list[Retrieval]:
             return retrieve_parts(
-                [_asked(request, chosen) for request in requests],
+                [Asked(one.query, read := one.understood(chosen), one.reading(read)) for one in requests],
                 name,
                 store=self.store,
                 embedder=self.embedder,
                 reranker=self.reranker_of(collection),
+                lister=self.lister,
                 expected=self._provenance(chosen, SAMPLE),
                 settings=settings,
                 conditions=list(shared.conditions(chosen)),
@@ -291,8 +296,3 @@ class Engine:
 
     def _provenance(self, collection: Collection, source: str) -> Provenance:
         return Provenance.of(self.embedder.spec, collection.chunker, source, collection.filters, collection.bm25)
-
-
-def _asked(request: SearchRequest, collection: Collection) -> Asked:
-    understood = request.understood(collection)
-    return Asked(request.query, understood, request.reading(understood))

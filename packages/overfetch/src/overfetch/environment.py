@@ -1,58 +1,23 @@
 """Every `OVERFETCH_...` variable: what to open, where models run, who answers. Read once for a workspace."""
 
-import os
 import re
-from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from overfetch.errors import SettingsError
 from overfetch.models import ModelSpec, Profile, find_profile
-from overfetch.redacting import keep_secret, redacted
-from overfetch.settings import explain
-from overfetch.types import Frozen, LanguageModel, OnRefused
+from overfetch.types import LanguageModel, OnRefused
+from overfetch.variables import Variables, require_known
 
 SERVER_SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
 TLS_SCHEMES = ("https://", "grpcs://")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 LONGEST_WAIT_S = 86_400
 MOST_RETRIES, MOST_THREADS = 1_000, 1_024
-SECTIONS = {"server", "rerank", "embed"}  # of an Environment: not variables themselves
 OF_OTHERS = ("OVERFETCH_TEST_", "OVERFETCH_SERVE_")  # who reads these checks them
-# What Kubernetes and Docker set in every container beside a service of that name.
-OF_SERVICES = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 ENDPOINT = re.compile(r"https?://[^/?#]+/[^?#]+")
-
-
-class Variables(Frozen):
-    """Settings that are environment variables: the field's name in capitals, after `prefix`."""
-
-    prefix: ClassVar[str]
-
-    @model_validator(mode="after")
-    def _keeps_its_secrets(self) -> Self:
-        for name, value in self:
-            if isinstance(value, str):
-                keep_secret(key=value if name.endswith("api_key") else None, address=value)
-        return self
-
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
-            yield name, redacted(value) if isinstance(value, str) else value
-
-    @classmethod
-    def read(cls, **sections: "Variables") -> Self:
-        """What is set and not empty. Raises SettingsError naming the variable."""
-        names = [name for name in cls.model_fields if name not in sections]
-        given = {name: value for name in names if (value := os.environ.get(cls.prefix + name.upper()))}
-        try:
-            return cls.model_validate({**given, **sections})
-        except ValidationError as error:
-            raise SettingsError(explain(error, prefix=cls.prefix)) from error
 
 
 class ModelServer(Variables):
@@ -181,7 +146,8 @@ class Environment(Variables):
 
     `backend` runs the models of the hub: onnxruntime, or one of the libraries on torch (`torch` is
     sentence-transformers), which `auto` takes where there is an NVIDIA GPU; `rerank` and `embed` are servers that run
-    models instead. `faster` is a profile whose reranker reads, here, where a deadline leaves the other too little time;
+    models instead. `rerank_lm`: the language model orders candidates too, each list within a budget of tokens of its
+    own. `faster` is a profile whose reranker reads, here, where a deadline leaves the other too little time;
     `refuse`: whether fitted rules may say that nothing answers.
     """
 
@@ -209,6 +175,8 @@ class Environment(Variables):
     lm_max_tokens: int | None = Field(default=None, gt=0)
     lm_token_budget: int | None = Field(default=None, gt=0)
     lm_rewrites: bool = False
+    rerank_lm: bool = False
+    rerank_lm_token_budget: int = Field(default=16_000, gt=0)
     on_refused: OnRefused = "flag"
     refuse: bool = True
 
@@ -227,6 +195,12 @@ class Environment(Variables):
                 f"OVERFETCH_QDRANT_TLS_CA needs TLS, and OVERFETCH_QDRANT is {self.qdrant!r}; "
                 f"write {' or '.join(f'{scheme}...' for scheme in TLS_SCHEMES)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _what_orders_is_named(self) -> Self:
+        if self.rerank_lm and self.lm is None:
+            raise ValueError("OVERFETCH_RERANK_LM is set, but OVERFETCH_LM, which is to order, is not")
         return self
 
     @property
@@ -255,6 +229,12 @@ class Environment(Variables):
             token_budget=self.lm_token_budget,
             rewrites=self.lm_rewrites,
         )
+
+    @property
+    def list_model(self) -> LanguageModel | None:
+        """What orders candidates, where it is to; its budget is apart from that of the answers."""
+        lm = self.language_model if self.rerank_lm else None
+        return None if lm is None else lm.model_copy(update={"token_budget": self.rerank_lm_token_budget})
 
     def pair(self, profile: str | None = None) -> Profile:
         """What serves as the profile of that name, by default the environment's. Raises SettingsError."""
@@ -285,14 +265,3 @@ def read_environment() -> Environment:
 def _require_known() -> None:
     """A misspelt variable would leave a setting as it is, in silence."""
     require_known(Environment.prefix, (Environment, ServerSettings, RerankServer, EmbedServer), OF_OTHERS)
-
-
-def require_known(prefix: str, kinds: Sequence[type[Variables]], of_others: tuple[str, ...] = ()) -> None:
-    """Raises SettingsError where a variable of that prefix is set which no kind has, but for those `of_others`."""
-    known = {kind.prefix + name.upper() for kind in kinds for name in kind.model_fields if name not in SECTIONS}
-    for name, value in os.environ.items():
-        if not value or not name.startswith(prefix) or name in known or name.startswith(of_others):
-            continue
-        if not OF_SERVICES.fullmatch(name):
-            near = get_close_matches(name, known, n=3)
-            raise SettingsError(f"Overfetch has no variable {name}; did you mean {' or '.join(near or sorted(known))}?")

@@ -12,7 +12,7 @@ from overfetch.protocols import Reranker
 from overfetch.quotable import MOST_WORDS, pieces_of
 from overfetch.refusing import RefusalRule
 from overfetch.scheduling import ahead
-from overfetch.types import Answer, Citation, Hit, Passage, Retrieval
+from overfetch.types import ALL_READ, Answer, Citation, Hit, Passage, Retrieval
 from overfetch.verbatim import count_words, find_verbatim, fold
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class _SentenceReader:
     def merits(self, quotables: Sequence[Quotable], retrieval: Retrieval) -> Sequence[float]:
         """The reranker's logits; by place where it did not read the passages either."""
         by_place = [-float(place) for place in range(len(quotables))]
-        if retrieval.rerank_status != "full":  # off, out of time or out of order: not once more for sentences
+        if retrieval.rerank_status not in ALL_READ:  # off, out of time or out of order: not once more for sentences
             return by_place
         query = retrieval.read or retrieval.query
         try:

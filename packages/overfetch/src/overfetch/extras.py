@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from overfetch.errors import SettingsError
+
+PLUGINS = "overfetch.plugins"
 
 
 @contextmanager
@@ -24,3 +27,14 @@ def command(extra: str, distribution: str = "overfetch") -> str:
     "uv add 'overfetch[eval]', or in a clone: uv run --extra eval overfetch ..."
     """
     return f"uv add '{distribution}[{extra}]', or in a clone: uv run --extra {extra} overfetch ..."
+
+
+def find_plugin(name: str, needed_by: str) -> Any:
+    """What another package offers under that name. Raises SettingsError."""
+    from importlib.metadata import entry_points
+
+    found = entry_points(group=PLUGINS, name=name)
+    if not found:
+        clone = "or in a clone: uv run --extra answers overfetch ..."
+        raise SettingsError(f"{needed_by} needs the package overfetch-answers: uv add overfetch-answers, {clone}")
+    return found[name].load()

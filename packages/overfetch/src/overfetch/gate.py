@@ -117,7 +117,9 @@ class Gate:
         return SearchRequest.of(query.text, as_of=as_of).understood(self.collection)
 
     def _key(self, judged: JudgedQueries) -> str:
-        settings = self.collection.retrieval.model_dump_json(exclude={"deadline_ms", "order_weight", "rerank"})
+        settings = self.collection.retrieval.model_dump_json(
+            exclude={"deadline_ms", "order_weight", "rerank", "rerank_lm"}
+        )
         return hashlib.sha256((judged.model_dump_json() + settings).encode()).hexdigest()[:16]
 
     def _loss(self, before: Recall, after: Recall) -> RecallLoss:

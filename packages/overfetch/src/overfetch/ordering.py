@@ -15,19 +15,23 @@ def order(
     settings: RetrievalSettings,
     fitted_weight: float,
     leading: Leading = NOTHING_LEADS,
+    listed: Sequence[int] | None = None,
 ) -> tuple[Hit, ...]:
     """Scored candidates best first, then the rest in first-stage order; one a document if asked.
 
     The `leading` ones among the scored come before all others, those first that lead by most, each focus in its turn.
+    Where all were `listed`, that is the order, and there are no scores.
     """
-    weight = settings.order_weight if settings.order_weight is not None else fitted_weight
-    merit = combine([c.score for c in candidates[: len(logits)]], logits, weight)
-    best = sorted(range(len(logits)), key=lambda i: -merit[i])
-    by_merit = [best[place] for place in in_turns([candidates[i].passage for i in best], leading, settings.balance)]
+    best = listed
+    if best is None:
+        weight = settings.order_weight if settings.order_weight is not None else fitted_weight
+        merit = combine([c.score for c in candidates[: len(logits)]], logits, weight)
+        best = sorted(range(len(logits)), key=lambda i: -merit[i])
+    in_turn = [best[place] for place in in_turns([candidates[i].passage for i in best], leading, settings.balance)]
     hits: list[Hit] = []
     seen: set[str] = set()
     rank = count(1)
-    for index in [*by_merit, *range(len(logits), len(candidates))]:
+    for index in [*in_turn, *range(len(best), len(candidates))]:
         candidate = candidates[index]
         if settings.one_per_document and kept_once(candidate.passage, settings) in seen:
             continue

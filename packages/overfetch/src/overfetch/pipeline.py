@@ -1,37 +1,23 @@
 """The whole read path on one page: embed, search `top_k`, rerank, keep `top_n`."""
 
-import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
-from overfetch.errors import DeadlineExceeded, ModelError, SettingsError
+from overfetch.errors import DeadlineExceeded, SettingsError
 from overfetch.filters import Condition, KnownBy, spell_condition
 from overfetch.first_stage import FirstStage, StoreSearch, search_understood
 from overfetch.leaving import carried
 from overfetch.models import ModelSpec
 from overfetch.ordering import keep_apart, order
-from overfetch.protocols import Embedder, Reranker, Store
+from overfetch.protocols import Embedder, ListReranker, Reranker, Store
 from overfetch.provenance import Provenance
-from overfetch.redacting import redacted
+from overfetch.second_stage import Reranked, rerank
 from overfetch.settings import RetrievalSettings
-from overfetch.types import AsOf, Candidate, Reading, RerankStatus, Retrieval, Timings
+from overfetch.types import AsOf, Reading, Retrieval, Timings
 from overfetch.understanding import Understood
-
-log = logging.getLogger(__name__)
-
-
-class Reranked(NamedTuple):
-    """Logits of the first candidates, and how the second stage went; `spec` is of the faster model where that read."""
-
-    logits: list[float]
-    status: RerankStatus
-    reason: str | None = None
-    truncated_tokens: int | None = 0
-    spec: ModelSpec | None = None
 
 
 class Asked(NamedTuple):
@@ -60,11 +46,13 @@ def retrieve(
     understood: Understood | None = None,
     reading: str | None = None,
     include_candidates: bool = False,
+    lister: ListReranker | None = None,
 ) -> Retrieval:
     """Both stages for one query; `as_of` bounds what both may see.
 
     The query is searched as `understood`, by default as it is written; the second stage reads `reading` with the
-    passages, by default the same. `include_candidates` returns all that both stages ordered beside those kept.
+    passages, by default the same. `include_candidates` returns all that both stages ordered beside those kept. Where
+    there is a `lister`, it orders the candidates, and the reranker where it does not.
 
     Raises SettingsError on an empty query, CollectionMissing, ProvenanceMismatch, and DeadlineExceeded
     where `deadline_ms` passed and the first stage has nothing to show. A failing reranker raises nothing:
@@ -81,6 +69,7 @@ def retrieve(
         conditions=conditions,
         as_of=as_of,
         include_candidates=include_candidates,
+        lister=lister,
     )[0]
 
 
@@ -97,6 +86,7 @@ def retrieve_parts(
     as_of: AsOf | None = None,
     include_candidates: bool = False,
     asked_at: float | None = None,
+    lister: ListReranker | None = None,
 ) -> list[Retrieval]:
     """`retrieve` for the parts of one question in one batch: one run of the embedder, and shared runs of the reranker.
 
@@ -122,13 +112,14 @@ def retrieve_parts(
         raise DeadlineExceeded(f"{settings.deadline_ms} ms passed before {collection!r} returned a candidate")
     reranked = _side_by_side(
         [
-            partial(rerank, one.read, part.candidates, reranker, settings, deadline)
+            partial(rerank, one.read, part.candidates, reranker, settings, deadline, lister, len(asked))
             for one, part in zip(asked, found, strict=True)
         ]
     )
+    weights = [(read.spec or reranker.spec).order_weight for read in reranked]
     ordered = [
-        order(part.candidates, read.logits, settings, (read.spec or reranker.spec).order_weight, part.leading)
-        for part, read in zip(found, reranked, strict=True)
+        order(part.candidates, read.logits, settings, weight, part.leading, read.listed)
+        for part, read, weight in zip(found, reranked, weights, strict=True)
     ]
     kept = keep_apart(ordered, settings.top_n)
     timings = _timings(began, embedded, searched, time.monotonic())
@@ -145,7 +136,7 @@ def retrieve_parts(
             rerank_reason=read.reason,
             truncated_tokens=read.truncated_tokens,
             timings_ms=timings,
-            provenance=_served_by(lists.provenance, read.spec or reranker.spec, as_of),
+            provenance=_served_by(lists.provenance, read, read.spec or reranker.spec, as_of),
         )
         for one, part, read, candidates, hits in zip(asked, found, reranked, ordered, kept, strict=True)
     ]
@@ -177,61 +168,18 @@ def _told(query: str, understood: Understood, found: FirstStage) -> Reading | No
     )
 
 
-def _served_by(stored: Provenance, reranker: ModelSpec, as_of: AsOf | None) -> dict[str, str]:
+def _served_by(stored: Provenance, read: Reranked, spec: ModelSpec, as_of: AsOf | None) -> dict[str, str]:
     """Under `as_of` without the size of the whole, which tells of what came later, and when it was indexed."""
     whole = {} if as_of else {"indexed": stored.created, "passages": str(stored.passages or 0)}
-    budget = {} if reranker.read_tokens is None else {"read_tokens": str(reranker.read_tokens)}
-    return (
-        whole
-        | budget
-        | {
-            "embedder": stored.embedder,
-            "reranker": reranker.identity,
-            "chunker": stored.chunker,
-            "sparse_tokenizer": stored.sparse_tokenizer,
-            "library_version": stored.library_version,
-        }
-    )
-
-
-def rerank(
-    query: str,
-    candidates: Sequence[Candidate],
-    reranker: Reranker,
-    settings: RetrievalSettings,
-    deadline: float | None,
-) -> Reranked:
-    """The second stage; never raises, since the candidates in hand are worth more than an error."""
-    if not settings.rerank:
-        return Reranked([], "off", "switched off in the settings")
-    if not candidates:
-        return Reranked([], "skipped", "the first stage found nothing")
-    try:
-        scores = reranker.score(query, [c.passage.reading for c in candidates], deadline)
-        _require_usable(scores.logits, len(candidates))
-    except Exception as error:
-        reason = redacted(f"{type(error).__name__}: {error}")
-        log.warning("reranking failed, keeping first-stage order: %s", reason)
-        return Reranked([], "failed", reason)
-    read = len(scores.logits)
-    status: RerankStatus = "full" if read == len(candidates) else "partial" if read else "skipped"
-    reason = f"the deadline of {settings.deadline_ms} ms allowed {read} of {len(candidates)} passages"
-    if scores.spec is not None:
-        reason += f", read by the faster {scores.spec.name}"
-    told = [] if status == "full" and scores.spec is None else [reason]
-    spec = scores.spec or reranker.spec
-    if scores.truncated_tokens and spec.read_tokens:
-        told.append(
-            f"{scores.truncated_tokens} tokens of long passages were left out: {spec.read_tokens} a query are read"
-        )
-    return Reranked(scores.logits, status, "; ".join(told) or None, scores.truncated_tokens, scores.spec)
-
-
-def _require_usable(logits: Sequence[float], passages: int) -> None:
-    if len(logits) > passages:
-        raise ModelError(f"the reranker returned {len(logits)} scores for {passages} passages")
-    if not all(map(math.isfinite, logits)):
-        raise ModelError("the reranker returned scores that are not finite numbers")
+    budget = {"read_tokens": str(spec.read_tokens)} if spec.read_tokens and read.listed is None else {}
+    made = {
+        "embedder": stored.embedder,
+        "reranker": read.served_by or spec.identity,
+        "chunker": stored.chunker,
+        "sparse_tokenizer": stored.sparse_tokenizer,
+        "library_version": stored.library_version,
+    }
+    return whole | budget | made
 
 
 def _timings(began: float, embedded: float, searched: float, done: float) -> Timings:

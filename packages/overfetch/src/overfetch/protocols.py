@@ -55,6 +55,17 @@ class RerankScores(NamedTuple):
     spec: ModelSpec | None = None
 
 
+class ListOrder(NamedTuple):
+    """The places of the passages given, best first, each of them once.
+
+    `repaired` counts what replies left out, named twice or made up; about so many tokens were cut off the passages.
+    """
+
+    places: tuple[int, ...]
+    repaired: int
+    truncated_tokens: int
+
+
 class Found(NamedTuple):
     """What the first stage found, best first, and what made the generation that it searched."""
 
@@ -99,6 +110,23 @@ class Reranker(Protocol):
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         """Scores in the order given until `deadline` (`time.monotonic()` seconds) passes."""
+
+
+class ListReranker(Protocol):
+    """A language model: orders passages as one list, and scores none."""
+
+    @property
+    def identity(self) -> str:
+        """What provenance calls it."""
+
+    def warm_up(self) -> None:
+        """Loads what it takes to ask; asks nothing, which may cost money."""
+
+    def order(self, query: str, passages: Sequence[str], deadline: float | None = None, parts: int = 1) -> ListOrder:
+        """All of them, by `deadline` (`time.monotonic()` seconds); so many `parts` of one request share its budget.
+
+        Raises OverfetchError where no order comes of it in time, or within the budget.
+        """
 
 
 class Copied(Frozen):

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from overfetch.errors import SettingsError
 from overfetch.settings import RetrievalSettings, explain
 from overfetch.sparse import embed_sparse_passage, embed_sparse_query
-from overfetch.types import Frozen, Retrieval
+from overfetch.types import ALL_READ, Frozen, Retrieval
 
 MADE_BY = ("embedder", "reranker", "chunker", "sparse_tokenizer")  # of a retrieval's provenance
 GROWTH = 1.25  # as much more or less of a corpus is still the same: among more passages, the best score is higher
@@ -32,7 +32,7 @@ class Evidence(Frozen):
     def of(cls, retrieval: Retrieval) -> Self | None:
         """None where not every candidate was read: other scores mean nothing here."""
         logits = sorted(hit.rerank_score for hit in retrieval.hits if hit.rerank_score is not None)
-        if retrieval.rerank_status != "full" or not logits:
+        if retrieval.rerank_status not in ALL_READ or not logits:  # none, where a language model ordered
             return None
         *others, best = logits
         asked = set(embed_sparse_query(retrieval.read or retrieval.query).indices)
@@ -87,8 +87,9 @@ class RefusalRule(Frozen):
         return 1 / (1 + math.exp(-max(-500.0, min(500.0, logit))))
 
     def holds_under(self, settings: RetrievalSettings) -> bool:
-        """Whether it was fitted under the same; a deadline changes nothing that was read in full."""
-        return settings.model_copy(update={"deadline_ms": None}) == self.settings
+        """Whether it was fitted under the same; neither a deadline nor who else was to order changes any score."""
+        scored = {"deadline_ms": None, "rerank_lm": None}
+        return settings.model_copy(update=scored) == self.settings.model_copy(update=scored)
 
     def fits(self, retrieval: Retrieval) -> bool:
         served_by = {name: retrieval.provenance.get(name) for name in MADE_BY}

@@ -27,6 +27,7 @@ class SettingsOptions(TypedDict, total=False):
     top_n: int | None
     first_stage: FirstStage | None
     rerank: bool | None
+    rerank_lm: bool | None
     one_per_document: bool | None
     deadline_ms: float | None
     prefetch: int | None
@@ -42,6 +43,7 @@ class SettingsOverrides(Frozen):
     top_n: PassageCount | None = None
     first_stage: FirstStage | None = None
     rerank: bool | None = None
+    rerank_lm: bool | None = None
     one_per_document: bool | None = None
     deadline_ms: Milliseconds | None = None
     prefetch: Depth | None = None
@@ -53,6 +55,7 @@ class SettingsOverrides(Frozen):
 class RetrievalSettings(Frozen):
     """How many passages each stage handles, and how.
 
+    `rerank_lm`: whether the language model of OVERFETCH_RERANK_LM orders the candidates, by default where there is one;
     `prefetch` is the depth of the dense and of the BM25 list before fusion, as a multiple of `top_k`;
     `fusion` merges both by rank (RRF) or by score (DBSF, Qdrant's distribution-based fusion: where each score lies
     within three deviations of its list's mean); `rrf_k` is the constant of RRF (Cormack et al. 2009 use 60), and
@@ -67,6 +70,7 @@ class RetrievalSettings(Frozen):
     top_n: PassageCount = 5
     first_stage: FirstStage = "hybrid"
     rerank: bool = True
+    rerank_lm: bool | None = None
     one_per_document: bool = False
     one_per: str | None = None
     deadline_ms: Milliseconds | None = None

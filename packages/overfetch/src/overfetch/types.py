@@ -14,7 +14,8 @@ from overfetch.redacting import keep_secret
 MetadataValue = str | int | float | bool | list[str] | None
 Metadata = Mapping[str, MetadataValue]
 Comparable = Sequence[str | float]
-RerankStatus = Literal["full", "partial", "skipped", "off", "failed"]
+RerankStatus = Literal["full", "listwise", "fallback", "partial", "skipped", "off", "failed"]
+ALL_READ: tuple[RerankStatus, ...] = ("full", "listwise", "fallback")
 AnswerMode = Literal["lm", "extractive"]
 OnRefused = Literal["flag", "drop"]
 
@@ -117,7 +118,7 @@ class Candidate(Frozen):
 
 
 class Hit(Frozen):
-    """A kept passage. `rank` is final (from 1); `rerank_score` is a raw logit, None where not scored.
+    """A kept passage. `rank` is final (from 1); `rerank_score` is a raw logit, None where not scored or in a list.
 
     `leads`: by what was understood of the question it goes before all else.
     """
@@ -167,6 +168,8 @@ class Retrieval(Frozen):
 
     `understood` is None where the query was searched for as it is written; `read` is what the second stage read beside
     each passage, by default the query. `candidates` are all that were retrieved, in final order, where asked for.
+    `rerank_status`: the reranker scored all candidates (`full`), or a language model ordered them as one list
+    (`listwise`), or it should have, and the reranker scored them all (`fallback`); or not all were scored.
     `truncated_tokens` were beyond the reranker's limit; None where a remote server does not say how many.
     """
 

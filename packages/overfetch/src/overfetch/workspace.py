@@ -34,6 +34,7 @@ class Workspace:
         self._rerankers: dict[str, LazyReranker] = {}
         self._ladders: dict[Reranker, Ladder] = {}
         self._engines: WeakSet[Engine] = WeakSet()
+        self._lister = backends.list_reranker(self.environment)
         self._store: Store | None = None
         self._lock = ProcessLock()
 
@@ -69,6 +70,7 @@ class Workspace:
                 reranker=self._laddered(self.reranker(pair.reranker)),
                 store=self.store,
                 lm=self.environment.language_model,
+                lister=self._lister,
                 tuned={name: self._laddered(reranker) for name, reranker in tuned.items() if reranker},
                 refusals=self._refusals(found),
                 on_refused=self.environment.on_refused,

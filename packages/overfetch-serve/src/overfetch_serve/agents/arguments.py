@@ -18,7 +18,7 @@ class Arguments(Frozen):
 
     query: Annotated[Query, Field(description="What to look for, in the user's own words.")]
     top_n: Annotated[int, Field(ge=1, le=MOST_PASSAGES, description="Passages to keep.")] = 5
-    rerank: Annotated[bool, Field(description="Let the cross-encoder order what was found.")] = True
+    rerank: Annotated[bool, Field(description="Let the second stage order what was found.")] = True
     literal: Annotated[bool, Field(description="Take the query as it is written: read nothing into it.")] = False
 
 

@@ -73,7 +73,8 @@ def instructions(sites: Iterable[Site]) -> str:
         [
             "Search these collections before you answer from memory. `search_...` gives passages, `ask_...` an answer",
             "with verbatim quotes: cite the documents that they name. Filters, where a tool has them, go before words.",
-            "Where `rerank_status` is not `full`, the order is that of the first stage and less to be trusted.",
+            "Where `rerank_status` is `partial`, `skipped`, `off` or `failed`, the order is, at least in part,",
+            "that of the first stage, and less to be trusted.",
             *lines,
         ]
     )

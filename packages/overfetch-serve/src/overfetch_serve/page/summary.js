@@ -4,12 +4,15 @@ import { h } from "./dom.js";
 
 const STATUS = {
   full: ["Reranked", "good"],
+  listwise: ["Ordered by a language model", "good"],
+  fallback: ["Reranked without the language model", "warn"],
   partial: ["Reranked in part", "warn"],
   skipped: ["Not reranked", "warn"],
   failed: ["Reranking failed", "bad"],
   off: ["Reranking is off", "plain"],
 };
 const DEGRADED = {
+  fallback: "The order is the reranker's.",
   partial: "The passages that were not read keep the first stage's order, below those that were.",
   skipped: "The order is the first stage's.",
   failed: "The order is the first stage's.",

@@ -15,11 +15,10 @@ from overfetch.cli.terminal import notice, output, print_json
 from overfetch.environment import Environment
 from overfetch.errors import SettingsError
 from overfetch.evaluation.known import require_known
-from overfetch.extras import needing
+from overfetch.extras import find_plugin, needing
 from overfetch.judged import read_judged_queries
 from overfetch.types import LanguageModel
 
-PLUGINS = "overfetch.plugins"
 NOT_BETTER = 3
 
 
@@ -49,7 +48,8 @@ def compile_answers(
         learning, decisive = (read_judged_queries(folder, split) for split in (train, test))
         model = _language_model(workspace.environment, lm)
         log = _log(workspace.environment.cache, engine.name_of(collection), optimizer, model, seed, fresh)
-        run = find_plugin("compile")
+        with needing("eval"):
+            run = find_plugin("compile", "`overfetch compile`")
         work = partial(
             run,
             engine,
@@ -78,17 +78,6 @@ def compile_answers(
         _print(result)
     if result.saved is None:
         raise typer.Exit(NOT_BETTER)
-
-
-def find_plugin(name: str) -> Any:
-    """What another package offers under that name. Raises SettingsError."""
-    from importlib.metadata import entry_points
-
-    found = entry_points(group=PLUGINS, name=name)
-    if not found:
-        raise SettingsError(f"`overfetch {name}` needs the package overfetch-answers: uv add overfetch-answers")
-    with needing("eval"):
-        return found[name].load()
 
 
 def _language_model(environment: Environment, name: str | None) -> LanguageModel:

@@ -19,7 +19,7 @@ from overfetch.cli.console import (
 )
 from overfetch.cli.misses import explain_misses
 from overfetch.cli.progress import progress_bar
-from overfetch.cli.search import FirstStage, Literal, TopK
+from overfetch.cli.search import FirstStage, Literal, RerankLm, TopK
 from overfetch.cli.terminal import notice, output, print_json
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
@@ -58,6 +58,7 @@ def evaluate(
     first_stage: FirstStage = None,
     fusion: Fusion = None,
     rerank: Annotated[bool, typer.Option("--rerank/--no-rerank", help="Second stage on or off.")] = True,
+    rerank_lm: RerankLm = None,
     top_k: TopK = None,
     order_weight: OrderWeight = None,
     literal: Literal = False,
@@ -86,6 +87,7 @@ def evaluate(
         fusion=cast(FusionName | None, fusion),
         top_k=top_k,
         rerank=rerank,
+        rerank_lm=rerank_lm,
         order_weight=order_weight,
     )
     own = queries is None
@@ -220,8 +222,12 @@ def _print(evaluation: "Evaluation") -> None:
             line += f"{evaluation.reranked[metric]:10.3f}   {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
         output.print(escape(line))
     if evaluation.rerank_ms:
-        output.print(f"rerank {evaluation.rerank_ms.p50:.0f} ms (p50), {evaluation.rerank_ms.p95:.0f} ms (p95)")
+        took = f"{evaluation.rerank_ms.p50:.0f} ms (p50), {evaluation.rerank_ms.p95:.0f} ms (p95)"
+        output.print(escape(f"rerank {took} by {evaluation.provenance['reranker']}"))
     if evaluation.recommendation:
         output.print(f"{ADVICE[evaluation.recommendation]} (nDCG@10)")
+    if evaluation.fell_back:
+        told = f"of {evaluation.queries} queries the language model gave no order"
+        output.print(f"{evaluation.fell_back} {told}: the reranker did")
     if evaluation.not_reranked:
         output.print(f"{evaluation.not_reranked} queries were not reranked in full: they count as they came")

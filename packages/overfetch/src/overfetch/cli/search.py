@@ -22,6 +22,9 @@ Where = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE, FIELD=A|B, o
 AsOf = Annotated[str | None, typer.Option(help="Hide what became known after this date.")]
 Near = Annotated[str | None, typer.Option(help="Keep what happened near this date.")]
 Rerank = Annotated[bool | None, typer.Option("--rerank/--no-rerank", help="Second stage on or off.")]
+RerankLm = Annotated[
+    bool | None, typer.Option("--rerank-lm/--no-rerank-lm", help="Let the language model of OVERFETCH_RERANK_LM order.")
+]
 FirstStage = Annotated[str | None, typer.Option(help="hybrid, dense or bm25.")]
 Literal = Annotated[bool, typer.Option("--literal", help="Take the question as it is written: read nothing into it.")]
 Explain = Annotated[bool, typer.Option("--explain", help="Show how the question was read.")]
@@ -38,6 +41,7 @@ def search(
     as_of: AsOf = None,
     near: Near = None,
     rerank: Rerank = None,
+    rerank_lm: RerankLm = None,
     first_stage: FirstStage = None,
     deadline_ms: Deadline = None,
     literal: Literal = False,
@@ -58,6 +62,7 @@ def search(
             top_k=top_k,
             top_n=top_n,
             rerank=rerank,
+            rerank_lm=rerank_lm,
             first_stage=cast(FirstStageName | None, first_stage),  # checked with the request
             deadline_ms=deadline_ms,
             literal=literal,
@@ -82,6 +87,7 @@ def ask(
     as_of: AsOf = None,
     near: Near = None,
     rerank: Rerank = None,
+    rerank_lm: RerankLm = None,
     first_stage: FirstStage = None,
     deadline_ms: Deadline = None,
     literal: Literal = False,
@@ -107,6 +113,7 @@ def ask(
             top_k=top_k,
             top_n=top_n,
             rerank=rerank,
+            rerank_lm=rerank_lm,
             first_stage=cast(FirstStageName | None, first_stage),
             deadline_ms=deadline_ms,
             literal=literal,
@@ -135,8 +142,9 @@ def _streamed(engine: Engine, question: str, **options: Unpack[AskOptions]) -> A
 
 
 def _print_retrieval(retrieval: Retrieval, explain: bool) -> None:
+    unscored = "ordered by the language model" if retrieval.rerank_status == "listwise" else "not reranked"
     for hit in retrieval.hits:
-        score = "not reranked" if hit.rerank_score is None else f"rerank {hit.rerank_score:+.2f}"
+        score = unscored if hit.rerank_score is None else f"rerank {hit.rerank_score:+.2f}"
         output.print(f"[bold]{hit.rank}. {escape(hit.passage.breadcrumb or hit.passage.title)}[/bold]")
         output.print(f"   [dim]{escape(hit.passage.document_id)} · {score} · first stage #{hit.first_stage_rank}[/dim]")
         text = " ".join(hit.passage.text.split())

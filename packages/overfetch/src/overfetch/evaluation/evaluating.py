@@ -10,7 +10,7 @@ from overfetch.evaluation.metrics import DECISIVE, Interval, Values, means, meas
 from overfetch.indexing import Progress
 from overfetch.judged import JudgedQueries, JudgedQuery, date_bounds
 from overfetch.settings import SettingsOptions
-from overfetch.types import Frozen, Hit, Retrieval
+from overfetch.types import ALL_READ, Frozen, Hit, Retrieval
 
 Recommendation = Literal["on", "off", "undecided"]
 
@@ -26,6 +26,7 @@ class Evaluation(Frozen):
     """Both stages side by side; what belongs to reranking is None where it is off. Metrics are fractions of 1.
 
     `recommendation` is that of the 95% interval of nDCG@10: reranking on where it gains, off where it loses.
+    `fell_back`: for so many queries the reranker ordered in place of the language model.
     """
 
     collection: str
@@ -37,6 +38,7 @@ class Evaluation(Frozen):
     rerank_ms: Latency | None
     recommendation: Recommendation | None
     not_reranked: int = 0
+    fell_back: int = 0
     provenance: dict[str, str]
 
 
@@ -47,6 +49,7 @@ class Stages(Frozen):
     reranked: Values | None
     rerank_ms: tuple[float, ...]
     not_reranked: int
+    fell_back: int
     provenance: dict[str, str]
 
 
@@ -77,6 +80,7 @@ def evaluate(
         rerank_ms=latency(stages.rerank_ms) if reranked else None,
         recommendation=recommend(difference[DECISIVE]) if difference else None,
         not_reranked=stages.not_reranked,
+        fell_back=stages.fell_back,
         provenance=stages.provenance,
     )
 
@@ -112,8 +116,9 @@ def run_stages(
         first_stage=measured(judged, plain),
         reranked=measured(judged, read) if rerank else None,
         rerank_ms=tuple(r.timings_ms.rerank for r in read),
-        not_reranked=sum(bool(r.hits) and r.rerank_status != "full" for r in read),
-        provenance=dict(plain[0].provenance),
+        not_reranked=sum(bool(r.hits) and r.rerank_status not in ALL_READ for r in read),
+        fell_back=sum(r.rerank_status == "fallback" for r in read),
+        provenance=dict(next((r for r in read if r.rerank_status == "listwise"), plain[0]).provenance),
     )
 
 

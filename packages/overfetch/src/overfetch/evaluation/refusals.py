@@ -72,7 +72,7 @@ def fit_refusals(
     questions = [*((query, True) for query in judged.queries), *((query, False) for query in unanswerable)]
     asked: list[Asked] = []
     for done, (query, answerable) in enumerate(questions, start=1):
-        found = search_judged(engine, collection, query)
+        found = search_judged(engine, collection, query, rerank_lm=False)  # rules are over scores
         missing = bool(found.understood and found.understood.missing)
         asked.append(Asked(answerable, missing, Evidence.of(found)))
         progress(done, len(questions))

@@ -13,7 +13,7 @@ from functools import cache
 from hashlib import blake2b
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from cachetools import LRUCache
 
@@ -25,9 +25,6 @@ log = logging.getLogger(__name__)
 
 FILE_ENTRIES = 1_000_000  # some 60 MB; the oldest go first
 PATIENCE_S = 1.0  # for another process that writes
-# Beside the table `scores` of earlier versions, whose rows nothing vouches for.
-MAKE = "CREATE TABLE IF NOT EXISTS checked (key BLOB UNIQUE, logit REAL, cut INTEGER, digest BLOB)"
-BOUND = "DELETE FROM checked WHERE rowid <= (SELECT max(rowid) FROM checked) - ?"
 
 Key = tuple[str, int, bool, bytes, bytes]
 
@@ -78,39 +75,31 @@ class ScoreCache:
             self._file.keep(scores)
 
 
-class ScoreFile:
-    """Scores in a file of SQLite; a file that fails costs runs, never an answer.
+class RememberingFile:
+    """A table of a file of SQLite, made on first use; the rows written last are kept.
 
     Each call opens it anew, a tenth of a millisecond: nothing is shared between threads or with forked processes.
     """
 
-    def __init__(self, path: Path, entries: int = FILE_ENTRIES) -> None:
+    make: ClassVar[str]
+    bound: ClassVar[str]
+
+    def __init__(self, path: Path, entries: int) -> None:
         self.path = path
         self._entries = entries
 
-    def find(self, keys: Sequence[Key]) -> Scores:
-        by_digest = {_digest(repr(key)): key for key in keys}
-        places = ",".join("?" * len(by_digest))
-        query = f"SELECT key, logit, cut, digest FROM checked WHERE key IN ({places})"
-        try:
-            with closing(self._open_to_read()) as file:
-                found = file.execute(query, list(by_digest)).fetchall()
-        except (sqlite3.Error, OSError) as error:
-            log.warning("no remembered scores from %s: %s", self.path, error)
-            return {}
-        return {by_digest[row[0]]: Scored(row[1], row[2]) for row in found if _is_whole(*row)}
-
-    def keep(self, scores: Scores) -> None:
+    def _write(self, insert: str, rows: Sequence[Sequence[object]]) -> None:
+        """Raises sqlite3.Error and OSError."""
         if self._is_read_only():
             return
-        digests = {_digest(repr(key)): scored for key, scored in scores.items()}
-        rows = [(digest, *scored, _row_digest(digest, *scored)) for digest, scored in digests.items()]
-        try:
-            with closing(self._open()) as file, file:
-                file.executemany("INSERT OR REPLACE INTO checked VALUES (?, ?, ?, ?)", rows)
-                file.execute(BOUND, [self._entries])
-        except (sqlite3.Error, OSError) as error:
-            log.warning("scores are not remembered in %s: %s", self.path, error)
+        with closing(self._open()) as file, file:
+            file.executemany(insert, rows)
+            file.execute(self.bound, [self._entries])
+
+    def _read(self, query: str, values: Sequence[object]) -> list[Any]:
+        """Raises sqlite3.Error and OSError."""
+        with closing(self._open_to_read()) as file:
+            return file.execute(query, values).fetchall()
 
     def _is_read_only(self) -> bool:
         return self.path.is_file() and not all(os.access(path, os.W_OK) for path in (self.path, self.path.parent))
@@ -125,16 +114,46 @@ class ScoreFile:
         file = sqlite3.connect(self.path, timeout=PATIENCE_S)
         try:
             file.execute("PRAGMA journal_mode=WAL")
-            file.execute(MAKE)
+            file.execute(self.make)
         except sqlite3.Error:  # damaged, full, locked
             file.close()
             raise
         return file
 
 
+class ScoreFile(RememberingFile):
+    """Scores in a file; one that fails costs runs, never an answer."""
+
+    # Beside the table `scores` of earlier versions, whose rows nothing vouches for.
+    make = "CREATE TABLE IF NOT EXISTS checked (key BLOB UNIQUE, logit REAL, cut INTEGER, digest BLOB)"
+    bound = "DELETE FROM checked WHERE rowid <= (SELECT max(rowid) FROM checked) - ?"
+
+    def __init__(self, path: Path, entries: int = FILE_ENTRIES) -> None:
+        super().__init__(path, entries)
+
+    def find(self, keys: Sequence[Key]) -> Scores:
+        by_digest = {digest_of(repr(key)): key for key in keys}
+        places = ",".join("?" * len(by_digest))
+        query = f"SELECT key, logit, cut, digest FROM checked WHERE key IN ({places})"
+        try:
+            found = self._read(query, list(by_digest))
+        except (sqlite3.Error, OSError) as error:
+            log.warning("no remembered scores from %s: %s", self.path, error)
+            return {}
+        return {by_digest[row[0]]: Scored(row[1], row[2]) for row in found if _is_whole(*row)}
+
+    def keep(self, scores: Scores) -> None:
+        digests = {digest_of(repr(key)): scored for key, scored in scores.items()}
+        rows = [(digest, *scored, _row_digest(digest, *scored)) for digest, scored in digests.items()]
+        try:
+            self._write("INSERT OR REPLACE INTO checked VALUES (?, ?, ?, ?)", rows)
+        except (sqlite3.Error, OSError) as error:
+            log.warning("scores are not remembered in %s: %s", self.path, error)
+
+
 def keys_of(spec: ModelSpec, query: str, passages: Sequence[str], windows: bool) -> list[Key]:
-    asked = _digest(query)
-    return [(spec.identity, spec.max_tokens, windows, asked, _digest(passage)) for passage in passages]
+    asked = digest_of(query)
+    return [(spec.identity, spec.max_tokens, windows, asked, digest_of(passage)) for passage in passages]
 
 
 def keys_in_list(spec: ModelSpec, keys: Sequence[Key]) -> list[Key]:
@@ -153,7 +172,7 @@ def _row_digest(key: bytes, logit: object, cut: object) -> bytes:
     return blake2b(repr((key, logit, cut)).encode(), digest_size=8, key=b"overfetch score").digest()
 
 
-def _digest(text: str) -> bytes:
+def digest_of(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
