@@ -158,7 +158,7 @@ def keys_of(spec: ModelSpec, query: str, passages: Sequence[str], windows: bool)
 
 def keys_in_list(spec: ModelSpec, keys: Sequence[Key]) -> list[Key]:
     """Of passages of which the others of the list decide, within a budget of tokens, how much is read."""
-    together = _digest(repr((spec.read_tokens, keys)))
+    together = digest_of(repr((spec.read_tokens, keys)))
     return [(*key[:-1], key[-1] + together) for key in keys] if spec.read_tokens else []
 
 
