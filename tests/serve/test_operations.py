@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from overfetch import Environment, Workspace, load_site
 from overfetch.errors import ModelError
 from overfetch.testing import FakeReranker
+from overfetch.types import RerankStatus
 from overfetch_serve import create_app
 from overfetch_serve.keys import Keys
 from overfetch_serve.logs import JsonLines
@@ -199,7 +200,11 @@ class TestRequests:
         assert "Overfetch-Rerank-Status" not in client.get("/v1/sites").headers
 
     def test_of_the_parts_of_a_question_the_worst_is_told(self) -> None:
-        for told, worst in ((("full", "partial", "off"), "partial"), (("listwise", "fallback", "full"), "fallback")):
+        parts: dict[RerankStatus, tuple[RerankStatus, ...]] = {
+            "partial": ("full", "partial", "off"),
+            "fallback": ("listwise", "fallback", "full"),
+        }
+        for worst, told in parts.items():
             seen = Seen("")
             for status in told:
                 seen.reranked(status)
