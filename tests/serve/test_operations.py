@@ -200,11 +200,11 @@ class TestRequests:
         assert "Overfetch-Rerank-Status" not in client.get("/v1/sites").headers
 
     def test_of_the_parts_of_a_question_the_worst_is_told(self) -> None:
-        cases: list[tuple[list[RerankStatus], RerankStatus]] = [
-            (["full", "partial", "off"], "partial"),
-            (["listwise", "fallback", "full"], "fallback"),
-        ]
-        for told, worst in cases:
+        parts: dict[RerankStatus, tuple[RerankStatus, ...]] = {
+            "partial": ("full", "partial", "off"),
+            "fallback": ("listwise", "fallback", "full"),
+        }
+        for worst, told in parts.items():
             seen = Seen("")
             for status in told:
                 seen.reranked(status)

@@ -95,21 +95,24 @@ class Listwise:
     async def _ordered(
         self, query: str, texts: Sequence[str], chosen: Plan, deadline: float | None
     ) -> tuple[list[int], int]:
-        client = shared_language_model(self.lm.model_copy(update={"token_budget": chosen.call_tokens}))
-        adapter = ListAdapter(use_json_adapter_fallback=False)
-        left, places, repaired = whether_left(), [*range(len(texts))], 0
+        lm = shared_language_model(self.lm.model_copy(update={"token_budget": chosen.call_tokens}))
+        adapter, left = ListAdapter(use_json_adapter_fallback=False), whether_left()
+        places, repaired = [*range(len(texts))], 0
         with answer_errors(self.lm), self._in_time(deadline) as seconds:
             async with asyncio.timeout(seconds), turn():
-                for window in chosen.windows:
-                    if left.is_set():
-                        raise AnswerError("nobody waits for it any more")
-                    shown = places[window]
-                    with dspy.context(lm=client, adapter=adapter, disable_history=True):
-                        reply = await self._order.acall(question=query, candidates=number(texts[i] for i in shown))
-                    found, faults = permutation(reply.order, len(shown))
-                    places[window] = [shown[i] for i in found]
-                    repaired += faults
+                with dspy.context(lm=lm, adapter=adapter, disable_history=True):
+                    for window in chosen.windows:
+                        if left.is_set():
+                            raise AnswerError("nobody waits for it any more")
+                        places[window], faults = await self._reordered(query, texts, places[window])
+                        repaired += faults
         return places, repaired
+
+    async def _reordered(self, query: str, texts: Sequence[str], shown: Sequence[int]) -> tuple[list[int], int]:
+        """The places shown, best first, and how many numbers of the reply were wrong."""
+        reply = await self._order.acall(question=query, candidates=number(texts[place] for place in shown))
+        found, faults = permutation(str(reply.order), len(shown))
+        return [shown[i] for i in found], faults
 
     @contextmanager
     def _in_time(self, deadline: float | None) -> Iterator[float]:
