@@ -33,13 +33,13 @@ def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Pages in pairs, of which only the one marked as current is relevant: what no first stage can know."""
+    """Pages in pairs, of which only those of one colour are relevant: what neither stage can know before."""
     root = tmp_path / "manuals"
     (root / "qrels").mkdir(parents=True)
     pages = [
-        {"_id": f"{p}-{state}", "title": f"{p} manual", "text": f"How to set up and use the {p}. Edition: {state}."}
+        {"_id": f"{p}-{state}", "title": f"{p} manual", "text": f"How to set up and use the {p}. Edition: {colour}."}
         for p in PRODUCTS
-        for state in ("withdrawn", "current")
+        for state, colour in (("withdrawn", "amber"), ("current", "violet"))
     ]
     write_lines(root / "corpus.jsonl", pages)
     asked = [(f"{p}-{n}", q.format(p), p) for p in PRODUCTS for n, q in enumerate(QUESTIONS)]

@@ -48,10 +48,13 @@ class TestCohere:
         answered = post(client, "/v2/rerank", COHERE)
         raw = _by_index(post(client, "/v2/rerank", {**COHERE, "raw_scores": True}))
         with Workspace(Environment()) as workspace:
-            embedder = workspace.embedder(find_profile("mini").embedder)
+            embedder, share = (
+                workspace.embedder(find_profile("mini").embedder),
+                find_profile("mini").reranker.order_weight,
+            )
             vectors = embedder.embed_passages(DOCUMENTS)
             first = first_stage(QUERY, DOCUMENTS, embedder.embed_queries([QUERY])[0], [*vectors])
-        assert _by_index(answered) == pytest.approx([*map(sigmoid, combine(first, raw, 0.5))], abs=1e-5)
+        assert _by_index(answered) == pytest.approx([*map(sigmoid, combine(first, raw, share))], abs=1e-5)
         told = answered["meta"]["warnings"][0]
         assert "overfetch-mini" in told
         assert "BM25" in told

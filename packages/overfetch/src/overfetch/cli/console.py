@@ -25,7 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-Profile = Annotated[str | None, typer.Option(help="Pair of models: mini, mini-fast, reader, bge, bge-large or m3.")]
+Profile = Annotated[str | None, typer.Option(help="Models: mini, mini-fast, reader, bge, bge-large or m3.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Target = Annotated[str, typer.Argument(help="SITE or SITE/COLLECTION.")]
 
