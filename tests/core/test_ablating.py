@@ -179,12 +179,12 @@ def test_budgets_of_a_folder_in_beir_layout(tmp_path: Path) -> None:
     command = ["ablate", str(folder), "--rows", "long passages"]
     result = CliRunner().invoke(app, [*command, "--budgets", "900,0"])
     assert result.exit_code == 0, result.output
-    told, columns, *lines = result.stdout.splitlines()
+    told, columns, *shown = result.stdout.splitlines()
     assert told == "Cards · 3 queries · milliseconds and tokens: medians of 3 (95th percentiles)"
     assert columns.split()[-2:] == ["tokens", "read"]
     names = ["chosen", "long passages: 900 tokens a query", "long passages: all windows", "long passages: cut"]
-    assert all(line.startswith(f"{name} ") for line, name in zip(lines, names, strict=False))
-    assert lines[-1] == "chosen: long passages: 6,000 tokens a query"
+    assert all(line.startswith(f"{name} ") for line, name in zip(shown, names, strict=False))
+    assert shown[-1] == "chosen: long passages: 6,000 tokens a query"
     wrong = CliRunner().invoke(app, [*command, "--budgets", "900,-1"])
     assert (wrong.exit_code, wrong.stdout) == (2, "")
     assert "'-1' is no budget of tokens; give numbers such as 3000,12000,0 (0: all)" in wrong.stderr

@@ -58,7 +58,7 @@ def test_it_is_refined_while_it_runs(clock: list[float], capsys: pytest.CaptureF
 
 
 def test_somebody_who_watches_a_bar_is_told_once(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    told = []
+    told: list[str] = []
     terminal = Terminal(stderr=True)
     terminal.file, terminal._force_terminal = io.StringIO(), True
     monkeypatch.setattr(progress, "notices", terminal)
