@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from huggingface_hub.utils import filter_repo_objects
+from huggingface_hub.utils._paths import filter_repo_objects
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.modules import Dense, Transformer
 from sentence_transformers.sentence_transformer.modules import LayerNorm, Normalize, Pooling
@@ -205,7 +205,7 @@ def test_it_can_be_trained_further_and_served(reranker: tuple[Path, Any], tmp_pa
     trainee = Trainee(restore(tmp_path / "prepared", spec), TextTokenizer(folder / "tokenizer.json", MAX_TOKENS))
     pairs = [(QUERY, text) for text in TEXTS]
     assert trainee.logits(pairs).tolist() == pytest.approx(logits(folder, TEXTS), abs=1e-4)
-    trainee.logits(pairs).sum().backward()
+    torch.autograd.backward(trainee.logits(pairs).sum())
     with torch.no_grad():
         for parameter in trainee.model.parameters():
             if parameter.grad is not None:

@@ -78,7 +78,11 @@ def _modernbert(layers: int, width: int, inner: int, heads: int) -> tuple[Any, A
         num_hidden_layers=layers,
         num_attention_heads=heads,
         initializer_range=0.05,
-        **{"pad_token_id": 0, "bos_token_id": 101, "cls_token_id": 101, "eos_token_id": 102, "sep_token_id": 102},
+        pad_token_id=0,
+        bos_token_id=101,
+        cls_token_id=101,
+        eos_token_id=102,
+        sep_token_id=102,
     )
     config.num_labels = 1
     model = ModernBertForSequenceClassification(config)

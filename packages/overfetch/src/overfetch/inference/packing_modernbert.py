@@ -35,7 +35,8 @@ class PackedModernBert(ModernBertModel):
         hidden = self.embeddings(input_ids=input_ids)[0]
         turns = {kind: self._turn(hidden, position_ids, kind) for kind in self.rotary_emb.layer_types}
         near = Neighbours(position_ids[0], slots, lengths, rows, self.config.sliding_window)
-        for layer in self.layers:
+        layers: Any = self.layers
+        for layer in layers:
             turn = turns[layer.attention_type]
             if isinstance(layer, ModernFirstTokens):
                 hidden = layer(hidden, turn, slots, lengths)
@@ -133,4 +134,5 @@ def _part(linear: Any, start: int, width: int) -> torch.nn.Linear:
 
 def _number(value: Any) -> torch.Tensor:
     """A size of this run, as a tensor."""
-    return torch.zeros(1, dtype=torch.long) + value
+    number: torch.Tensor = torch.zeros(1, dtype=torch.long) + value
+    return number
