@@ -100,7 +100,7 @@ def _ranges(text: str) -> Iterator[Amount]:
 
 def _limits(text: str) -> Iterator[Amount]:
     for found in chain.from_iterable(limits.finditer(text) for limits in LIMITS):
-        if not _is_year(found):
+        if not (_is_year(found) or (found["unit"] or "").startswith("figure")):
             yield _amount(found, next(side for side in BEFORE if found.groupdict().get(side)))
 
 

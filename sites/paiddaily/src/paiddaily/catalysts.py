@@ -48,24 +48,24 @@ def understand_catalysts(question: str, day: date) -> Understood:
     sizes = list(loss_sizes(lower))[:3] if not losses and (incident or not kinds) else []
     said = span or losses or set(kinds) <= set(KNOWN.said("type", lower))
     bounds = [*span, *(of_kind if said else []), *losses, *status]
-    lists: list[tuple[int, Sequence[Condition], str | None]] = [
-        *((SIZE - place, [USD, size, *bounds, *means[:1]], None) for place, size in enumerate(sizes)),
-        *((ALL if bounds else SCOPE, [chain, *bounds], f"no event on {told(chain)}") for chain in chains),
-        *((ALL - 2 if bounds else 0, [*bounds, _either(likely)], None) for _ in likely[:1]),
-        *((ALL if span else 0, [*span, *shape], None) for _ in shape[1:2]),
+    lists: list[tuple[int, tuple[Condition, ...], str | None]] = [
+        *((SIZE - place, (USD, size, *bounds, *means[:1]), None) for place, size in enumerate(sizes)),
+        *((ALL if bounds else SCOPE, (chain, *bounds), f"no event on {told(chain)}") for chain in chains),
+        *((ALL - 2 if bounds else 0, (*bounds, _either(likely)), None) for _ in likely[:1]),
+        *((ALL if span else 0, tuple[Condition, ...]([*span, *shape]), None) for _ in shape[1:2]),
     ]
     focuses = [
         *_who(looked_at, of_kind),
         *_missing(looked_at, when),
         *_scoped(when, bounds, means),
-        *(Focus(conditions=tuple(met), leads=leads, weight=2, missing=none) for leads, met, none in lists),
+        *(Focus(conditions=met, leads=leads, weight=2, missing=none) for leads, met, none in lists),
         *(Focus(conditions=(_either(shape),), weight=0.5) for _ in shape[:1]),
         *(Focus(conditions=(kind,), weight=RAISED) for kind in of_kind if [kind] != bounds),
         *(Focus(conditions=(*span, *of_kind), text=t, weight=RAISED) for t in list(KNOWN.said("formal", lower))[:4]),
         # Texts on these have one of their words.
         *(absence(f"nothing about '{m[0]}'", words=t) for t, m in KNOWN.said("happenings", lower).items()),
     ]
-    notes = tuple(map(told, [*(bounds or of_kind), *means, *likely, *chains]))
+    notes = tuple(map(told, [*bounds, *means, *likely, *chains]))
     return Understood(text=text, focuses=tuple(focuses[:32]), named=tuple(_named(looked_at, when)), notes=notes)
 
 
