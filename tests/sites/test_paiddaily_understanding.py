@@ -178,6 +178,7 @@ def test_means_of_attack_in_other_words(question: str, technique: str) -> None:
         ("burn the base fee", "protocol-proposal"),
         ("burger chain sells bonds", "8k"),
         ("casino operator hit by cyber attack", "8k"),
+        ("a malicious proposal drained the treasury", "security-incident"),
         ("token unlock with a stolen key", "unlock"),
     ],
 )
@@ -223,7 +224,7 @@ def test_no_day_is_known_before_it_comes() -> None:
 
 @pytest.mark.parametrize("question", ["the merge", "Dencun changes"])
 def test_a_day_that_is_only_named_is_none(question: str) -> None:
-    assert not any(" to " in note for note in understand_catalysts(question, DAY).notes)
+    assert not understand_catalysts(question, DAY).notes
 
 
 def test_the_markets_shape() -> None:

@@ -65,7 +65,7 @@ def understand_catalysts(question: str, day: date) -> Understood:
         # Texts on these have one of their words.
         *(absence(f"nothing about '{m[0]}'", words=t) for t, m in KNOWN.said("happenings", lower).items()),
     ]
-    notes = tuple(map(told, [*(bounds or of_kind), *means, *likely, *chains]))
+    notes = tuple(map(told, [*bounds, *means, *likely, *chains]))
     return Understood(text=text, focuses=tuple(focuses[:32]), named=tuple(_named(looked_at, when)), notes=notes)
 
 
