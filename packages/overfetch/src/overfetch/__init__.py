@@ -32,7 +32,7 @@ from overfetch.leaving import in_thread
 from overfetch.markers import has_markers, renumber_markers
 from overfetch.models import ModelSpec, Profile
 from overfetch.periods import Period, period_in
-from overfetch.pieces import split_text
+from overfetch.pieces import split_by_words
 from overfetch.pipeline import retrieve
 from overfetch.redacting import redacted
 from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
@@ -146,7 +146,7 @@ __all__ = [
     "runs",
     "site_names",
     "split_at_headings",
-    "split_text",
+    "split_by_words",
     "token_counter",
     "told",
     "whole_sentences",
