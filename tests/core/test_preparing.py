@@ -277,7 +277,10 @@ def test_a_flipped_bit_is_found_before_it_serves(hub: FakeHub, make_spec: Any, c
 
 
 def test_a_chain_that_no_export_knows_is_refused(hub: FakeHub, make_spec: Any, cache: Path) -> None:
-    modules = ({"path": "", "type": "st.Transformer"}, {"path": "1_Pooling", "type": "st.Pooling"})
+    modules = (
+        {"idx": 0, "name": "0", "path": "", "type": "st.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "st.Pooling"},
+    )
     hub.files["modules.json"] = json.dumps(modules).encode().replace(b"st.", b"sentence_transformers.models.")
     hub.files["1_Pooling/config.json"] = b'{"word_embedding_dimension": 32, "pooling_mode_max_tokens": true}'
     with pytest.raises(ModelError, match=r"tiny-embedder: .*modules\.json has a chain that no export knows"):

@@ -81,14 +81,14 @@ def test_ask_has_what_search_has() -> None:
 def test_who_does_not_watch_is_told_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    moments = iter([0.0, 5.0, 11.0, 11.0, 12.0, 30.0, 30.0])
+    moments = iter([0.0, 5.0, 11.0, 11.0, 12.0, 12.0, 30.0, 30.0, 30.0])
     monkeypatch.setattr("overfetch.cli.progress.time.monotonic", lambda: next(moments))
     with progress.progress_bar("indexing a/b") as tell:
         tell(1000, None)
         tell(4261, None)
         tell(20, 9000)
         tell(2560, 9000)
-    assert capsys.readouterr().err == "indexing a/b: reading 4,261\nindexing a/b: 2,560 of 9,000\n"
+    assert capsys.readouterr().err == "indexing a/b: reading 4,261\nindexing a/b: 2,560 of 9,000, about 50 s left\n"
 
 
 def test_a_file_that_cannot_be_read_is_named_without_a_traceback(tmp_path: Path) -> None:
