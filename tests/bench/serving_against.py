@@ -1,16 +1,20 @@
 """`/v2/rerank` against a plain application around one CrossEncoder of sentence-transformers: the same weights, in turn.
 
 The weights are those of `overfetch bench rerank` (`minilm-l6`: the real encoder, a random head), which both can read.
-Run as a program, this is either server: `serving_against.py plain|service FOLDER PORT`.
+The same requests are also scored without HTTP, by as many threads as there are clients: what is left of that is what
+the service itself costs. Run as a program, this is either server: `serving_against.py plain|service FOLDER PORT`.
 """
 
 import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -139,6 +143,32 @@ async def serve_round(address: str, bodies: Iterator[dict[str, Any]], clients: i
     return {"per_second": len(took) / elapsed, "p50_ms": median(took or [0.0]) * 1_000, "failed": failed}
 
 
+def ask_round(
+    address: str, model: str, bodies: Iterator[dict[str, Any]], clients: int, seconds: float
+) -> dict[str, float]:
+    return asyncio.run(serve_round(address, ({**body, "model": model} for body in bodies), clients, seconds))
+
+
+def score_round(
+    reranker: OnnxReranker, bodies: Iterator[dict[str, Any]], clients: int, seconds: float
+) -> dict[str, float]:
+    """As `serve_round`, by threads of this process."""
+    taking, began = threading.Lock(), time.monotonic()
+
+    def score(_: int) -> list[float]:
+        took = list[float]()
+        while (asked := time.monotonic()) < began + seconds:
+            with taking:
+                body = next(bodies)
+            reranker.score(body["query"], body["documents"])
+            took.append(time.monotonic() - asked)
+        return took
+
+    with ThreadPoolExecutor(clients) as pool:
+        took = [one for each in pool.map(score, range(clients)) for one in each]
+    return {"per_second": len(took) / (time.monotonic() - began), "p50_ms": median(took) * 1_000, "failed": 0}
+
+
 def run(folder: Path, clients: int, rounds: int, seconds: float) -> dict[str, Any]:
     """Each contender once a round; the first round warms up and does not count."""
     subprocess.run([sys.executable, __file__, "make", str(folder), "0"], check=True)
@@ -147,11 +177,16 @@ def run(folder: Path, clients: int, rounds: int, seconds: float) -> dict[str, An
         theirs, own = (stack.enter_context(running(which, folder)) for which in (PLAIN, "service"))
         contenders = {PLAIN: theirs, **dict.fromkeys(OURS, own)}
         furthest = _agreement(contenders, next(bodies))
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
+        rounds_of: dict[str, Callable[[float], dict[str, float]]] = {
+            name: partial(ask_round, address, name, bodies, clients) for name, address in contenders.items()
+        }
+        for name in OURS:
+            reranker = OnnxReranker(folder / name, _spec(name))
+            rounds_of[f"{name} in process"] = partial(score_round, reranker, bodies, clients)
+        found: dict[str, list[dict[str, float]]] = {name: [] for name in rounds_of}
         for number in range(rounds + 1):
-            for name, address in contenders.items():
-                asked = ({**body, "model": name} for body in bodies)
-                served = asyncio.run(serve_round(address, asked, clients, seconds if number else min(seconds, 3.0)))
+            for name, measured in rounds_of.items():
+                served = measured(seconds if number else min(seconds, 3.0))
                 if number:
                     found[name].append(served)
     return {

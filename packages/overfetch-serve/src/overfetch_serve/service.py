@@ -97,7 +97,7 @@ class Service:
                 raise StoreError(str(error)) from error
             engine.around = self.watching.retrieving
             engine.reranker = InTime(engine.reranker)
-            engine.tuned = {name: InTime(reranker) for name, reranker in engine.tuned.items()}
+            engine.rerankers = {name: InTime(reranker) for name, reranker in engine.rerankers.items()}
             self._engines[site] = engine
         return self._engines[site]
 

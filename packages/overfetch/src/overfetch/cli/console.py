@@ -25,7 +25,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-Profile = Annotated[str | None, typer.Option(help="Models: mini, mini-fast, reader, bge, bge-large or m3.")]
+Profile = Annotated[
+    str | None,
+    typer.Option(help="Models: mini, mini-fast, reader, bge, bge-large, m3, small, small-fast, modern or classic."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Target = Annotated[str, typer.Argument(help="SITE or SITE/COLLECTION.")]
 
