@@ -46,8 +46,7 @@ def folder_site(folder: Path) -> Site:
 
 def folder_of(site: Site) -> Path | None:
     """The folder that is the site; None of any other."""
-    pages = site.collections[0]
-    return pages.sample if pages.chunker == CHUNKER else None
+    return next((pages.sample for pages in site.collections if pages.chunker == CHUNKER), None)
 
 
 def require_own(engine: Engine) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from overfetch import SettingsError
 from overfetch.redacting import redacted
-from overfetch_serve.problems import LONGEST_SHOWN
+from overfetch.settings import LONGEST_READ, LONGEST_SHOWN
 
 BEGIN, BETWEEN, END = (re.compile(rf"[ \t\n\r]*{sign}[ \t\n\r]*") for sign in (r"\[", ",", r"\]"))
 DECODER = json.JSONDecoder()
@@ -29,7 +29,7 @@ def read_records(body: bytes) -> list[dict[str, Any]]:
 def _record(number: int, item: Any) -> dict[str, Any]:
     if isinstance(item, dict):
         return item
-    given = redacted(repr(item)[:LONGEST_SHOWN])
+    given = redacted(repr(item)[:LONGEST_READ])[:LONGEST_SHOWN]
     raise SettingsError(f"body.{number}: Input should be a valid dictionary (given {given})")
 
 
