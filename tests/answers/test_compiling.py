@@ -14,15 +14,31 @@ from dspy.lm15 import Message, Request, Response
 from typer.testing import CliRunner
 
 from builddaily.answering import answer_chat
-from overfetch import AnswerError, Engine, SettingsError, Site, Workspace, load_site
+from overfetch import (
+    AnswerError,
+    Chunk,
+    Document,
+    Engine,
+    Hit,
+    Passage,
+    Retrieval,
+    SettingsError,
+    Site,
+    Workspace,
+    load_site,
+)
 from overfetch.cli import compile
 from overfetch.cli.main import app
 from overfetch.evaluation.metrics import Interval
-from overfetch.judged import JudgedQueries, read_judged_queries
+from overfetch.filters import parse_date
+from overfetch.judged import JudgedQueries, JudgedQuery, read_judged_queries
 from overfetch.testing import open_fake
-from overfetch_answers.compiling import Compilation, compile_answers
+from overfetch.types import Timings
+from overfetch_answers.compiling import Compilation, compile_answers, latest_known
+from overfetch_answers.programs import read_program
 from overfetch_answers.recording import recorded
 from overfetch_answers.testing import AsyncRuleBasedEngine, RuleBasedEngine
+from paiddaily.answering import answer_catalysts
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +109,55 @@ def test_the_command_compiles_saves_and_serves(address: str, tmp_path: Path, mon
     assert answer["mode"] == "lm"
     assert "served uncompiled" in answer["reason"]
     assert "lm: compiled with 'openai/rules', here 'openai/other'" in answer["reason"]
+
+
+def test_a_program_serves_no_earlier_day_than_what_it_was_compiled_on(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its demonstrations are questions and passages of their day."""
+    monkeypatch.setenv("OVERFETCH_LM", "openai/rules")
+    monkeypatch.setenv("OVERFETCH_LM_API_BASE", address)
+    monkeypatch.setenv("OVERFETCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Workspace, "site", open_fake_as_configured)
+    program = tmp_path / "programs" / "catalysts.json"
+    done = invoke("compile", "paiddaily/catalysts", "--budget", "60", "--out", str(program))
+    assert done.exit_code == 0, done.output
+    assert len(read_program(program).state["respond"]["demos"]) > 0
+    assert read_program(program).known_until is None, "outcomes of no date were read"
+    monkeypatch.setattr(type(answer_catalysts), "program_path", lambda self, collection: program)
+
+    def reason(*arguments: str) -> str:
+        answer = json.loads(invoke("ask", "paiddaily/catalysts", "a bridge was drained", *arguments, "--json").stdout)
+        assert answer["mode"] == "lm", answer["reason"]
+        return str(answer["reason"])
+
+    assert reason() == "None"
+    assert "served uncompiled: catalysts.json does not say until when" in reason("--as-of", "2026-01-31")
+    program.write_text(json.dumps({**json.loads(program.read_text()), "known_until": "2026-01-31T12:00:00+00:00"}))
+    assert reason() == reason("--as-of", "2026-01-31") == "None"
+    assert "was compiled on what became known by 2026-01-31T12:00:00+00:00" in reason("--as-of", "2026-01-30")
+
+
+def test_what_was_read_last_and_asked_last_says_until_when() -> None:
+    def read(*dates: str | None) -> tuple[Retrieval, ...]:
+        hits = []
+        for rank, known in enumerate(dates, start=1):
+            page = Document(id=str(rank), title="", text="t", metadata={"known_at": known} if known else {})
+            passage = Passage.of(page, 0, Chunk(breadcrumb="", text="t", metadata=page.metadata))
+            hits.append(Hit(rank=rank, passage=passage, first_stage_rank=rank, first_stage_score=1.0))
+        times = Timings(embed=0, search=0, rerank=0, total=0)
+        found = Retrieval(
+            query="q", collection="c", hits=tuple(hits), rerank_status="off", timings_ms=times, provenance={}
+        )
+        return (found,)
+
+    asked = JudgedQueries(queries=(JudgedQuery(id="q", text="q", as_of="2024-02-01"),), qrels={"q": {}})
+    plain = JudgedQueries(queries=(JudgedQuery(id="q", text="q"),), qrels={"q": {}})
+    found = [read("2024-01-01", "2024-03-01"), read("2024-02-01")]
+    assert latest_known("known_at", [plain], found) == parse_date("2024-03-01")
+    assert latest_known("known_at", [asked], [read("2024-01-01")]) == parse_date("2024-02-01", end_of_day=True)
+    assert latest_known("known_at", [asked], [*found, read(None)]) is None
+    assert latest_known(None, [plain], found) is None
 
 
 def test_what_is_not_better_is_not_saved(engine: Engine, tmp_path: Path) -> None:

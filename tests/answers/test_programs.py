@@ -1,8 +1,11 @@
 """Saved programs: every site's module through every optimiser, saved, loaded in a fresh process; misfits refused."""
 
 import json
+import re
 import subprocess
 import sys
+from contextlib import nullcontext
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,10 @@ import pytest
 import overfetch_answers.programs as programs
 from builddaily.answering import ChatAnswer
 from overfetch import AnswerError, Engine, ProgramMismatch, Retrieval, load_site
+from overfetch.filters import parse_date
 from overfetch.judged import read_judged_queries
 from overfetch.testing import open_fake
+from overfetch.types import AsOf
 from overfetch_answers import Retriever, load_program, provenance_of, read_program, save_program
 from overfetch_answers.compiling import find_answers
 from overfetch_answers.optimizing import Optimizer, Task, optimize
@@ -203,6 +208,23 @@ def test_another_signature_is_refused_by_name(saved: Path, student: Plain, diffe
 def test_another_provenance_is_refused_by_name(saved: Path, name: str, value: str) -> None:
     with pytest.raises(ProgramMismatch, match=f"{name}: compiled with '{PROVENANCE[name]}', here '{value}'"):
         load_program(Plain(), saved, provenance={**PROVENANCE, name: value})
+
+
+@pytest.mark.parametrize(
+    ("known_until", "refused"),
+    [
+        (parse_date("2024-01-31T12:00:00"), None),
+        (parse_date("2024-02-01"), "compiled on what became known by 2024-02-01T00:00:00+00:00, after 2024-01-31T23:5"),
+        (None, "does not say until when"),
+    ],
+)
+def test_a_program_tells_of_nothing_later(tmp_path: Path, known_until: datetime | None, refused: str | None) -> None:
+    path, bound = tmp_path / "p.json", AsOf(field="known_at", moment=parse_date("2024-01-31", end_of_day=True))
+    save_program(Plain(), path, student=Plain(), provenance={}, known_until=known_until)
+    assert read_program(path).known_until == known_until
+    assert load_program(Plain(), path, provenance={})
+    with pytest.raises(ProgramMismatch, match=re.escape(refused)) if refused else nullcontext():
+        load_program(Plain(), path, provenance={}, as_of=bound)
 
 
 def test_a_change_inside_an_output_type_is_refused(tmp_path: Path, pages: tuple[Retrieval, ...]) -> None:

@@ -1,7 +1,9 @@
 """What no client may do: send too much, too slowly, or more at a time than is worked on; and one that leaves."""
 
 import asyncio
+import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,11 +14,13 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from overfetch import SettingsError
 from overfetch.leaving import whether_left
 from overfetch.protocols import RerankScores
 from overfetch.testing import FakeReranker
+from overfetch_serve.agents.server import Agents, arguments_of
 from overfetch_serve.errors import Busy
-from overfetch_serve.keys import Keys
+from overfetch_serve.keys import ANYBODY, Keys
 from overfetch_serve.service import Service
 from overfetch_serve.turns import Turns
 
@@ -35,6 +39,65 @@ def test_a_body_that_is_too_large_is_refused(opened: Opened, path: str) -> None:
             assert (answered.status_code, answered.json()["type"]) == (413, "BodyTooLarge")
             assert answered.headers["connection"] == "close"
         assert client.post(SEARCH, headers=JSON, content=BODY + b" " * (100 - len(BODY))).status_code == 200
+
+
+MANY = 500_000
+WRONG = {  # of one list each: what is wrong with it must not be said of each
+    f"{SEARCH} where": {"query": "a", "where": [0] * MANY},
+    f"{SEARCH} values": {"query": "a", "where": [{"field": "kind", "values": [0] * MANY}]},
+    f"{ASK} history": {"question": "a", "history": [0] * MANY},
+    f"{ASK} parts": {"question": "a", "parts": [0] * MANY},
+    "/v1/embeddings input": {"model": "mini", "input": ["a"] * (MANY // 2)},
+    "/v1/embeddings tokens": {"model": "mini", "input": [[]] * (MANY // 2 - 1) + [["a"]]},
+    "/v1/rerank rank_fields": {"query": "a", "documents": ["a"], "rank_fields": [0] * MANY},
+    "/v1/rerank documents": {"query": "a", "documents": [0] * MANY},
+    "/rerank texts": {"query": "a", "texts": [0] * MANY},
+    "/v1/chat/completions messages": {"model": "builddaily", "messages": [0] * MANY},
+    "/v1/chat/completions content": {"model": "builddaily", "messages": [{"role": "user", "content": [0] * MANY}]},
+    "/v1/chat/completions overfetch": {
+        "model": "builddaily",
+        "messages": [{"role": "user", "content": "a"}],
+        "overfetch": {"where": [0] * MANY},
+    },
+    f"{SEARCH} keys": {"query": "a", **dict.fromkeys(map(str, range(MANY // 5)), 0)},
+    "/v1/embeddings keys": {"model": "mini", "input": "a", **dict.fromkeys(map(str, range(MANY // 5)), 0)},
+}
+
+
+@pytest.mark.parametrize("named", WRONG)
+def test_what_is_wrong_a_hundred_thousand_times_holds_up_nobody(opened: Opened, named: str) -> None:
+    """Bodies are read by the event loop: explaining 500,000 conditions of a search took it half a minute."""
+    client, body = TestClient(opened(body_bytes=2_000_000)), json.dumps(WRONG[named])
+    began = time.process_time()
+    refused = client.post(named.partition(" ")[0], headers=JSON, content=body)
+    assert time.process_time() - began < 1.5
+    assert refused.status_code in (400, 413, 422)
+    assert len(refused.text) < 3_000
+
+
+def test_an_agent_is_told_the_first_that_is_wrong(opened: Opened) -> None:
+    agents = Agents(opened().state.service, lambda context: ANYBODY)
+    began = time.process_time()
+    with pytest.raises(SettingsError, match=r"filters\.kind\.0"):
+        arguments_of(agents.tools["search_builddaily_resources"], {"query": "a", "filters": {"kind": [0] * MANY}})
+    assert time.process_time() - began < 1.5
+
+
+async def test_documents_are_read_while_others_are_answered(opened: Opened) -> None:
+    """Though reading them takes the processor: no record is so long that the loop would wait for it."""
+    records = [{"id": str(number), "title": "T", "text": "word " * 5} for number in range(200_000)]
+    client = Client(opened(), "/v1/builddaily/chat/documents")
+    client.scope["method"] = "PUT"
+    client.send(json.dumps(records).encode() + b"]")
+    answering, longest = asyncio.create_task(client.answered()), 0.0
+    await asyncio.sleep(0)
+    while not answering.done():
+        began = time.perf_counter()
+        await asyncio.sleep(0)
+        longest = max(longest, time.perf_counter() - began)
+    assert client.received[0]["status"] == 422
+    assert b"Expecting" in client.received[1]["body"] or b"Extra" in client.received[1]["body"]
+    assert longest < 0.1
 
 
 def test_a_vendors_route_refuses_in_the_vendors_shape(opened: Opened) -> None:

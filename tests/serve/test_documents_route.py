@@ -147,7 +147,7 @@ def test_one_bad_record_is_named_and_none_is_written(served: TestClient, records
 
 def test_no_folder_of_the_disk_is_told(served: TestClient, folder: Path) -> None:
     shown = served.get(PAGES)
-    assert shown.json()["provenance"]["source"] == "sample"
+    assert shown.json()["provenance"]["source"] == "pages"
     (folder / "broken.jsonl").write_text('{"id": "star"\n')
     job = ended(served, served.post(f"{PAGES}/index"))
     assert (job["state"], job["problem"]["type"], job["problem"]["status"]) == ("failed", "CorpusError", 422)

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from overfetch import Environment, ModelError, ModelSpec, SettingsError, Workspace
+from overfetch.inference.remote import Endpoint, RemoteReranker
 from overfetch.models import find_profile
 from overfetch.ordering import combine
 from overfetch.protocols import RerankScores
@@ -58,6 +59,14 @@ class TestCohere:
         told = answered["meta"]["warnings"][0]
         assert "overfetch-mini" in told
         assert "BM25" in told
+
+    @pytest.mark.parametrize(("path", "api"), [("/v2/rerank", "cohere"), ("/v1/rerank", "jina"), ("/rerank", "tei")])
+    def test_another_overfetch_gets_logits_and_combines_them_itself(self, address: str, path: str, api: str) -> None:
+        """Combined here and once more there, the first stages of both would outweigh the cross-encoder."""
+        remote = RemoteReranker(Endpoint(address + path), find_profile("mini").reranker, api)
+        with Workspace(Environment()) as workspace:
+            own = workspace.reranker(find_profile("mini").reranker).score(QUERY, DOCUMENTS)
+        assert remote.score(QUERY, DOCUMENTS).logits == pytest.approx(own.logits, abs=1e-4)
 
     def test_what_has_no_effect_is_said(self, client: TestClient) -> None:
         answered = post(client, "/v2/rerank", {**COHERE, "priority": 5, "colour": "red"})

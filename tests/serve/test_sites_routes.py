@@ -1,5 +1,6 @@
 """What there is to ask, and who may know of it."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,32 @@ def test_folders_of_one_name_are_not_one_site(tmp_path: Path) -> None:
     moved.parent.mkdir()
     acme.rename(moved)
     index_missing([folder_site(globex)])
+
+
+def test_a_folder_is_not_served_from_another_of_its_name(tmp_path: Path, session_cache: Path) -> None:
+    """Mounted too, where nothing was indexed by `overfetch serve`: it would hand out what is in the other."""
+    environment = Environment(qdrant=f"file:{tmp_path / 'store'}", cache=session_cache, lm=None)
+    settings = ServiceSettings(state=tmp_path / "state")
+    acme, globex = (tmp_path / company / "docs" for company in ("acme", "globex"))
+    for folder in (acme, globex):
+        folder.mkdir(parents=True)
+        (folder / "page.md").write_text(f"# A page\n\nOf {folder.parent.name}.\n")
+
+    def app(folder: Path) -> FastAPI:
+        return create_app([str(folder), "sagedaily"], workspace=Workspace(environment), settings=settings)
+
+    own = TestClient(app(acme))
+    job = own.post("/v1/docs/pages/index").json()
+    while own.get(f"/v1/jobs/{job['id']}").json()["ended"] is None:
+        time.sleep(0.05)
+    assert "Of acme." in own.get("/v1/docs/pages/documents/page").text
+    with TestClient(app(globex), client=("127.0.0.1", 50_000)) as other:
+        refused = [other.post("/v1/docs/pages/search", json={"query": "a page"}), other.get("/v1/docs/pages")]
+        refused += [other.get("/v1/docs/pages/documents/page"), other.post("/v1/docs/pages/index")]
+        assert [(one.status_code, one.json()["type"]) for one in refused] == [(503, "StoreError")] * 4
+        assert "rename one of the two folders" in refused[0].json()["detail"]
+        assert "rename" in other.get("/readyz").json()["parts"]["docs"]
+        assert other.get("/readyz").json()["parts"]["sagedaily"] == "ready"
 
 
 def test_folders_without_a_letter_of_the_latin_script_are_told_apart() -> None:

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from language_model import BOGUS, Messages, Model, fields, honest, in_chat, learning, passages, quote
 
 from overfetch_serve import streaming
+from overfetch_serve.watching import RERANK_STATUS
 
 CHAT, RESOURCES = "/v1/builddaily/chat/ask", "/v1/builddaily/resources/ask"
 QUESTION = "What is Sage Daily?"
@@ -53,6 +54,15 @@ def require_the_same_shown_as_answered(events: Sequence[Event]) -> dict[str, Any
     assert text == answer["answer"]
     assert [citations[n] for n in sorted(citations)] == answer["citations"]
     return answer
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_the_head_of_an_answer_says_how_it_was_reranked(client: TestClient, accept: str) -> None:
+    answered = client.post(CHAT, json={"question": QUESTION}, headers={"Accept": accept})
+    assert answered.headers["content-type"].startswith(accept)
+    assert answered.headers[RERANK_STATUS] == "full"
+    chat = {"model": "builddaily", "messages": [{"role": "user", "content": QUESTION}], "stream": "event" in accept}
+    assert client.post("/v1/chat/completions", json=chat).headers[RERANK_STATUS] == "full"
 
 
 def test_sentences_and_their_citations_come_one_by_one(asking: TestClient) -> None:

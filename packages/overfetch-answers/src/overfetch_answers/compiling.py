@@ -1,8 +1,9 @@
 """The whole of `overfetch compile`: search once, optimise on train and dev, compare on test, save if better."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -12,6 +13,7 @@ import dspy
 from overfetch import AnswerError, Engine, LanguageModel, Retrieval, SettingsError
 from overfetch.evaluation.evaluating import search_judged
 from overfetch.evaluation.metrics import Interval, paired_difference
+from overfetch.filters import parse_date
 from overfetch.judged import JudgedQueries, require_apart
 from overfetch_answers.guarding import answer_quality
 from overfetch_answers.language_model import build_language_model
@@ -107,7 +109,8 @@ def compile_answers(
     path = out or answers.program_path(engine.name_of(collection))
     provenance = provenance_of(found[held_out[0].question][0], model.model)
     report = {**summary, "difference": difference.model_dump()}
-    save_program(compiled, path, student=student, provenance=provenance, report=report)
+    known = latest_known(engine.site.collection(collection).known_at, [learning, test], found.values())
+    save_program(compiled, path, student=student, provenance=provenance, known_until=known, report=report)
     return Compilation(**summary, saved=str(path), reason="better on the test part")
 
 
@@ -128,6 +131,21 @@ def _search(engine: Engine, collection: str, judged: Sequence[JudgedQueries], pr
         found[query.text] = (search_judged(engine, collection, query),)
         progress(done, len(queries))
     return found
+
+
+def latest_known(
+    field: str | None, judged: Sequence[JudgedQueries], found: Iterable[tuple[Retrieval, ...]]
+) -> datetime | None:
+    """When the last of it became known: passages that were read, and questions that say as of when they were asked.
+    None where a passage has no such date.
+    """
+    read = [str(hit.passage.metadata.get(field or "")) for parts in found for part in parts for hit in part.hits]
+    asked = [query.as_of for part in judged for query in part.queries if query.as_of]
+    try:
+        moments = [*map(parse_date, read), *(parse_date(day, end_of_day=True) for day in asked)]
+    except SettingsError:
+        return None
+    return max(moments, default=None)
 
 
 def _examples(judged: JudgedQueries) -> list[dspy.Example]:

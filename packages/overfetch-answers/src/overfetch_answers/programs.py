@@ -9,16 +9,26 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import dspy
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
-from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
 
 from overfetch import AnswerError, ProgramMismatch, Retrieval
+from overfetch.types import AsOf
 
 # What the tests run on; state of other versions may mean something else.
 TESTED_DSPY = SpecifierSet(">=3.4.1,<3.5")
@@ -53,13 +63,16 @@ class SignaturePrint(Strict):
 
 
 class SavedProgram(Strict):
-    """The file. `state` is DSPy's own, by predictor."""
+    """The file. `state` is DSPy's own, by predictor; `known_until` is when the last of what it was compiled on became
+    known, None where that is not known of all of it.
+    """
 
     format: Literal[1] = 1
     dspy: str
     overfetch_answers: str
     provenance: dict[str, str]
     signatures: dict[str, SignaturePrint]
+    known_until: Annotated[AwareDatetime, PlainSerializer(datetime.isoformat)] | None = None
     state: dict[str, Any]
     report: dict[str, Any] = {}
 
@@ -81,6 +94,7 @@ def save_program(
     *,
     student: dspy.Module,
     provenance: Mapping[str, str],
+    known_until: datetime | None = None,
     report: Mapping[str, Any] | None = None,
 ) -> SavedProgram:
     """Writes the compiled `program` for modules like `student`, the one that was compiled. Raises AnswerError.
@@ -96,6 +110,7 @@ def save_program(
         overfetch_answers=version("overfetch-answers"),
         provenance=dict(provenance),
         signatures=signatures,
+        known_until=known_until,
         state=state,
         report=dict(report or {}),
     )
@@ -119,15 +134,34 @@ def read_program(path: Path) -> SavedProgram:
         raise AnswerError(f"{path} is no saved program ({error.error_count()} problems); compile it anew") from error
 
 
-def load_program(student: Program, path: Path, *, provenance: Mapping[str, str]) -> Program:
-    """A copy of `student` with the saved state. Raises AnswerError, and ProgramMismatch naming every difference."""
+def load_program(student: Program, path: Path, *, provenance: Mapping[str, str], as_of: AsOf | None = None) -> Program:
+    """A copy of `student` with the saved state. Raises AnswerError, and ProgramMismatch naming every difference, also
+    where it was compiled on what was not known `as_of`: its demonstrations and instructions tell of that.
+    """
     saved = read_program(path)
+    require_known(saved, path, as_of)
+    return restore_program(student, saved, path, provenance=provenance)
+
+
+def restore_program(student: Program, saved: SavedProgram, path: Path, *, provenance: Mapping[str, str]) -> Program:
+    """`load_program`, of what was read from that path."""
     differences = list(_differences(saved, fingerprint(student), provenance))
     if differences:
         raise ProgramMismatch(f"{path.name} does not fit: {'; '.join(differences)}. Compile it anew: overfetch compile")
     program: Program = student.deepcopy()
     program.load_state(saved.state)
     return program
+
+
+def require_known(saved: SavedProgram, path: Path, as_of: AsOf | None) -> None:
+    """Raises ProgramMismatch where it was compiled on what was not known `as_of`, or does not say until when."""
+    if as_of is None:
+        return
+    if saved.known_until is None:
+        raise ProgramMismatch(f"{path.name} does not say until when what it was compiled on was known")
+    if saved.known_until > as_of.moment:
+        until, then = saved.known_until.isoformat(), as_of.moment.isoformat()
+        raise ProgramMismatch(f"{path.name} was compiled on what became known by {until}, after {then}")
 
 
 def _state_of(program: dspy.Module) -> dict[str, dict[str, Any]]:

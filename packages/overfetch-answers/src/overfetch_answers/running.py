@@ -16,7 +16,7 @@ from overfetch_answers.guarding import RetryCitations
 from overfetch_answers.language_model import Allowance, allowance, shared_language_model
 from overfetch_answers.looping import result_of, submit, turn, wait_for
 from overfetch_answers.module import GroundedModule
-from overfetch_answers.programs import load_program, provenance_of
+from overfetch_answers.programs import SavedProgram, provenance_of, read_program, require_known, restore_program
 from overfetch_answers.replies import ReplyAdapter
 from overfetch_answers.retriever import Retriever
 from overfetch_answers.rewriting import Rewrite
@@ -36,7 +36,7 @@ class Answers:
 
     def __init__(self, module: type[GroundedModule]) -> None:
         self.module = module
-        self._programs: dict[Path, tuple[object, GroundedModule]] = {}
+        self._programs: dict[Path, tuple[object, SavedProgram, GroundedModule]] = {}
 
     def __call__(self, request: AnswerRequest) -> Draft:
         return wait_for(self._draft(request))
@@ -111,9 +111,12 @@ class Answers:
             return module, []
         try:
             if self._programs.get(path, (None,))[0] != state:
-                self._programs[path] = (state, load_program(module, path, provenance=provenance))
+                saved = read_program(path)
+                self._programs[path] = (state, saved, restore_program(module, saved, path, provenance=provenance))
+            _, saved, program = self._programs[path]
+            require_known(saved, path, request.retrievals[0].as_of)
             # Requests share its prompts, each with a retriever of its own.
-            return copy.copy(self._programs[path][1]), []
+            return copy.copy(program), []
         except AnswerError as error:
             log.warning("serving uncompiled: %s", error)
             return module, [f"served uncompiled: {error}"]

@@ -25,6 +25,10 @@ DeadlineHeader = Annotated[
     ),
 ]
 
+RawScoresHeader = Annotated[
+    bool, Header(alias="Overfetch-Raw-Scores", description="Whether the cross-encoder's logits alone are asked for.")
+]
+
 
 async def service_of(request: Request) -> Service:
     """The one of the application that the route belongs to."""

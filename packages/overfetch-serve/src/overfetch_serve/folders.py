@@ -44,11 +44,16 @@ def folder_site(folder: Path) -> Site:
     )
 
 
+def folder_of(site: Site) -> Path | None:
+    """The folder that is the site; None of any other."""
+    return next((pages.sample for pages in site.collections if pages.chunker == CHUNKER), None)
+
+
 def require_own(engine: Engine) -> None:
-    """Raises SettingsError where what is indexed is another folder of the same name, which still is there."""
-    folder = engine.site.collection(COLLECTION).sample.resolve()
-    name = engine.name_of(COLLECTION)
-    if engine.is_indexed(COLLECTION):
+    """Raises SettingsError where what is indexed of a folder is another one of its name, which still is there."""
+    folder = folder_of(engine.site)
+    if folder is not None and engine.is_indexed(COLLECTION):
+        folder, name = folder.resolve(), engine.name_of(COLLECTION)
         made_of = split_sources(engine.store.provenance(name).source).paths
         if others := [path for path in made_of if path != folder and path.is_dir()]:
             raise SettingsError(

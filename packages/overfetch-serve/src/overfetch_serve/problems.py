@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from overfetch.errors import OverfetchError
 from overfetch.redacting import redacted
+from overfetch.settings import LONGEST_READ
 from overfetch_serve.errors import NotFound, seconds_to_wait, status_of
 from overfetch_serve.paths import without_folders
 from overfetch_serve.vendors.shapes import shape_of
@@ -116,6 +117,6 @@ def explain_validation(error: RequestValidationError) -> str:
 
 def _explained(one: Any) -> str:
     place = ".".join(str(part) for part in one["loc"]).encode("utf-8", "backslashreplace").decode()  # names are given
-    given = redacted(repr(one.get("input")))
+    given = redacted(repr(one.get("input"))[:LONGEST_READ])
     shown = given if len(given) <= LONGEST_SHOWN else f"{given[:LONGEST_SHOWN]}…"
     return f"{place}: {one['msg']} (given {shown})"

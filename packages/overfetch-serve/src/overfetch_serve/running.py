@@ -17,7 +17,7 @@ from overfetch_serve.agents.server import Agents, serve_stdio
 from overfetch_serve.app import create_app, find_sites
 from overfetch_serve.connections import PatientProtocol
 from overfetch_serve.draining import leaving_first
-from overfetch_serve.folders import CHUNKER, require_own
+from overfetch_serve.folders import folder_of, require_own
 from overfetch_serve.keys import ANYBODY
 from overfetch_serve.logs import CONFIG
 from overfetch_serve.metrics import share_between_workers
@@ -106,13 +106,10 @@ def index_missing(sites: Sequence[Site]) -> None:
     with Workspace(report=notice) as workspace:
         for site in sites:
             engine = workspace.site(site)
+            require_own(engine)
+            folder = folder_of(site)
             for collection in site.collections:
-                if _is_folder(site):
-                    require_own(engine)
-                    index_with_progress(engine, collection.name, collection.sample)
+                if folder is not None:
+                    index_with_progress(engine, collection.name, folder)
                 elif collection.sample.exists() and not engine.is_indexed(collection.name):
                     index_with_progress(engine, collection.name)
-
-
-def _is_folder(site: Site) -> bool:
-    return site.collections[0].chunker == CHUNKER

@@ -7,10 +7,12 @@ from typing import ParamSpec, TypeVar
 
 from overfetch import Answer, Engine, Retrieval, SettingsError, Workspace, in_thread
 from overfetch.engine import AskEvent
+from overfetch.errors import StoreError
 from overfetch.protocols import Generation
 from overfetch.requests import AskRequest, SearchRequest
 from overfetch.sites import Collection, Site
 from overfetch_serve.errors import NotAuthenticated, NotFound, TooMany, unknown_site
+from overfetch_serve.folders import require_own
 from overfetch_serve.in_time import InTime
 from overfetch_serve.jobs import Jobs
 from overfetch_serve.keys import ANYBODY, Key, Keys
@@ -84,11 +86,15 @@ class Service:
             raise
 
     def engine(self, site: str) -> Engine:
-        """Raises NotFound."""
+        """Raises NotFound, and StoreError where what is indexed is not of this site, or what it is set to is wrong."""
         if site not in self._sites:
             raise unknown_site(site)
         if site not in self._engines:
-            engine = self.workspace.site(self._sites[site])
+            try:
+                engine = self.workspace.site(self._sites[site])
+                require_own(engine)
+            except SettingsError as error:  # of who runs the service, not of who asks
+                raise StoreError(str(error)) from error
             engine.around = self.watching.retrieving
             engine.reranker = InTime(engine.reranker)
             engine.rerankers = {name: InTime(reranker) for name, reranker in engine.rerankers.items()}

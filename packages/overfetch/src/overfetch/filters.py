@@ -75,7 +75,7 @@ class AnyOf(Frozen):
     """The field equals one of the values (or contains it, where the field is a list). Case counts."""
 
     field: str
-    values: tuple[Keyword, ...] = Field(min_length=1)
+    values: tuple[Keyword, ...] = Field(min_length=1, fail_fast=True)
 
 
 class NumberRange(Frozen):

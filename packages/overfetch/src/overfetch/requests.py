@@ -26,7 +26,8 @@ def _as_turn(given: Any) -> Any:
 
 Query = Annotated[str, Field(max_length=LONGEST_QUERY)]
 Date = Annotated[str, Field(max_length=LONGEST_DATE)]
-Where = Annotated[tuple[Query | Condition, ...], Field(max_length=MOST_CONDITIONS)]
+# The first that is wrong is enough: explaining each of very many takes very long.
+Where = Annotated[tuple[Query | Condition, ...], Field(max_length=MOST_CONDITIONS, fail_fast=True)]
 EarlierTurn = Annotated[Turn, BeforeValidator(_as_turn)]
 
 
@@ -123,8 +124,8 @@ class AskRequest(_Bounded):
 
     question: Query
     collection: str | None = None
-    history: Annotated[tuple[EarlierTurn, ...], Field(max_length=MOST_TURNS)] = ()
-    parts: Annotated[tuple[Query, ...], Field(max_length=MOST_PARTS)] = ()
+    history: Annotated[tuple[EarlierTurn, ...], Field(max_length=MOST_TURNS, fail_fast=True)] = ()
+    parts: Annotated[tuple[Query, ...], Field(max_length=MOST_PARTS, fail_fast=True)] = ()
 
     @classmethod
     def of(cls, question: str, **options: Unpack[AskOptions]) -> Self:

@@ -9,6 +9,8 @@ from overfetch.redacting import redacted
 from overfetch.types import Frozen
 
 LONGEST_SHOWN = 80  # characters of what was given, in an error
+LONGEST_READ = 4_000  # of them, in which secrets are looked for
+MOST_EXPLAINED = 10
 
 PassageCount = Annotated[int, Field(gt=0, le=1_000)]
 Milliseconds = Annotated[float, Field(gt=0, le=3_600_000)]
@@ -112,15 +114,17 @@ class RetrievalSettings(Frozen):
 
 
 def explain(error: ValidationError, prefix: str = "") -> str:
-    """A pydantic error in one line: field, value given, what is allowed."""
+    """A pydantic error in one line: field, value given, what is allowed; of many the first."""
     parts = []
-    for problem in error.errors():
+    for problem in error.errors()[:MOST_EXPLAINED]:
         field = ".".join(str(part) for part in problem["loc"])
         name = prefix + (field.upper() if prefix else field)
-        given = f" (given {_shortened(redacted(repr(problem['input'])))})" if field else ""
+        given = f" (given {_shortened(problem['input'])})" if field else ""
         parts.append(f"{name}: {problem['msg']}{given}" if field else problem["msg"].removeprefix("Value error, "))
     return "; ".join(parts)
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}… ({len(text)} characters)"
+def _shortened(given: object) -> str:
+    text = repr(given)
+    shown = redacted(text[:LONGEST_READ])
+    return shown if len(text) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}… ({len(text)} characters)"

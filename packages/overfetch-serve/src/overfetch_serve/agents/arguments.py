@@ -44,7 +44,7 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[FieldKind, Kind] = {
-    "keyword": Kind(list[str], "any of these values, spelt exactly so"),
+    "keyword": Kind(Annotated[list[str], Field(fail_fast=True)], "any of these values, spelt exactly so"),
     "number": Kind(NumberBounds, "bounds of the number"),
     "date": Kind(DateBounds, "bounds of the date"),
     "text": Kind(str, "words that all occur in it"),

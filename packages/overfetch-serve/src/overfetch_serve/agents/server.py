@@ -101,7 +101,7 @@ class Agents:
         if tool is None or not _may_use(key, tool):
             usable = ", ".join(t.name for t in self.tools.values() if _may_use(key, t))
             raise NotFound(f"there is no tool {asked.name!r}; there are: {usable or 'none'}")
-        return result(await self._answered(tool, _read(tool, asked.arguments or {})))
+        return result(await self._answered(tool, arguments_of(tool, asked.arguments or {})))
 
     async def _answered(self, tool: CollectionTool, given: Arguments) -> RetrievalDocument | AnswerDocument:
         engine, name, options = self.service.engine(tool.site.name), tool.collection.name, options_of(given)
@@ -139,7 +139,8 @@ def _may_use(key: Key, tool: CollectionTool) -> bool:
     return key.knows(tool.site.name) and tool.scope in key.scopes
 
 
-def _read(tool: CollectionTool, given: dict[str, Any]) -> Arguments:
+def arguments_of(tool: CollectionTool, given: dict[str, Any]) -> Arguments:
+    """Raises SettingsError."""
     try:
         return tool.arguments.model_validate(given)
     except ValidationError as error:

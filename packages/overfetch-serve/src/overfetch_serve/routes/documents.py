@@ -4,20 +4,26 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Query, Request, Response
-from pydantic import FailFast
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from overfetch import Engine, IndexReport
 from overfetch_serve.access import CurrentService, allowed
 from overfetch_serve.errors import NotFound
+from overfetch_serve.folders import folder_of
 from overfetch_serve.jobs import Job, Kind
+from overfetch_serve.records import read_records
 
 router = APIRouter(prefix="/v1/{site}/{collection}", tags=["documents"], dependencies=[allowed("admin")])
 
-EXAMPLE = [{"id": "opening-hours", "title": "Opening hours", "text": "We are open from 9 to 5."}]
-
-# The first that is no record is enough: millions of numbers would otherwise be millions of errors.
-Records = Annotated[list[dict[str, Any]], FailFast(), Body(min_length=1, examples=[EXAMPLE])]
+RECORDS: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"type": "array", "items": {"type": "object"}, "minItems": 1},
+            "example": [{"id": "opening-hours", "title": "Opening hours", "text": "We are open from 9 to 5."}],
+        }
+    },
+}
 AcceptLoss = Annotated[bool, Query(description="Publish even if the judged queries find less than before.")]
 
 
@@ -54,8 +60,13 @@ class Writing:
 WritingHere = Annotated[Writing, Depends()]
 
 
-@router.put("/documents", status_code=202)
-async def put(records: Records, writing: WritingHere) -> Job:
+async def sent_records(request: Request, service: CurrentService) -> list[dict[str, Any]]:
+    """Read in a worker thread: of tens of megabytes that takes seconds. Raises SettingsError."""
+    return await service.work(read_records, await request.body())
+
+
+@router.put("/documents", status_code=202, openapi_extra={"requestBody": RECORDS})
+async def put(records: Annotated[list[dict[str, Any]], Depends(sent_records)], writing: WritingHere) -> Job:
     """Adds documents, or replaces those of the same ids; no other is touched. Their fields are the collection's.
 
     All are checked before the job begins. An index run makes the collection equal to its sources again.
@@ -78,4 +89,8 @@ async def remove(document_id: str, writing: WritingHere) -> Job:
 @router.post("/index", status_code=202)
 async def index(writing: WritingHere) -> Job:
     """Makes the collection equal to its sources, which are those that it was made from; searches go on meanwhile."""
-    return await writing.begin("index", writing.engine.index_again)
+    engine = writing.engine
+    folder = folder_of(engine.site)  # named, so that another of its name is told from it
+    return await (
+        writing.begin("index", engine.index, folder) if folder else writing.begin("index", engine.index_again)
+    )

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from overfetch.errors import SettingsError
 from overfetch.protocols import Vectors
+from overfetch.requests import LONGEST_QUERY
 from overfetch_serve.access import CurrentService, DeadlineHeader, allowed, budget
 from overfetch_serve.vendors.bodies import Body
 from overfetch_serve.vendors.embedding import Embedded, TextKind
@@ -27,8 +28,9 @@ KINDS: dict[str, TextKind] = {
     "search_document": "passage",
 }
 
-Texts = Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)]
-TokenLists = list[int] | list[list[int]]
+Texts = Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS, fail_fast=True)]
+TokenList = Annotated[list[int], Field(max_length=LONGEST_QUERY, fail_fast=True)]
+TokenLists = TokenList | Annotated[list[TokenList], Field(max_length=MOST_TEXTS, fail_fast=True)]
 
 
 class EmbeddingsRequest(Body):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from overfetch.errors import SettingsError
 from overfetch.requests import Query
-from overfetch_serve.access import CurrentService, DeadlineHeader, allowed, budget
+from overfetch_serve.access import CurrentService, DeadlineHeader, RawScoresHeader, allowed, budget
 from overfetch_serve.service import Service
 from overfetch_serve.vendors.bodies import Body
 from overfetch_serve.vendors.pace import Budget
@@ -23,6 +23,7 @@ from overfetch_serve.vendors.tokens import Tokens
 router = APIRouter(tags=["other vendors' shapes"], dependencies=[allowed("rerank")])
 
 MOST_DOCUMENTS, DOCUMENTS_IN_A_UNIT = 10_000, 100  # as Cohere has them
+MOST_FIELDS = 32  # each is looked for in every document
 WARNINGS = "Overfetch-Warnings"  # where a body has no place for them
 
 OneOrMore = Field(min_length=1, max_length=MOST_DOCUMENTS)
@@ -50,7 +51,7 @@ class OlderRequest(Asked):
 
     model: str | None = None
     documents: Annotated[list[str | dict[str, Any]], OneOrMore]
-    rank_fields: list[str] = Field(default=["text"], min_length=1)
+    rank_fields: list[str] = Field(default=["text"], min_length=1, max_length=MOST_FIELDS, fail_fast=True)
     return_documents: bool = False
 
 
@@ -103,15 +104,21 @@ class TeiRank(BaseModel):
 
 
 @router.post("/v2/rerank", response_model_exclude_none=True, responses=COHERE.responses)
-async def cohere(asked: CohereRequest, service: CurrentService, deadline_ms: DeadlineHeader = None) -> CohereResponse:
+async def cohere(
+    asked: CohereRequest, service: CurrentService, deadline_ms: DeadlineHeader = None, raw: RawScoresHeader = False
+) -> CohereResponse:
     """Cohere's shape: every document's relevance to the query, best first."""
+    asked.raw_scores |= raw
     ranker, time = service.catalogue.ranker(asked.model), budget(service, deadline_ms)
     return await service.work_by(time.patience, _answer, service, ranker, asked, asked.documents, time, "2")
 
 
 @router.post("/v1/rerank", response_model_exclude_none=True, responses=COHERE.responses)
-async def older(asked: OlderRequest, service: CurrentService, deadline_ms: DeadlineHeader = None) -> OlderResponse:
+async def older(
+    asked: OlderRequest, service: CurrentService, deadline_ms: DeadlineHeader = None, raw: RawScoresHeader = False
+) -> OlderResponse:
     """Cohere's older shape, which is Jina's too: documents may be objects, and come back if asked for."""
+    asked.raw_scores |= raw
     ranker, time = service.catalogue.ranker(asked.model), budget(service, deadline_ms)
     texts = [_text(document, asked.rank_fields) for document in asked.documents]
     answer = await service.work_by(time.patience, _answer, service, ranker, asked, texts, time, "1")

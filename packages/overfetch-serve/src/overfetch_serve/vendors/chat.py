@@ -33,7 +33,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Query | Annotated[list[Part], Field(max_length=MOST_MESSAGES)] | None = None
+    content: Query | Annotated[list[Part], Field(max_length=MOST_MESSAGES, fail_fast=True)] | None = None
 
     @property
     def text(self) -> str:
@@ -48,7 +48,7 @@ class ChatRequest(Body):
     model_config = ConfigDict(extra="allow")
 
     model: str
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MOST_MESSAGES)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MOST_MESSAGES, fail_fast=True)]
     stream: bool = False
     stream_options: dict[str, Any] | None = None
     n: Literal[1] | None = 1

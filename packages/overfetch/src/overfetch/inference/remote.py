@@ -22,6 +22,7 @@ PAUSES_S = (0.1, 0.2, 0.4)  # before another try, unless the server asks for lon
 PASSING = frozenset({429, 502, 503, 504})
 TEXTS, IN_FLIGHT = 32, 4  # TEI takes no more texts in a request by default
 EXCERPT = 200
+RAW_SCORES = "Overfetch-Raw-Scores"  # asks another Overfetch, which would combine scores as this one will, for logits
 
 
 class Outcome(NamedTuple):
@@ -48,7 +49,7 @@ class Endpoint:
                 f"the API key for {self.address} has a character that no header can have: a line break?"
             )
         self._timeout_s = timeout_s
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._headers = {RAW_SCORES: "true"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
         self.start_over()
         starting_over(self)
 
