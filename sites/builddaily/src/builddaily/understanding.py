@@ -7,12 +7,15 @@ from functools import cached_property
 from itertools import chain, filterfalse, islice
 
 from builddaily.identifiers import KNOWN, SEPARATORS, forms, is_identifier, key, parts_of, singular, squash, tokens
+from builddaily.wording import field_words, spelled
 from overfetch import AnyOf, Focus, Understood
 
 LOOKED_AT = 1_000  # characters of a question
 MOST_IDENTIFIERS, MOST_WORDS, LONGEST_NAME = 4, 60, 5
 SHORT = 3  # words beside a name: it is looked up, not asked about
 IN_PASSING, UNHEARD = 0.2, 0.1  # weights: of a name in a longer question, of what may not be there at all
+AS_WRITTEN, AS_CALLED = 0.5, 0.5  # weights: of a question that means more, of pages that are called what it means
+OF_PRODUCT = 1.0
 WORD = re.compile(r"[^\W_]+(?:[+#]+|(?:\.\d+)+)?")
 VERSION = re.compile(r"v?\d+(?:\.\d+)+")
 # "..., not the hosted one": both stages would find just that.
@@ -34,10 +37,15 @@ def understand(question: str, _day: date) -> Understood:
     wanted = UNWANTED.sub("", question).strip()
     text = wanted if len(wanted.split()) >= LEFT_OVER else question
     asked = Asked(text[:LOOKED_AT])
-    told = {"looked up": asked.names, "not searched for": UNWANTED.findall(question) if text == wanted else []}
+    told = {
+        "looked up": asked.names,
+        "also read as": asked.meant,
+        "not searched for": UNWANTED.findall(question) if text == wanted else [],
+    }
     notes = tuple(f"{what}: {', '.join(name.strip(' ,;') for name in names)}" for what, names in told.items() if names)
-    focuses = (*asked.looked_up(), *asked.titled(), *asked.absent())
-    return Understood(text=text, focuses=focuses, named=tuple(dict.fromkeys(asked.written())), notes=notes)
+    focuses = (*asked.looked_up(), *asked.titled(), *asked.reworded(text), *asked.absent())
+    read = f"{text} ({', '.join(asked.meant)})" if asked.meant else text
+    return Understood(text=read, focuses=focuses, named=tuple(dict.fromkeys(asked.written())), notes=notes)
 
 
 class Asked:
@@ -45,7 +53,9 @@ class Asked:
 
     def __init__(self, question: str) -> None:
         self.question = question
-        self.words = [squash(found[0]) for found in islice(WORD.finditer(question), MOST_WORDS)]
+        written = [squash(found[0]) for found in islice(WORD.finditer(question), MOST_WORDS)]
+        self.respelled = spelled(written)
+        self.words = [self.respelled.get(word, word) for word in written]
 
     @cached_property
     def names(self) -> list[str]:
@@ -59,6 +69,20 @@ class Asked:
         """A name and little else."""
         beside = (token for token in tokens(self.question) if key(token) not in KNOWN.words("asking"))
         return len([token for token in beside if token not in self.names]) <= SHORT
+
+    @cached_property
+    def meant(self) -> list[str]:
+        """Words that it has misspelt, and those that pages have for what it says in its own."""
+        if self.names and self.is_short:
+            return []
+        return [*dict.fromkeys(self.respelled.values()), *field_words(self.question)]
+
+    def reworded(self, text: str) -> Iterator[Focus]:
+        """The question as it is written, where more is read into it, and pages that are called what is."""
+        if self.meant:
+            yield Focus(text=text, weight=AS_WRITTEN)
+            called = tuple(dict.fromkeys(key(word) for words in self.meant for word in words.split()))
+            yield Focus(conditions=(AnyOf(field="names", values=called),), weight=AS_CALLED)
 
     def written(self) -> Iterator[str]:
         """How passages may write what is asked for: identifiers whole and by their last part, commands."""
@@ -88,7 +112,7 @@ class Asked:
         if rest := _between(self.words, KNOWN.words("asking")):
             whole = (singular("".join(rest)),)
             yield Focus(conditions=(AnyOf(field="names", values=whole),), weight=4, leads=True)
-            yield Focus(conditions=(AnyOf(field="product", values=(*single, *several, *whole)),), weight=0.5)
+            yield Focus(conditions=(AnyOf(field="product", values=(*single, *several, *whole)),), weight=OF_PRODUCT)
         if self.is_short and several:
             yield Focus(conditions=(AnyOf(field="names", values=several),), weight=1.5)
         if self.is_short and len(single) > 1:
