@@ -26,6 +26,7 @@ from overfetch import (
 from overfetch.citations import UNVERIFIED, split_sentences
 from overfetch.types import Timings
 from overfetch.verbatim import MIN_LETTERS, find_verbatim, fold
+from overfetch.whole_figures import parts_figure
 
 NO_TIME = Timings(embed=0, search=0, rerank=0, total=0)
 CASES = 1000
@@ -67,12 +68,15 @@ def citing(passage: Passage, quote: str, **changes: str) -> Citation:
 
 
 def span(draw: random.Random, passage: Passage, least: int = 5) -> str:
-    """Some words of the passage, as it has them."""
+    """Some words of the passage, as it has them, and no part of a figure."""
     words = passage.text.split(" ")
+    line = passage.text.replace("\n", " ")
     while True:
         start = draw.randrange(len(words) - least)
         quote = " ".join(words[start : start + draw.randint(least, least + 15)])
-        if sum(c.isalnum() for c in quote) >= MIN_LETTERS + 4:
+        first = len(" ".join(words[:start])) + (start > 0)
+        is_cut = parts_figure(line, first) or parts_figure(line, first + len(quote))
+        if sum(c.isalnum() for c in quote) >= MIN_LETTERS + 4 and not is_cut:
             return quote
 
 

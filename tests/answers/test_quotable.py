@@ -120,6 +120,12 @@ def quotes(retrieval: Retrieval) -> list[str]:
     return [citation.quote for citation in answer.citations]
 
 
+def test_code_in_prose_is_quoted_letter_for_letter() -> None:
+    assert quotes(retrieved("**Always** call `__init__` of the `*base*` class.")) == [
+        "Always call `__init__` of the `*base*` class."
+    ]
+
+
 def test_what_has_the_name_is_quoted_before_what_has_not() -> None:
     assert quotes(retrieved(PAGE))[:2] == [
         "`max_connections`: how many may be open at once, 100 by default",

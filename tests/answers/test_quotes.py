@@ -89,6 +89,15 @@ PARTS = [  # a figure, and parts that it may be cut into
     ("&minus;5", ("5",)),
     ("5.0", ("5", "0")),
     ("1'000", ("1", "000")),
+    *((f"5 {unit}", ("5", unit)) for unit in ("€", "₹", "%", "°C", "1/2", "½", "x 10", "per cent", "kr", "EUR")),
+    *((f"5 {unit}", ("5", unit)) for unit in ("million", "Billion", "thousands", "Mio.", "k", "M", "lakh", "bps")),
+    *((f"5 {unit}", ("5", unit)) for unit in ("bn", "percentage points", "Prozent", "milliards", "millones", "億円")),
+    *((f"5{space}%", ("5", "%")) for space in ("\\", " \\", "&nbsp;", "~")),
+    *((f"{currency} 5", (currency, "5")) for currency in ("USD", "Rs.", "US$", "CHF")),
+    ("5 thousand million €", ("5", "5 thousand", "5 thousand million", "thousand million €", "million €", "€")),
+    *((f"{number} million", (number, "million")) for number in ("five", "Twenty", "**5**", "`5`", "5\n")),
+    ("5 **million**", ("5", "million**", "**million**")),
+    ("5万", ("5", "万")),
 ]
 
 
@@ -115,10 +124,31 @@ def test_no_part_of_a_figure_is_a_quote(figure: str, parts: tuple[str, ...]) -> 
         ("5 kilograms in all", "from here → 5 kilograms in all"),
         ("5 kilograms in all", "they say — 5 kilograms in all"),
         ("they weigh about 5", "they weigh about 5 | or more"),
+        ('"they weigh about 5"', "they weigh about 5 | or more"),
     ],
 )
 def test_what_only_stands_beside_a_figure_is_no_part_of_it(quote: str, text: str) -> None:
-    assert find_verbatim(quote, text) == quote
+    assert find_verbatim(quote, text) == quote.strip('"')
+
+
+@pytest.mark.parametrize(
+    ("quote", "text"),
+    [
+        ("it weighs about 5", "it weighs about **5** million in all"),
+        ("it weighs about 5", "it weighs about `5` % in all"),
+        ("it weighs about 5", "it weighs about **5**\\% in all"),
+        ("5 in all that there is", "it costs USD **5** in all that there is"),
+    ],
+)
+def test_marks_do_not_part_a_figure(quote: str, text: str) -> None:
+    assert find_verbatim(quote, text) is None
+
+
+@pytest.mark.parametrize("word", ["people", "kilograms", "days", "dollars", "more", "me", "Kelvin", "in"])
+def test_a_quote_may_end_before_an_ordinary_word(word: str) -> None:
+    text = f"as has been said there were 5 {word} in all"
+    assert find_verbatim("as has been said there were 5", text)
+    assert find_verbatim(text.partition("5 ")[2] + " of them", f"{text} of them")
 
 
 @pytest.mark.parametrize("dash", "-‐‑–−")
@@ -162,6 +192,18 @@ def test_a_part_of_a_breadcrumb_counts_its_words() -> None:
         ("10 to the 6 as 106 and more", "10 to the 6 as 10**6 and more", None),
         ("it makes 234 of these", "it makes 2*3*4 of these", None),
         ("it is toxic, they say", "it is ~~not~~ toxic, they say", None),
+        ("it calls __init__ first", "it calls `__init__` first", "it calls __init__ first"),
+        ("it calls `__init__` first", "it **calls** `__init__` first", "it calls `__init__` first"),
+        ("it calls init first", "it calls `__init__` first", None),
+        ("it calls `init` first", "it calls `__init__` first", None),
+        ("it calls init first", "it calls \\_\\_init\\_\\_ first", None),
+        ("it calls __init__ first", "it calls \\_\\_init\\_\\_ first", "it calls __init__ first"),
+        ("takes args and kwargs, too", "takes `*args` and `*kwargs`, too", None),
+        ("def init(self, name):", "so:\n```py\ndef __init__(self, name):\n```\n", None),
+        ("def __init__(self, name):", "so:\n```py\ndef __init__(self, name):\n```\n", "def __init__(self, name):"),
+        ("never call init twice", "**never call `__init__` twice**", None),
+        ("never call __init__ twice", "**never call `__init__` twice**", "never call __init__ twice"),
+        ("see [this](http://x.y)", "call `a[0]` and `see [this](http://x.y)`", "see [this](http://x.y)"),
     ],
 )
 def test_marks_change_no_word(quote: str, text: str, found: str | None) -> None:

@@ -109,7 +109,7 @@ def retrieved(text: str) -> Retrieval:
 
 
 def chunking(text: str) -> None:
-    for _ in chunk_by_headings(Document(id="page", title="Page", text=text), limit=140):
+    for _ in chunk_by_headings(Document(id="page", title="Page", text=text), max_words=140):
         pass
 
 

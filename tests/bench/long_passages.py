@@ -4,24 +4,25 @@
         [--budgets 3000,6000,0] [--queries 150] [--json]
 
 FOLDER is a collection in BEIR layout; `--pages` makes one of whole pages of 500 to 3,000 words, whose sections'
-headings are the queries (words of three and more letters, headings that occur once). 0 reads all; the profile's own
-budget comes first. Milliseconds are of whole searches, no score remembered; the gain is over reading all.
+headings are the queries (those of three and more words that occur once). 0 reads all; the profile's own budget comes
+first. Milliseconds are of whole searches, no score remembered; the gain is over reading all.
 """
 
 import argparse
 import json
 import os
 import random
-import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
+from overfetch import split_at_headings
+from overfetch.environment import read_environment
 from overfetch.evaluation.collections import as_site, open_test_workspace
 from overfetch.evaluation.evaluating import search_judged
 from overfetch.evaluation.metrics import Values, means, measure, paired_difference
@@ -29,20 +30,20 @@ from overfetch.judged import JudgedQueries, read_judged_queries
 from overfetch.models import find_profile
 
 WORDS, SEED = range(500, 3001), 7
-HEADING = re.compile(r"^#{2,4}\s+(.+?)\s*#*$", re.MULTILINE)
 SHOWN = ("ndcg@10", "mrr@5")
 
 Measured = tuple[Values, list[float], int]  # metrics, milliseconds, tokens that were left out
 
 
 def write_pages(pages: Path, folder: Path) -> Path:
-    """As a collection: each heading of a page asks for that page."""
+    """As a collection: each heading of a page, but for its title, asks for that page."""
     documents = [json.loads(line) for line in pages.read_text(encoding="utf-8").splitlines()]
     documents = [own for own in documents if len(own["text"].split()) in WORDS]
-    asked = [(heading, own["_id"]) for own in documents for heading in HEADING.findall(own["text"])]
+    paths = [(path, own["_id"]) for own in documents for path, _ in split_at_headings(own["text"])]
+    asked = [(path[-1], page) for path, page in paths if len(path) > 1]
     times = Counter(heading for heading, _ in asked)
     fit = [(heading, page) for heading, page in asked if times[heading] == 1 and len(heading.split()) > 2]
-    (folder / "qrels").mkdir()
+    (folder / "qrels").mkdir(parents=True, exist_ok=True)
     corpus = ({"_id": own["_id"], "title": "", "text": own["text"]} for own in documents)
     (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, corpus)))
     queries = [{"_id": f"q{number}", "text": heading} for number, (heading, _) in enumerate(fit)]
@@ -69,7 +70,7 @@ def search_all(folder: Path, judged: JudgedQueries, profile: str, budget: int | 
         engine = workspace.site(site, profile=profile)
         engine.index(site.ask)
         engine.warm_up()
-        for query in track(judged.queries, f"{folder.name} {budget}"):
+        for query in track(judged.queries, f"{folder.name} {budget}", console=Console(stderr=True)):
             found = search_judged(engine, site.ask, query)
             run[query.id] = [hit.passage.document_id for hit in found.hits]
             milliseconds.append(found.timings_ms.total)
@@ -117,9 +118,9 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=150)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        made = [write_pages(options.pages, Path(folder))] if options.pages else []
-        found = [row for own in [*options.folders, *made] for row in rows(own, options)]
+    cache = read_environment().cache / "long-passages"  # where the index of a test collection is kept too
+    made = [write_pages(options.pages, cache / options.pages.resolve().parent.name)] if options.pages else []
+    found = [row for own in [*options.folders, *made] for row in rows(own, options)]
     if options.json:
         print(json.dumps(found, indent=2))
     for row in () if options.json else found:

@@ -80,7 +80,9 @@ def with_pairs(engine: Engine, pairs: int | None) -> Engine:
         for c in engine.site.collections
     )
     site = engine.site.model_copy(update={"collections": collections})
-    return Opened(site, embedder=engine.embedder, reranker=engine.reranker, store=engine.store, tuned=engine.tuned)
+    return Opened(
+        site, embedder=engine.embedder, reranker=engine.reranker, store=engine.store, rerankers=engine.rerankers
+    )
 
 
 def spread(draw: random.Random, parts: int) -> list[str]:

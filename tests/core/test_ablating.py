@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_site import small_site
@@ -124,6 +125,29 @@ def test_other_chunks_leave_what_is_indexed(workspace: Workspace, site: Site) ->
     assert (workspace.store.provenance("ablated/cards"), workspace.store.hashes("ablated/cards")) == before
 
 
+def test_budgets_are_rows_of_long_passages_and_the_present_one_is_what_is_chosen(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    long = {name: f"{text} " + "Nothing is said of it here, nor there. " * 60 for name, text in TEXTS.items()}
+    records = [{"_id": name, "title": name, "text": text} for name, text in long.items()]
+    settings = RetrievalSettings(top_k=6, top_n=3, read_tokens=2_000)
+    site = small_site(tmp_path, records, collection="cards", retrieval=settings)
+    engine = workspace.site(site)
+    engine.index("cards")
+    options: dict[str, Any] = {"profile": "mini", "groups": ["long passages", "reranker"], "timed": 3}
+    found = ablate(workspace, engine, "cards", JUDGED, budgets=(800, 2_000, 0), watch=unwatched, **options)
+    assert found.chosen.name == "long passages: 2,000 tokens a query · reranker: mini"
+    names = ["800 tokens a query", "all windows", "cut", "off", "mini-fast"]
+    assert [row.name for row in found.rows] == names
+    rows = {row.name: row for row in (found.chosen, *found.rows)}
+    few, chosen, every = (rows[name].tokens_read for name in (names[0], found.chosen.name, "all windows"))
+    assert few is not None
+    assert chosen is not None
+    assert every is not None
+    assert few.p95 <= 800 < chosen.p50 <= chosen.p95 <= 2_000 < every.p50
+    assert rows["off"].tokens_read is None
+
+
 def test_an_unknown_group_is_named() -> None:
     result = CliRunner().invoke(app, ["ablate", "sagedaily/canon", "--rows", "first stage,size"])
     assert (result.exit_code, result.stdout) == (2, "")
@@ -141,3 +165,26 @@ def test_its_forms() -> None:
     assert plain.stdout.splitlines()[-1] == "chosen: first stage: hybrid, by score"
     assert markdown.stdout.splitlines()[2].startswith("| **chosen** (first stage: hybrid, by score) | ")
     assert [row["name"] for row in json.loads(as_json.stdout)["rows"]] == ["dense", "BM25", "hybrid, by rank"]
+
+
+def test_budgets_of_a_folder_in_beir_layout(tmp_path: Path) -> None:
+    folder = tmp_path / "Cards"
+    (folder / "qrels").mkdir(parents=True)
+    texts = {name: text + " Nothing is said of it here." * 80 for name, text in TEXTS.items()}
+    for name, lines in (("corpus", texts), ("queries", {query.id: query.text for query in JUDGED.queries})):
+        records = [json.dumps({"_id": i, "title": "", "text": text}) for i, text in lines.items()]
+        (folder / f"{name}.jsonl").write_text("\n".join(records))
+    rows = [f"{query}\t{document}\t1" for query, of in JUDGED.qrels.items() for document in of]
+    (folder / "qrels" / "dev.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *rows]))
+    command = ["ablate", str(folder), "--rows", "long passages"]
+    result = CliRunner().invoke(app, [*command, "--budgets", "900,0"])
+    assert result.exit_code == 0, result.output
+    told, columns, *shown = result.stdout.splitlines()
+    assert told == "Cards · 3 queries · milliseconds and tokens: medians of 3 (95th percentiles)"
+    assert columns.split()[-2:] == ["tokens", "read"]
+    names = ["chosen", "long passages: 900 tokens a query", "long passages: all windows", "long passages: cut"]
+    assert all(line.startswith(f"{name} ") for line, name in zip(shown, names, strict=False))
+    assert shown[-1] == "chosen: long passages: 6,000 tokens a query"
+    wrong = CliRunner().invoke(app, [*command, "--budgets", "900,-1"])
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    assert "'-1' is no budget of tokens; give numbers such as 3000,12000,0 (0: all)" in wrong.stderr

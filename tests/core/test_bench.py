@@ -59,7 +59,7 @@ def test_equal_weights_give_equal_scores() -> None:
     [
         (("--candidates", "0"), "--candidates is '0'; give numbers from 1 up"),
         (("--candidates", "many"), "--candidates is 'many'"),
-        (("--model", "gpt"), "unknown model 'gpt'; known: minilm-l6, bge-reranker-base"),
+        (("--model", "gpt"), "unknown model 'gpt'; known: minilm-l6, bge-reranker-base, ettin-17m"),
     ],
 )
 def test_wrong_usage_says_what_is_allowed(arguments: tuple[str, ...], message: str) -> None:

@@ -13,7 +13,7 @@ from overfetch.engine import Engine
 from overfetch.errors import SettingsError
 from overfetch.filters import AnyOf
 from overfetch.indexing import to_passages
-from overfetch.pieces import split_text
+from overfetch.pieces import split_by_words
 from overfetch.sites import Collection, load_site
 from overfetch.testing import open_fake
 from overfetch.token_counting import token_counter
@@ -110,25 +110,25 @@ def test_a_document_without_text_is_found_by_its_title() -> None:
 
 
 def test_cuts_prefer_paragraphs_then_lines_then_sentences() -> None:
-    assert split_text("a b\n\nc d\n\ne f", 4) == ["a b\n\nc d", "e f"]
-    assert split_text("a b\nc d\ne f", 4) == ["a b\nc d", "e f"]
-    assert split_text("One two. Three four! Five six?", 4) == ["One two. Three four!", "Five six?"]
-    assert split_text("Use v1.2 of a.b now. Then stop.", 5) == ["Use v1.2 of a.b now.", "Then stop."]
-    assert split_text("a b c d e", 2) == ["a b", "c d", "e"]
+    assert split_by_words("a b\n\nc d\n\ne f", 4) == ["a b\n\nc d", "e f"]
+    assert split_by_words("a b\nc d\ne f", 4) == ["a b\nc d", "e f"]
+    assert split_by_words("One two. Three four! Five six?", 4) == ["One two. Three four!", "Five six?"]
+    assert split_by_words("Use v1.2 of a.b now. Then stop.", 5) == ["Use v1.2 of a.b now.", "Then stop."]
+    assert split_by_words("a b c d e", 2) == ["a b", "c d", "e"]
 
 
 @pytest.mark.parametrize("separator", [" ", "\n", "\n\n", ". ", "\t", "\u00a0", "\u3000", " \n \n "])
 @pytest.mark.parametrize("limit", [1, 7, 140])
 def test_the_limit_holds_whatever_stands_between_words(separator: str, limit: int) -> None:
     text = separator.join(f"w{number}" for number in range(500))
-    pieces = split_text(text, limit)
+    pieces = split_by_words(text, limit)
     assert max(len(piece.split()) for piece in pieces) == limit
     assert words(pieces) == text.split()
 
 
 def test_one_word_too_many_is_cut() -> None:
-    assert split_text("a b c", 3) == ["a b c"]
-    assert split_text("a b c d", 3) == ["a b c", "d"]
+    assert split_by_words("a b c", 3) == ["a b c"]
+    assert split_by_words("a b c d", 3) == ["a b c", "d"]
 
 
 @pytest.mark.parametrize(
@@ -143,26 +143,26 @@ def test_one_word_too_many_is_cut() -> None:
     ],
 )
 def test_a_text_without_spaces_is_cut(text: str, longest: int) -> None:
-    pieces = split_text(text, 140)
+    pieces = split_by_words(text, 140)
     assert "".join(pieces) == text
     assert longest // 2 < max(map(len, pieces)) <= longest
 
 
 def test_cuts_prefer_the_end_of_a_sentence_in_scripts_without_spaces() -> None:
-    pieces = split_text("检索系统先取回候选段落，然后逐一打分。" * 230, 140)
+    pieces = split_by_words("检索系统先取回候选段落，然后逐一打分。" * 230, 140)
     assert {piece[-1] for piece in pieces} == {"。"}
 
 
 def test_what_has_no_spaces_stays_in_its_prose() -> None:
     """Base64 is cut by itself; the sentences around it are whole."""
-    pieces = split_text(f"Before it comes. {'QUJD' * 2_000} After it.", 140)
+    pieces = split_by_words(f"Before it comes. {'QUJD' * 2_000} After it.", 140)
     assert (pieces[0], pieces[-1].endswith(" After it.")) == ("Before it comes.", True)
     assert all(len(piece) <= 1_140 for piece in pieces)
 
 
 def test_every_piece_of_a_table_names_its_columns() -> None:
     table = "| name | port |\n|---|---|\n" + "".join(f"| svc{n} | {7000 + n} |\n" for n in range(60))
-    pieces = split_text(f"Before.\n\n{table}\nAfter.", 50)
+    pieces = split_by_words(f"Before.\n\n{table}\nAfter.", 50)
     rows = [piece.split("| name | port |\n|---|---|\n") for piece in pieces]
     assert all(len(parts) == 2 for parts in rows)
     assert "".join(f"{parts[1].splitlines()}" for parts in rows).count("svc") == 60
@@ -173,7 +173,7 @@ def test_every_piece_of_a_table_names_its_columns() -> None:
 @pytest.mark.parametrize("closed", [True, False])
 def test_every_piece_of_code_has_its_fences(fence: str, closed: bool) -> None:
     code = "\n".join(f"step{n}(value)\n" for n in range(60))
-    pieces = split_text(f"Before.\n\n{fence}python\n{code}\n{fence if closed else ''}", 30)
+    pieces = split_by_words(f"Before.\n\n{fence}python\n{code}\n{fence if closed else ''}", 30)
     assert len(pieces) > 2
     for piece in pieces[1:]:
         assert piece.startswith(f"{fence}python\nstep")
@@ -183,14 +183,14 @@ def test_every_piece_of_code_has_its_fences(fence: str, closed: bool) -> None:
 
 def test_a_table_with_nothing_but_a_header_is_cut_as_text() -> None:
     header = " | ".join(f"column{n}" for n in range(100))
-    pieces = split_text(f"| {header} |\n|{'---|' * 100}\n", 50)
+    pieces = split_by_words(f"| {header} |\n|{'---|' * 100}\n", 50)
     assert all(len(piece.split()) <= 50 for piece in pieces)
     assert "column99" in words(pieces)
 
 
 def test_the_indentation_of_a_first_line_is_kept() -> None:
     items = "- a\n" + "".join(f"    - word{n} more\n" for n in range(40))
-    assert all(line.startswith("    - ") for piece in split_text(items, 30)[1:] for line in piece.splitlines())
+    assert all(line.startswith("    - ") for piece in split_by_words(items, 30)[1:] for line in piece.splitlines())
 
 
 def test_an_empty_heading_has_no_name() -> None:
@@ -204,13 +204,13 @@ def test_an_empty_heading_has_no_name() -> None:
 def test_foreign_text_is_cut_in_linear_time(block: str) -> None:
     page = Document(id="a", title="A", text=block * 300)
     began = time.process_time()
-    assert list(chunk_by_headings(page, 140))
+    assert list(chunk_by_headings(page, max_words=140))
     assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n\t"])
 def test_white_space_makes_no_piece(text: str) -> None:
-    assert split_text(text, 5) == []
+    assert split_by_words(text, 5) == []
 
 
 def random_page(seed: int) -> tuple[str, list[str]]:
@@ -370,7 +370,7 @@ def test_pieces_are_bounded_by_the_tokens_of_a_model() -> None:
     """What no word count sees: code of one-letter words and signs, numbers, rare names."""
     count = token_counter("all-minilm-l6-v2")
     text = "if (x[i] != y[j]) { return -1; } 0x7fffabcd Zwölftonmusik\n" * 60 + "Ω≈ç√∫˜µ≤" * 400
-    pieces = split_text(text, 200, count)
+    pieces = split_by_words(text, 200, count)
     assert max(map(count, pieces)) <= 200
     assert "".join("".join(pieces).split()) == "".join(text.split())
     assert count("retrieve twenty") == 2
@@ -382,4 +382,4 @@ def test_a_model_that_no_package_carries_counts_nothing() -> None:
 
 
 def test_code_whose_fences_alone_reach_the_limit_is_cut_all_the_same() -> None:
-    assert split_text("```\na b c d\n```\n", 2) == ["```", "a b", "c d", "```"]
+    assert split_by_words("```\na b c d\n```\n", 2) == ["```", "a b", "c d", "```"]

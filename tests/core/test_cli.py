@@ -270,7 +270,8 @@ def test_a_reading_names_the_card_of_each_quote(indexed: Path) -> None:
 
 def test_the_first_search_indexes_the_sample(fakes: list[str]) -> None:
     result = run("search", "sagedaily", "the tower", "--json")
-    assert "sagedaily/canon is not indexed yet: indexing its sample corpus" in " ".join(result.stderr.split())
+    told = f"sagedaily/canon is not indexed yet: indexing its sample corpus into {os.environ['OVERFETCH_QDRANT']}"
+    assert told in " ".join(result.stderr.split())
     assert len(json.loads(result.stdout)["hits"]) == 4
     assert run("search", "sagedaily", "the tower", "--json").stderr == ""
 

@@ -53,6 +53,45 @@ def test_all_is_exported_a_passage_a_line(indexed: Path) -> None:
     assert document("export", "sagedaily/canon") == lines
 
 
+class TestAsOf:
+    @pytest.fixture
+    def dated(self, tmp_path: Path) -> None:
+        """An event whose outcome became known later, and one that became known later as a whole."""
+        event = {"date": "2024-01-01", "type": "unlock", "entity": "E", "text": "It unlocks."}
+        records = [
+            {**event, "_id": "early", "title": "Early", "outcome": "It fell.", "outcome_date": "2024-03-01"},
+            {**event, "_id": "late", "title": "Late", "known_at": "2024-06-01"},
+        ]
+        source = tmp_path / "events.jsonl"
+        source.write_text("".join(json.dumps(record) + "\n" for record in records))
+        assert run("index", "paiddaily/catalysts", "--source", str(source)).exit_code == 0
+
+    @pytest.mark.usefixtures("dated")
+    def test_what_became_known_later_is_neither_shown_nor_exported(self) -> None:
+        everything = document("export", "paiddaily/catalysts")
+        assert [p for p in everything if "It fell." in p["text"]]
+        known = document("export", "paiddaily/catalysts", "--as-of", "2024-02-01")
+        assert {p["document_id"] for p in known} == {"early"}
+        assert not [p for p in known if "It fell." in p["text"]]
+        lines = run("export", "paiddaily/catalysts", "--as-of", "2024-02-01").stdout.splitlines()
+        assert [json.loads(line) for line in lines] == known
+        shown = document("show", "paiddaily/catalysts", "early", "--as-of", "2024-02-01")
+        assert {p["id"] for p in shown} == {p["id"] for p in known}
+        outcome = next(p["id"] for p in everything if "It fell." in p["text"])
+        for hidden in ("late", outcome):
+            refused = run("show", "paiddaily/catalysts", hidden, "--as-of", "2024-02-01")
+            unknown = run("show", "paiddaily/catalysts", "none", "--as-of", "2024-02-01")
+            assert refused.stderr == unknown.stderr.replace("'none'", repr(hidden))
+            assert refused.exit_code == unknown.exit_code == 2
+
+    @pytest.mark.parametrize("command", [("show", "sagedaily/canon", "tower"), ("export", "sagedaily/canon")])
+    @pytest.mark.usefixtures("indexed")
+    def test_a_bound_that_is_not_kept_is_refused(self, command: tuple[str, ...]) -> None:
+        refused = run(*command, "--as-of", "2024-02-01")
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "as_of ('2024-02-01') cannot be honoured" in refused.stderr
+
+
 def test_deleting_asks_first(indexed: Path) -> None:
     refused = run("delete", "sagedaily/canon", stdin="n\n")
     assert refused.exit_code == 1

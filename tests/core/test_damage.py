@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from overfetch.cli.main import app
-from overfetch.errors import StoreError
+from overfetch.errors import CollectionMissing, StoreError, StoreUnavailable
 from overfetch.indexing import encode
 from overfetch.protocols import EncodedQuery
 from overfetch.provenance import Provenance
@@ -191,8 +191,37 @@ class TestWhose:
         assert texts(store) == {"pear"}
         assert store.count(NAME) == store.provenance(NAME).passages == 3
 
+    @pytest.mark.parametrize("moved", ["", FOLDER])
+    def test_what_was_moved_away_is_not_what_was_never_indexed(
+        self, store: EdgeStore, root: Path, moved: str, tmp_path: Path
+    ) -> None:
+        write(store, "apple")
+        assert texts(store) == {"apple"}
+        (root / moved).rename(tmp_path / "elsewhere")
+        for work in (texts, lambda s: s.provenance(NAME), lambda s: s.hashes(NAME), lambda s: s.generations(NAME)):
+            with pytest.raises(StoreUnavailable, match=f"{root / FOLDER} is gone.*put it back"):
+                work(store)
+        with pytest.raises(StoreUnavailable, match="put it back"):
+            write(store, "pear")
+        assert not (root / FOLDER).exists()
+        (tmp_path / "elsewhere").rename(root / moved)
+        assert texts(store) == {"apple"}
+
+    def test_what_another_process_deletes_is_not_there(self, store: EdgeStore, root: Path) -> None:
+        write(store, "apple")
+        assert texts(store) == {"apple"}
+        EdgeStore(root).drop(NAME)
+        with pytest.raises(CollectionMissing):
+            texts(store)
+        write(store, "pear")
+        assert texts(store) == {"pear"}
+
 
 class TestCommand:
+    def test_it_says_that_there_is_no_store(self, root: Path) -> None:
+        told = CliRunner().invoke(app, ["show", NAME, "x"])
+        assert (told.exit_code, f"no store at {root}" in " ".join(told.stderr.split())) == (1, True)
+
     def test_it_tells_and_fails_where_something_is_damaged(self, store: EdgeStore, root: Path) -> None:
         write(store, "apple")
         run = CliRunner()

@@ -222,6 +222,25 @@ class TestCommand:
         assert set(found["difference"]["mrr@5"]) == {"mean", "low", "high"}
         assert set(found["rerank_ms"]) == {"p50", "p95"}
 
+    def test_what_a_budget_leaves_out_is_told_with_the_command_that_weighs_others(
+        self, run: Callable[..., Result], folder: Path
+    ) -> None:
+        pages = [{"_id": i, "title": t, "text": f"{x} " + "It stands there. " * 500} for i, (t, x) in DOCUMENTS.items()]
+        write_lines(folder / "corpus.jsonl", pages)
+        found = json.loads(run(folder, "--json").stdout)
+        assert found["truncated_tokens"] > 1_000
+        printed = run(folder, "--profile", "mini").stdout.splitlines()
+        left_out = f"{found['truncated_tokens']:,.0f} of long passages left out"
+        assert printed[-2] == f"6,000 tokens are read for a query, {left_out}; what other budgets bring:"
+        others = "--rows 'long passages' --budgets 3000,12000,0"
+        assert printed[-1] == f"  overfetch ablate {folder} --profile mini --split test {others}"
+        assert "budgets" not in run(folder, "--no-rerank").stdout
+
+    def test_how_long_it_will_take_is_said_beside_the_document(self, run: Callable[..., Result]) -> None:
+        result = run("sagedaily/canon", "--no-rerank", "--json")
+        queries = json.loads(result.stdout)["queries"]
+        assert f"evaluating {queries} queries: 5 of {queries}, a few seconds left\n" in result.stderr
+
     def test_people_get_a_table(self, run: Callable[..., Result], folder: Path) -> None:
         printed = run(folder, "--limit-queries", 1).stdout
         assert printed.startswith("Cards · 1 queries · mini\n")

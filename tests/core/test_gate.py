@@ -155,6 +155,18 @@ def test_other_judgements_are_measured_anew(store: Store, judged: Path, source: 
     assert report.recall.before == report.recall.after
 
 
+def test_what_the_reranker_reads_does_not_change_what_is_measured(store: Store, judged: Path, source: Path) -> None:
+    opened = engine(store, judged, source)
+    opened.index("notes", source)
+    before = store.provenance(NAME).recall
+    (notes,) = opened.site.collections
+    retrieval = notes.retrieval.model_copy(update={"read_tokens": 900})
+    opened.site = opened.site.model_copy(update={"collections": (notes.model_copy(update={"retrieval": retrieval}),)})
+    opened.index("notes", source, rebuild=True)
+    assert before is not None
+    assert before == store.provenance(NAME).recall
+
+
 def test_the_sample_corpus_is_no_measure_of_another_one(store: Store, judged: Path, source: Path) -> None:
     opened = engine(store, judged, source)
     opened.index("notes")

@@ -53,6 +53,17 @@ def test_cut_tokens_are_counted(tiny_xlm_reranker: Path, spec: ModelSpec) -> Non
     assert scores.truncated_tokens == 2 * (special + query + passage - MAX_TOKENS)
 
 
+def test_another_budget_shares_the_model(reranker: Any) -> None:
+    within = reranker.within(60)
+    assert (within.spec.read_tokens, reranker.spec.read_tokens) == (60, None)
+    assert within._model is reranker._model
+    long = ["rain over the hill " * 60, "a star"]
+    assert reranker.score(QUERY, long).truncated_tokens == 0
+    scores = within.score(QUERY, long)
+    assert scores.truncated_tokens
+    assert scores.tokens_read <= 60
+
+
 def test_a_deadline_stops_between_runs(reranker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     run = best_place().run
     whole = reranker.score(QUERY, PASSAGES, deadline=time.monotonic() + 600).logits

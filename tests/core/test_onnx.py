@@ -14,7 +14,7 @@ import pytest
 from overfetch.errors import ModelError
 from overfetch.inference.caching import ScoreCache
 from overfetch.inference.onnx import BUDGETS, TOKEN_BUDGET, OnnxEmbedder, OnnxModel, OnnxReranker
-from overfetch.inference.windows import Plan
+from overfetch.inference.windows import SHORTEST, Plan
 
 TOLERANCE = 1e-4
 TEXTS = [
@@ -185,6 +185,29 @@ def test_within_a_budget_scores_hang_on_the_list_alone(
         assert scores.truncated_tokens == expected.truncated_tokens
     monkeypatch.setattr(OnnxModel, "run", None)
     assert [reranker.score(QUERY, own).remembered for own in lists] == [3, 4, 2]
+
+
+def test_readers_of_several_budgets_share_session_and_memory_and_no_score(
+    exported_reranker: Path, make_spec: Any
+) -> None:
+    """What one read is remembered for another only where that would read the same."""
+    long = "weather " * 70 + "the tower falls over the hill" + " rain" * 60
+    few, many = [TEXTS[0], long, TEXTS[1]], [TEXTS[0], long, *TEXTS[1:], "star " * 20, "hill " * 20, "rain " * 20]
+    budgets = (0, 250, 200, 400)
+    whole = OnnxReranker(exported_reranker, make_spec("reranker"), threads=1, cache=ScoreCache(1_000))
+    for budget in budgets * 2:
+        fresh = OnnxReranker(exported_reranker, make_spec("reranker").within(budget), threads=1)
+        sharing = whole.within(budget)
+        assert sharing._model is whole._model
+        for passages in (few, many, few[::-1]):
+            scores, expected = sharing.score(QUERY, passages), fresh.score(QUERY, passages)
+            assert scores.logits == pytest.approx(expected.logits, abs=TOLERANCE), budget
+            assert scores.truncated_tokens == expected.truncated_tokens, budget
+            assert expected.tokens_read
+            assert not budget or expected.tokens_read <= max(budget, SHORTEST * len(passages))
+    assert sharing.score(QUERY, many).remembered == len(many)
+    assert sharing.score(QUERY, many).tokens_read == 0
+    assert whole.spec.read_tokens is None
 
 
 def test_warming_up_chooses_a_length_of_runs_and_changes_no_score(exported_reranker: Path, make_spec: Any) -> None:

@@ -10,6 +10,9 @@ import torch
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
+    ModernBertModel,
     MPNetConfig,
     MPNetForSequenceClassification,
     NomicBertConfig,
@@ -27,10 +30,11 @@ from overfetch.inference.interaction import InteractionCrossEncoder
 from overfetch.inference.interaction_mpnet import MPNetInteractionCrossEncoder
 from overfetch.inference.onnx import OnnxModel, lay_out
 from overfetch.inference.packing import INPUTS, FirstTokens, PackedModel
+from overfetch.inference.packing_modernbert import ModernFirstTokens
 from overfetch.inference.quantising import export_compact, export_exact, export_int8
 from overfetch.inference.tokenizing import Tokens
 
-TOLERANCE = 1e-4
+TOLERANCE, CLOSE = 1e-4, 3e-5
 SMALL: dict[str, Any] = {"vocab_size": 128, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 SMALL |= {"intermediate_size": 64, "max_position_embeddings": 60, "initializer_range": 0.5}
 ONE_LABEL = SMALL | {"num_labels": 1}
@@ -75,7 +79,34 @@ def nomic() -> Any:
     return NomicBertModel(NomicBertConfig(**SMALL))
 
 
+def modernbert_config(**settings: Any) -> ModernBertConfig:
+    """Every third layer is global; the others see 8 tokens to each side, so that short sequences have a beyond."""
+    special = ("pad", "bos", "eos", "cls", "sep")
+    ids: dict[str, Any] = {f"{name}_token_id": number for number, name in enumerate(special)}
+    shape: dict[str, Any] = {"num_hidden_layers": 4, "local_attention": 16, "local_rope_theta": 100.0}
+    return ModernBertConfig(**SMALL | shape | ids | {"max_position_embeddings": 600, "num_labels": 1} | settings)
+
+
+def modernbert(**settings: Any) -> Any:
+    """The architecture of gte-reranker-modernbert-base, and of the ettin rerankers but for how their head is kept."""
+    return ModernBertForSequenceClassification(modernbert_config(**settings))
+
+
+def modernbert_by_mean() -> Any:
+    return modernbert(classifier_pooling="mean", attention_bias=True, mlp_bias=True, norm_bias=True)
+
+
+def modernbert_encoder() -> Any:
+    return ModernBertModel(modernbert_config())
+
+
+def ends_locally() -> Any:
+    """The last layer, computed for first tokens alone, sees no further than any local one."""
+    return modernbert(num_hidden_layers=3, attention_bias=True)
+
+
 ONE_TYPE = (xlm_roberta, pre_layer_norm)
+MODERN = (modernbert, modernbert_by_mean, modernbert_encoder, ends_locally)
 
 
 def sequences(one_type: bool, lengths: Sequence[int] = (17, 3, 48, 9, 9)) -> list[Tokens]:
@@ -83,7 +114,9 @@ def sequences(one_type: bool, lengths: Sequence[int] = (17, 3, 48, 9, 9)) -> lis
     return [Tokens(draw.integers(5, 99, n).tolist(), [0] * n if one_type else [0, 0, *[1] * n][:n], 0) for n in lengths]
 
 
-@pytest.mark.parametrize("make", [bert, interaction, xlm_roberta, pre_layer_norm, nomic, mpnet, interaction_mpnet])
+@pytest.mark.parametrize(
+    "make", [bert, interaction, xlm_roberta, pre_layer_norm, nomic, mpnet, interaction_mpnet, *MODERN]
+)
 def test_together_and_alone_outputs_are_those_of_torch(
     make: Any, tiny_reranker: Path, make_spec: Any, tmp_path: Path
 ) -> None:
@@ -128,6 +161,24 @@ def test_biases_by_distance_are_those_of_torch_at_all_lengths(
     assert np.abs(np.concatenate([packed.run([tokens]) for tokens in batch]) - expected).max() < TOLERANCE
 
 
+@pytest.mark.parametrize("make", MODERN)
+@pytest.mark.parametrize("piece", [192, 32])
+def test_local_layers_see_as_far_as_in_torch_at_all_lengths(
+    make: Any, piece: int, tiny_reranker: Path, make_spec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Around the window and a piece, whatever shares the run."""
+    monkeypatch.setattr("overfetch.inference.packing_modernbert.PIECE", piece)
+    torch.manual_seed(3)
+    model = make()
+    export_module(model, tiny_reranker / "tokenizer.json", make_spec("reranker"), tmp_path)
+    packed = OnnxModel(tmp_path, make_spec("reranker"))
+    batch = sequences(False, [1, 7, 8, 9, 10, 16, 17, 18, 31, 32, 33, 48, 49, 191, 192, 193, 208, 384, 385, 500])
+    expected = alone_in_torch(model, batch)
+    assert np.abs(packed.run(batch) - expected).max() < CLOSE
+    assert np.abs(packed.run(batch[:5]) - expected[:5]).max() < CLOSE
+    assert np.abs(np.concatenate([packed.run([tokens]) for tokens in batch]) - expected).max() < CLOSE
+
+
 @pytest.mark.parametrize(
     ("make", "expected"), [(bert, True), (xlm_roberta, True), (pre_layer_norm, False), (interaction, False)]
 )
@@ -135,6 +186,16 @@ def test_of_a_last_layer_only_what_is_read_is_computed(make: Any, expected: bool
     layers = PackedModel(make()).model.base_model.encoder.layer
     assert isinstance(layers[-1], FirstTokens) == expected
     assert not isinstance(layers[0], FirstTokens)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [(modernbert, True), (ends_locally, True), (modernbert_by_mean, False), (modernbert_encoder, False)],
+)
+def test_so_it_is_with_modernbert_where_cls_is_read(make: Any, expected: bool) -> None:
+    layers = PackedModel(make()).model.base_model.layers
+    assert isinstance(layers[-1], ModernFirstTokens) == expected
+    assert not isinstance(layers[0], ModernFirstTokens)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "compact"])
@@ -155,13 +216,14 @@ def test_weights_beside_a_graph_too_large_for_one_file(
     assert beside == (precision == "fp32"), "what is made small fits into one file"
 
 
+@pytest.mark.parametrize("make", [bert, modernbert])
 def test_a_compact_graph_differs_by_the_rounding_of_its_weights_alone(
-    tiny_reranker: Path, make_spec: Any, tmp_path: Path
+    make: Any, tiny_reranker: Path, make_spec: Any, tmp_path: Path
 ) -> None:
     spec, batch, scores = make_spec("reranker"), sequences(one_type=False), {}
     for name, write in (("exact", export_exact), ("compact", export_compact), ("int8", export_int8)):
         torch.manual_seed(3)
-        write(bert(), tiny_reranker / "tokenizer.json", spec, tmp_path / name)
+        write(make(), tiny_reranker / "tokenizer.json", spec, tmp_path / name)
         scores[name] = OnnxModel(tmp_path / name, spec).run(batch)
     lost = {name: float(np.abs(scores[name] - scores["exact"]).max()) for name in ("compact", "int8")}
     assert 0 < lost["compact"] < lost["int8"]
@@ -188,6 +250,6 @@ def test_no_token_is_padding() -> None:
 def test_an_encoder_that_cannot_be_packed_is_refused(tiny_reranker: Path, make_spec: Any, tmp_path: Path) -> None:
     """Attention of its own would look at all sequences of a run at once: the comparison finds out."""
     model = bert()
-    model.set_attn_implementation = lambda name: None
+    model.base_model.set_attn_implementation = lambda name: None
     with pytest.raises(ModelError, match=r"tiny-reranker: the exported model differs from torch by .*; not accepted"):
         export_module(model, tiny_reranker / "tokenizer.json", make_spec("reranker"), tmp_path)

@@ -54,6 +54,20 @@ DAY = date(2024, 2, 10)
         ("second half of july 2023", "2023-07-16", "2023-07-31"),
         ("since two weeks ago", "2024-01-27", "2099-12-31"),
         ("two weeks after 15 September 2022", "2022-09-16", "2022-09-29"),
+        ("over easter 2024", "2024-03-29", "2024-04-01"),
+        ("halloween 2023", "2023-10-31", "2023-10-31"),
+        ("the week of 10 july 2024", "2024-07-08", "2024-07-14"),
+        ("winter 2023/24", "2023-12-01", "2024-02-29"),
+        ("first ten days of november 2022", "2022-11-01", "2022-11-10"),
+        ("last two weeks of june 2023", "2023-06-17", "2023-06-30"),
+        ("jan 7th to 14th 2025", "2025-01-07", "2025-01-14"),
+        ("last fortnight", "2024-01-27", "2024-02-10"),
+        ("nov '22", "2022-11-01", "2022-11-30"),
+        ("1Q24", "2024-01-01", "2024-03-31"),
+        ("11/2023", "2023-11-01", "2023-11-30"),
+        ("in 2021 or 2022", "2021-01-01", "2022-12-31"),
+        ("2023 onwards", "2023-01-01", "2099-12-31"),
+        ("shortly after 3 may 2023", "2023-05-04", "2023-05-17"),
     ],
 )
 def test_dates_in_words(question: str, first: str, last: str) -> None:
@@ -91,6 +105,7 @@ def test_a_day_that_is_only_named_counts_where_it_is_meant_as_a_date() -> None:
         return {"2022-09-15": found} if (found := re.search("the merge", text)) else {}
 
     assert period_in("changes of the merge", DAY, landmarks) is None
+    assert period_in("the year of the merge", DAY, landmarks) == (date(2022, 1, 1), date(2022, 12, 31), False)
     assert period_in("hacks before the merge", DAY, landmarks) == (date(1900, 1, 1), date(2022, 9, 14), False)
     assert period_in("hacks before the merge", date(2022, 9, 14), landmarks) is None, "nobody knew when it would come"
 

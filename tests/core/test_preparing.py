@@ -276,9 +276,11 @@ def test_a_flipped_bit_is_found_before_it_serves(hub: FakeHub, make_spec: Any, c
         load_reranker(spec, Environment(cache=cache))
 
 
-def test_a_model_that_pools_otherwise_is_refused(hub: FakeHub, make_spec: Any, cache: Path) -> None:
-    hub.files["1_Pooling/config.json"] = b'{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}'
-    with pytest.raises(ModelError, match=r"tiny-embedder: .* pools otherwise than by the mean"):
+def test_a_chain_that_no_export_knows_is_refused(hub: FakeHub, make_spec: Any, cache: Path) -> None:
+    modules = ({"path": "", "type": "st.Transformer"}, {"path": "1_Pooling", "type": "st.Pooling"})
+    hub.files["modules.json"] = json.dumps(modules).encode().replace(b"st.", b"sentence_transformers.models.")
+    hub.files["1_Pooling/config.json"] = b'{"word_embedding_dimension": 32, "pooling_mode_max_tokens": true}'
+    with pytest.raises(ModelError, match=r"tiny-embedder: .*modules\.json has a chain that no export knows"):
         prepare(make_spec("embedder"), cache)
     assert left_behind(cache) == []
 

@@ -9,7 +9,7 @@ import pytest
 
 from overfetch.errors import StoreUnavailable
 from overfetch.indexing import encode
-from overfetch.inference.caching import ScoreCache, Scored, ScoreFile
+from overfetch.inference.caching import ScoreCache, Scored, ScoreFile, Scores
 from overfetch.protocols import EncodedQuery
 from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings
@@ -19,7 +19,7 @@ from overfetch.testing import FakeEmbedder
 from overfetch.types import Chunk, Document, Passage
 
 NAME = "test/notes"
-SCORES = {("m", 1, True, b"q", b"p"): Scored(0.5, 0)}
+SCORES: Scores = {("m", 1, True, b"q", b"p"): Scored(0.5, 0)}
 
 
 @pytest.fixture

@@ -67,6 +67,10 @@ def test_a_rule_is_of_its_models_settings_and_reading(engine: Engine, fitted: Re
     assert engine.ask(question, rerank=False).found
     assert engine.ask(question, literal=True).found
     assert engine.ask("what now", parts=[question]).found
+    engine.reranker = FakeReranker().within(900)
+    assert engine.ask(question).found, "it was fitted on what another budget reads"
+    engine.reranker = FakeReranker()
+    assert not engine.ask(question).found
     another = {**fitted.rule.made_by, "reranker": "another"}
     larger = fitted.rule.fitted_on.model_copy(update={"passages": 100})
     for changes in ({"collection": "site/other"}, {"made_by": another}, {"fitted_on": larger}):

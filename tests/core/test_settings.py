@@ -19,9 +19,16 @@ from overfetch.workspace import open_site
 
 # Commits checked by hand in public code, apart from models.toml on purpose.
 COMMITS = {
+    "Alibaba-NLP/gte-modernbert-base": "e7f32e3c00f91d699e8c43b53106206bcc72bb22",
     "BAAI/bge-reranker-base": "2cfc18c9415c912f9d8155881c133215df768a70",
     "BAAI/bge-reranker-large": "55611d7bca2a7133960a6d3b71e083071bbfc312",
     "BAAI/bge-reranker-v2-m3": "953dc6f6f85a1b2dbfca4c34a2796e7dde08d41e",
+    "BAAI/bge-small-en-v1.5": "5c38ec7c405ec4b44b94cc5a9bb96e735b38267a",
+    "MongoDB/mdbr-leaf-ir": "4262131b32c3182bd06e67e92ae69d7bd66e0c5c",
+    "cross-encoder/ettin-reranker-17m-v1": "9e4aa35321a6dd1a43ca313f500c4b4f7cfb5cc6",
+    "cross-encoder/ettin-reranker-32m-v1": "b33e5ceb5110773ea9cf5e00c9bedc83a8c2afdd",
+    "cross-encoder/ettin-reranker-68m-v1": "d166fa88ddde3c42bc3ee92f7df476d941c8204a",
+    "cross-encoder/ms-marco-MiniLM-L6-v2": "c5ee24cb16019beea0893ab7796b1df96625c6b8",
     "nomic-ai/nomic-embed-text-v1.5": "e5cf08aadaa33385f5990def41f7a23405aec398",
 }
 ORIGINAL = "sentence-transformers/all-MiniLM-L6-v2@1110a243fdf4706b3f48f1d95db1a4f5529b4d41#fp32"
@@ -291,6 +298,12 @@ def test_the_default_embedder_searches_what_the_original_wrote() -> None:
     assert {name: spec.searches for name, spec in MODELS.items() if spec.searches} == {"all-minilm-l6-v2": (ORIGINAL,)}
 
 
+@pytest.mark.parametrize("name", ["mdbr-leaf-ir", "bge-small-en-v1.5"])
+def test_queries_alone_have_the_prefix_that_these_were_trained_with(name: str) -> None:
+    assert MODELS[name].query_prefix == "Represent this sentence for searching relevant passages: "
+    assert MODELS[name].passage_prefix == ""
+
+
 def test_nomic_is_asked_with_its_prefixes_and_its_native_length() -> None:
     nomic = MODELS["nomic-embed-text-v1.5"]
     assert (nomic.query_prefix, nomic.passage_prefix) == ("search_query: ", "search_document: ")
@@ -298,7 +311,8 @@ def test_nomic_is_asked_with_its_prefixes_and_its_native_length() -> None:
 
 
 def test_profiles_pair_an_embedder_with_a_reranker() -> None:
-    assert set(PROFILES) == {"mini", "mini-fast", "reader", "bge", "bge-large", "m3"}
+    of_the_hub = {"bge", "bge-large", "m3", "small", "small-fast", "modern", "classic"}
+    assert set(PROFILES) == {"mini", "mini-fast", "reader", *of_the_hub}
     for profile in PROFILES.values():
         assert (profile.embedder.kind, profile.reranker.kind) == ("embedder", "reranker")
     offline = (PROFILES["mini"], PROFILES["mini-fast"], PROFILES["reader"])

@@ -249,6 +249,32 @@ class TestWaysOn:
             "c.md: a link that leads to itself",
         ]
 
+    def test_what_is_not_utf_8_costs_its_row_of_a_csv(self, tmp_path: Path) -> None:
+        """Also where a quoted field goes on over lines: what follows in it is no row of its own."""
+        rows = [
+            b"a,A,t",
+            b"x,X,caf\xe9",
+            b'y,Y,"begins\nz,Z,\xff here\nw,W,ends"',
+            b'b,B,"two\nlines"',
+            b"v,V,\xe9",
+            b"c,C,t",
+        ]
+        source = write(tmp_path / "a.csv", b"\n".join([b"id,title,text", *rows]))
+        with pytest.raises(CorpusError, match=r"a\.csv:3: not UTF-8 at byte 27"):
+            list(read_documents([source], FIELDS))
+        skipped = Skipped(bad=True)
+        found = list(read_documents([source], FIELDS, skipped=skipped))
+        assert [(d.id, d.text) for d in found] == [("a", "t"), ("b", "two\nlines"), ("c", "t")]
+        assert [reason.rpartition("/")[2] for reason in skipped.reasons] == [
+            f"a.csv:{line}: not UTF-8 at byte {byte}" for line, byte in ((3, 27), (5, 45), (9, 82))
+        ]
+
+    def test_a_header_that_is_not_utf_8_costs_the_file(self, tmp_path: Path) -> None:
+        source = write(tmp_path / "a.csv", b"id,title,caf\xe9,text\na,A,x,t\n")
+        skipped = Skipped(bad=True)
+        with pytest.raises(CorpusError, match=r"a\.csv:1: not UTF-8 at byte 12, in the header line"):
+            list(read_documents([source], FIELDS, skipped=skipped))
+
     def test_prefixes_tell_sources_apart(self, tmp_path: Path) -> None:
         sources = [write(tmp_path / name / "index.md", "body") for name in ("one", "two")]
         with pytest.raises(

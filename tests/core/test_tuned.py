@@ -63,6 +63,16 @@ def test_a_flipped_bit_is_not_served(folder: Path, name: str) -> None:
         warm_up()
 
 
+def test_a_budget_that_is_set_goes_before_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert folder.is_dir()
+    with Workspace() as workspace:
+        assert workspace.site("sagedaily").reranker_of("canon").spec.read_tokens == 6_000
+    monkeypatch.setenv("OVERFETCH_RERANK_TOKENS", "700")
+    with Workspace() as workspace:
+        spec = workspace.site("sagedaily").reranker_of("canon").spec
+        assert (spec.repo, spec.read_tokens) == ("tuned", 700)
+
+
 def test_of_an_earlier_version_the_graph_is_checked(folder: Path) -> None:
     tuned = read_tuned(folder)
     assert tuned is not None

@@ -13,13 +13,16 @@ from typer.testing import CliRunner, Result
 from overfetch.cli.main import app
 from overfetch.environment import read_environment
 from overfetch.errors import ModelError
-from overfetch.evaluation.collections import open_test_collection
+from overfetch.evaluation.collections import as_site, open_test_collection
 from overfetch.inference.onnx import OnnxReranker
 from overfetch.inference.preparing import prepared_folder
-from overfetch.models import find_profile
+from overfetch.judged import read_judged_queries
+from overfetch.models import ModelSpec, find_profile
 from overfetch.tuned import TunedModel, model_folder, read_tuned, remove
+from overfetch.tuning import tuning
 from overfetch.tuning.installing import being_made, install
 from overfetch.types import Retrieval
+from overfetch.workspace import Workspace
 
 PRODUCTS = ["lamp", "kettle", "router", "printer", "scanner", "monitor", "keyboard", "charger", "speaker", "camera"]
 PRODUCTS += ["tripod", "drone", "heater", "fan", "mixer", "toaster", "blender", "grinder", "vacuum", "iron", "clock"]
@@ -143,6 +146,30 @@ def test_a_model_restored_from_its_compact_graph_scores_as_the_graph_does() -> N
     served = OnnxReranker(base, spec).score("how do I pin a model", passages).logits
     restored = trainee.logits([("how do I pin a model", passage) for passage in passages]).tolist()
     assert restored == pytest.approx(served, abs=1e-3)
+
+
+def test_the_present_reranker_is_measured_within_the_collections_budget(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = as_site(folder)
+    (pages,) = site.collections
+    retrieval = pages.retrieval.model_copy(update={"read_tokens": 700})
+    site = site.model_copy(update={"collections": (pages.model_copy(update={"retrieval": retrieval}),)})
+    read = []
+
+    def made(path: Path, spec: ModelSpec) -> OnnxReranker:
+        read.append(spec.read_tokens)
+        return OnnxReranker(path, spec)
+
+    monkeypatch.setattr(tuning, "OnnxReranker", made)
+    monkeypatch.setattr(tuning, "fit_weight", lambda *_: 0.0)  # nothing is trained
+    train, test = (read_judged_queries(folder, split) for split in ("train", "test"))
+    base = prepared_folder(find_profile("mini-fast").reranker, read_environment().cache)
+    with Workspace() as workspace:
+        engine = workspace.site(site, profile="mini-fast")
+        engine.index(site.ask)
+        tuning.tune(engine, site.ask, train, test, base=base, target=tmp_path / "tuned", top_n=20)
+    assert read == [700]
 
 
 class TestInstalling:

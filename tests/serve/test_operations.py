@@ -96,6 +96,21 @@ class TestReadiness:
             assert client.post(SEARCH, json=SUN).status_code == 404
             assert figures(client)["overfetch_failed_total", "sagedaily/canon", "CollectionMissing"] == 1
 
+    def test_a_store_that_is_moved_away_is_unavailable(self, session_cache: Path, tmp_path: Path) -> None:
+        workspace = Workspace(Environment(qdrant=f"file:{tmp_path / 'store'}", cache=session_cache, lm=None))
+        workspace.site("sagedaily").index("canon")
+        app = create_app(["sagedaily"], workspace=workspace, settings=ServiceSettings(state=tmp_path))
+        with TestClient(app, client=LOCAL) as client:
+            assert client.post(SEARCH, json=SUN).status_code == 200
+            (tmp_path / "store").rename(tmp_path / "elsewhere")
+            refused = client.post(SEARCH, json=SUN)
+            assert (refused.status_code, refused.json()["type"]) == (503, "StoreUnavailable")
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert "sagedaily--canon is gone" in refused.json()["detail"]
+            assert str(tmp_path) not in refused.text
+            (tmp_path / "elsewhere").rename(tmp_path / "store")
+            assert client.post(SEARCH, json=SUN).status_code == 200
+
 
 class TestMetrics:
     def test_searches_are_counted(self, local: TestClient) -> None:

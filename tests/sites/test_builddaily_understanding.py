@@ -89,9 +89,23 @@ def test_parts_of_a_dotted_name_are_looked_for_together() -> None:
 )
 def test_prose_is_no_identifier(question: str) -> None:
     read = understand(question, DAY)
-    assert read.notes == ()
-    assert read.text == question
+    assert not any(note.startswith("looked up") for note in read.notes)
+    assert read.text.startswith(question)
     assert missing(question) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "meant"),
+    [
+        ("the model should answer word by word", "streaming"),
+        ("openai is down again", "fallback"),
+        ("transcribe with wisper", "whisper"),
+    ],
+)
+def test_own_words_are_read_as_those_of_the_field(question: str, meant: str) -> None:
+    read = understand(question, DAY)
+    assert meant in read.text
+    assert any(focus.text == question for focus in read.focuses)
 
 
 def test_a_brand_is_a_word() -> None:

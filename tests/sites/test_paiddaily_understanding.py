@@ -129,7 +129,10 @@ def test_themes_are_never_called_missing(question: str) -> None:
         ("hacks of more than 50 but below 100 mln", "usd", {(50e6, None), (None, 100e6)}),
         ("small loss on bsc, under 5 bnb", "bnb", {(None, 5)}),
         ("exploits over a million", "usd", {(1e6, None)}),
-        ("stolen: six figures or more in busd", "busd", {(99_999, None)}),
+        ("stolen: six figures or more in busd", "busd", {(100e3, None)}),
+        ("losses of five million dollars and up", "usd", {(5e6, None)}),
+        ("between one and two million usd lost", "usd", {(1e6, None), (None, 2e6)}),
+        ("eight figure hacks", "usd", {(10e6, None), (None, 100e6)}),
         ("exploits bigger than $100k", "usd", {(100e3, None)}),
     ],
 )
@@ -137,7 +140,7 @@ def test_losses(question: str, unit: str, bounds: set[tuple[float | None, float 
     understood = understand_catalysts(question, DAY)
     numbers = {c for f in understood.focuses for c in f.conditions if isinstance(c, NumberRange)}
     assert values(understood, "loss_unit") == {unit}
-    assert {(c.above, c.below) for c in numbers} == bounds
+    assert {(c.above or c.at_least, c.below or c.at_most) for c in numbers} == bounds
 
 
 @pytest.mark.parametrize(
@@ -166,6 +169,35 @@ def test_losses_of_records() -> None:
 )
 def test_means_of_attack_in_other_words(question: str, technique: str) -> None:
     assert technique in values(understand_catalysts(question, DAY), "techniques")
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("attackers emptied the vault", "security-incident"),
+        ("burn the base fee", "protocol-proposal"),
+        ("burger chain sells bonds", "8k"),
+        ("casino operator hit by cyber attack", "8k"),
+        ("a malicious proposal drained the treasury", "security-incident"),
+        ("token unlock with a stolen key", "unlock"),
+    ],
+)
+def test_what_is_spoken_of_is_raised(question: str, kind: str) -> None:
+    assert kind in values(understand_catalysts(question, DAY), "type")
+
+
+def test_what_is_left_out_is_no_name() -> None:
+    understood = understand_catalysts("bridge hacks apart from ronin in 2022", DAY)
+    assert understood.text == "bridge hacks  in 2022"
+    assert understood.notes[0] == "2022-01-01 to 2022-12-31"
+
+
+def test_the_large_and_the_amount_that_is_said_lead() -> None:
+    for question, least in (("biggest hacks of 2022", 1e8), ("hacks of about 11 million", 9.9e6)):
+        sizes = [
+            c for f in understand_catalysts(question, DAY).focuses for c in f.conditions if isinstance(c, NumberRange)
+        ]
+        assert sizes[0].at_least == pytest.approx(least)
 
 
 def test_the_day_is_that_of_the_question() -> None:

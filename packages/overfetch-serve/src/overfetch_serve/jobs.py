@@ -194,8 +194,7 @@ class Jobs:
 
 def _problem(job: Job, error: Exception) -> Problem:
     if isinstance(error, OverfetchError):
-        found = problem(error)
-        return found.model_copy(update={"detail": without_folders(found.detail)})
+        return problem(error)
     log.error("job %s failed", job.id, exc_info=error)
     return problem(OverfetchError("the job failed; the service's log says why, under the job's id"))
 

@@ -2,7 +2,14 @@
 
 import re
 
-FOLDERS = re.compile(r"(?<![\w:/.~])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\",]+[/\\])*(?=[^/\\\s])")
+from overfetch import Answer, Retrieval
+from overfetch.engine import AskEvent
+
+BEGINS = r"(?:(?<![\w:/.~])|(?<=\bfile:))(?://(?=/)|~\w*|[A-Za-z]:)?[/\\]"
+# In quotation marks names may have spaces.
+FOLDERS = re.compile(
+    rf"(?<=['\":]){BEGINS}[^'\"\n]*[/\\](?=[^'\"\n/\\]+['\"])|{BEGINS}(?:[^/\\\s'\",]+[/\\])*(?=[^/\\\s])"
+)
 
 
 def without_folders(text: str) -> str:
@@ -13,3 +20,22 @@ def without_folders(text: str) -> str:
     "cannot write 'service'"
     """
     return FOLDERS.sub("", text)
+
+
+def as_served(retrieval: Retrieval) -> Retrieval:
+    """Its reason without folders."""
+    return retrieval.model_copy(update={"rerank_reason": _told(retrieval.rerank_reason)})
+
+
+def event_as_served(event: AskEvent) -> AskEvent:
+    """All its reasons without folders."""
+    if isinstance(event, tuple):
+        return tuple(map(as_served, event))
+    if isinstance(event, Answer):
+        retrievals = tuple(map(as_served, event.retrievals))
+        return event.model_copy(update={"reason": _told(event.reason), "retrievals": retrievals})
+    return event
+
+
+def _told(reason: str | None) -> str | None:
+    return reason and without_folders(reason)

@@ -9,9 +9,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from overfetch.errors import ModelError, OverfetchError, StoreError
+from overfetch.errors import OverfetchError
 from overfetch.redacting import redacted
-from overfetch_serve.errors import seconds_to_wait, status_of
+from overfetch_serve.errors import NotFound, seconds_to_wait, status_of
 from overfetch_serve.paths import without_folders
 from overfetch_serve.vendors.shapes import shape_of
 
@@ -33,7 +33,7 @@ class Problem(BaseModel):
 def problem(error: OverfetchError, request_id: str | None = None) -> Problem:
     kind = type(error)
     title = (kind.__doc__ or kind.__name__).partition("\n")[0]
-    detail = without_folders(str(error)) if isinstance(error, StoreError | ModelError) else str(error)
+    detail = str(error) if isinstance(error, NotFound) else without_folders(str(error))  # which names addresses
     return Problem(type=kind.__name__, title=title, status=status_of(error), detail=detail, request_id=request_id)
 
 

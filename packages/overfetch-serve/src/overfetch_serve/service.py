@@ -14,6 +14,7 @@ from overfetch_serve.errors import NotAuthenticated, NotFound, TooMany, unknown_
 from overfetch_serve.in_time import InTime
 from overfetch_serve.jobs import Jobs
 from overfetch_serve.keys import ANYBODY, Key, Keys
+from overfetch_serve.paths import as_served, event_as_served
 from overfetch_serve.rates import Rates, network_of
 from overfetch_serve.readiness import Readiness
 from overfetch_serve.seen import current
@@ -90,7 +91,7 @@ class Service:
             engine = self.workspace.site(self._sites[site])
             engine.around = self.watching.retrieving
             engine.reranker = InTime(engine.reranker)
-            engine.tuned = {name: InTime(reranker) for name, reranker in engine.tuned.items()}
+            engine.rerankers = {name: InTime(reranker) for name, reranker in engine.rerankers.items()}
             self._engines[site] = engine
         return self._engines[site]
 
@@ -113,7 +114,8 @@ class Service:
     async def retrieve(self, engine: Engine, collection: str, request: SearchRequest) -> Retrieval:
         """`Engine.retrieve` in its turn; the wait for that counts as the request's time."""
         asked_at = time.monotonic()
-        return await self.work_by(self._patience(request, asked_at), engine.retrieve, collection, request, asked_at)
+        latest = self._patience(request, asked_at)
+        return as_served(await self.work_by(latest, engine.retrieve, collection, request, asked_at))
 
     async def answer(self, engine: Engine, request: AskRequest) -> Answer:
         """`Engine.answer` in its turn, as `events`."""
@@ -137,7 +139,7 @@ class Service:
         answering = engine.events(request, whole=whole, turn=turn)
         async with self.asks.taken(), aclosing(answering) as events:
             async for event in events:
-                yield event
+                yield event_as_served(event)
 
     def _patience(self, request: SearchRequest | AskRequest, asked_at: float) -> float:
         return patience(asked_at, self.milliseconds(request.deadline_ms))

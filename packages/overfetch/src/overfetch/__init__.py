@@ -26,13 +26,13 @@ from overfetch.errors import (
     StoreLocked,
     StoreUnavailable,
 )
-from overfetch.filters import AnyOf, DateRange, FieldKind, FullText, NumberRange, parse_date
+from overfetch.filters import AnyOf, Condition, DateRange, FieldKind, FullText, NumberRange, parse_date
 from overfetch.indexing import IndexReport
 from overfetch.leaving import in_thread
 from overfetch.markers import has_markers, renumber_markers
 from overfetch.models import ModelSpec, Profile
 from overfetch.periods import Period, period_in
-from overfetch.pieces import split_text
+from overfetch.pieces import split_by_words
 from overfetch.pipeline import retrieve
 from overfetch.redacting import redacted
 from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
@@ -40,6 +40,7 @@ from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site, load_site, site_names
 from overfetch.sources import Record
 from overfetch.spelling import humps, is_near, misspellings, runs, without_accents
+from overfetch.telling import told
 from overfetch.token_counting import token_counter
 from overfetch.types import (
     Answer,
@@ -56,7 +57,7 @@ from overfetch.types import (
     Retrieval,
     Turn,
 )
-from overfetch.understanding import Focus, Understood, absence, literally
+from overfetch.understanding import Focus, Understood, absence, literally, looked_up
 from overfetch.unwanted import without_unwanted
 from overfetch.vocabulary import Vocabulary
 from overfetch.workspace import Workspace, open_reranker, open_site
@@ -76,6 +77,7 @@ __all__ = [
     "Citation",
     "Collection",
     "CollectionMissing",
+    "Condition",
     "CorpusError",
     "DateRange",
     "DeadlineExceeded",
@@ -132,6 +134,7 @@ __all__ = [
     "limits_in",
     "literally",
     "load_site",
+    "looked_up",
     "misspellings",
     "open_reranker",
     "open_site",
@@ -143,8 +146,9 @@ __all__ = [
     "runs",
     "site_names",
     "split_at_headings",
-    "split_text",
+    "split_by_words",
     "token_counter",
+    "told",
     "whole_sentences",
     "without_accents",
     "without_unwanted",

@@ -10,12 +10,12 @@ from overfetch.errors import SettingsError
 from overfetch.extras import find_plugin, needing
 from overfetch.forking import ProcessLock
 from overfetch.models import ModelSpec
-from overfetch.protocols import Embedder, ListOrder, ListReranker, Reranker, RerankScores, Store, Vectors
+from overfetch.protocols import Embedder, ListOrder, ListReranker, LoadedReranker, RerankScores, Store, Vectors
 from overfetch.tuned import TunedModel
 from overfetch.tuned import require_intact as require_tuned
 from overfetch.types import LanguageModel
 
-Model = TypeVar("Model", bound=Embedder | Reranker)
+Model = TypeVar("Model", bound=Embedder | LoadedReranker)
 
 
 def open_store(environment: Environment) -> Store:
@@ -51,7 +51,7 @@ def load_embedder(spec: ModelSpec, environment: Environment) -> Embedder:
     return OnnxEmbedder(folder, spec, environment.threads)
 
 
-def load_reranker(spec: ModelSpec, environment: Environment) -> Reranker:
+def load_reranker(spec: ModelSpec, environment: Environment) -> LoadedReranker:
     """The backend that runs it here, or at `OVERFETCH_RERANK_URL`."""
     server = environment.rerank
     if server.url is not None:
@@ -76,7 +76,7 @@ def _intact_files(spec: ModelSpec, environment: Environment) -> tuple[Path, Path
     return folder, source if on_torch else None
 
 
-def _on_torch(source: Path, spec: ModelSpec, environment: Environment) -> Reranker:
+def _on_torch(source: Path, spec: ModelSpec, environment: Environment) -> LoadedReranker:
     windows = environment.reads_windows
     if environment.runner == "transformers":
         with needing("hub"):
@@ -94,7 +94,7 @@ def _on_torch(source: Path, spec: ModelSpec, environment: Environment) -> Rerank
     return HubReranker(source, spec, windows=windows)
 
 
-def load_onnx_reranker(folder: Path, spec: ModelSpec, environment: Environment) -> Reranker:
+def load_onnx_reranker(folder: Path, spec: ModelSpec, environment: Environment) -> LoadedReranker:
     from overfetch.inference.caching import shared_cache
     from overfetch.inference.onnx import OnnxReranker
 
@@ -102,7 +102,7 @@ def load_onnx_reranker(folder: Path, spec: ModelSpec, environment: Environment) 
     return OnnxReranker(folder, spec, environment.threads, remembered, windows=environment.reads_windows)
 
 
-def load_tuned_reranker(folder: Path, tuned: TunedModel, environment: Environment) -> Reranker:
+def load_tuned_reranker(folder: Path, tuned: TunedModel, environment: Environment) -> LoadedReranker:
     """Raises ModelMismatch where its files are not those that were installed."""
     require_tuned(folder, tuned)
     return load_onnx_reranker(folder, tuned.spec, environment)
@@ -180,8 +180,19 @@ class LazyEmbedder(Lazy[Embedder]):
         return self.model.count_truncated(passages)
 
 
-class LazyReranker(Lazy[Reranker]):
-    """A Reranker that loads on first use."""
+class LazyReranker(Lazy[LoadedReranker]):
+    """A Reranker that loads on first use; those of other budgets share its model."""
+
+    def __init__(self, spec: ModelSpec, load: Callable[[], LoadedReranker]) -> None:
+        super().__init__(spec, load)
+        self._others: dict[int, LazyReranker] = {}
+
+    def within(self, tokens: int | None) -> "LazyReranker":
+        """It, reading so many tokens a query, 0: all; itself where that is None, or what it does."""
+        spec = self.spec.within(tokens)
+        if tokens is None or spec == self.spec:
+            return self
+        return self._others.setdefault(tokens, LazyReranker(spec, lambda: self.model.within(tokens)))
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         return self.model.score(query, passages, deadline)

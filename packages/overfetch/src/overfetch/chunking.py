@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from overfetch.headings import Heading, headings
-from overfetch.pieces import Size, count_words, split_text, trimmed
+from overfetch.pieces import Size, count_words, split_by_words, trimmed
 from overfetch.types import Chunk, Document
 
 BREADCRUMB_SEPARATOR = " > "
@@ -31,13 +31,13 @@ def split_at_headings(markdown: str) -> Iterator[tuple[tuple[str, ...], str]]:
         start = after
 
 
-def chunk_by_headings(document: Document, limit: int, size: Size = count_words) -> Iterator[Chunk]:
-    """Sections under a breadcrumb of title and headings, long ones in pieces of at most `limit` words, or of what else
-    `size` counts, such as `overfetch.token_counter`.
+def chunk_by_headings(document: Document, max_words: int, size: Size = count_words) -> Iterator[Chunk]:
+    """Sections under a breadcrumb of title and headings, long ones in pieces of at most `max_words` words, or of what
+    else `size` counts, such as `overfetch.token_counter`.
     """
     for path, text in split_at_headings(document.text):
         names = [document.title, *(name for name in path if name != document.title)]
-        for piece in split_text(text, limit, size):
+        for piece in split_by_words(text, max_words, size):
             yield Chunk(breadcrumb=BREADCRUMB_SEPARATOR.join(names), text=piece)
 
 

@@ -72,7 +72,7 @@ def _check(citation: Citation, sources: Mapping[str, tuple[Passage, AsOf | None]
     if citation.passage_id not in sources:
         return RefusedCitation(citation=citation, reason="the passage was not retrieved")
     passage, as_of = sources[citation.passage_id]
-    if as_of is not None and not _was_known(passage, as_of):
+    if as_of is not None and not was_known(passage, as_of):
         known = passage.metadata.get(as_of.field)
         return RefusedCitation(citation=citation, reason=f"known only at {known}, after {as_of.moment.isoformat()}")
     # Apart, so that no quote runs from the title into the text.
@@ -88,7 +88,7 @@ def _find_in_heading(quote: str, breadcrumb: str) -> str | None:
     return words if words and count_words(words) > 1 else None
 
 
-def _was_known(passage: Passage, as_of: AsOf) -> bool:
+def was_known(passage: Passage, as_of: AsOf) -> bool:
     """As the filter has it: a passage without the date was not."""
     try:
         return parse_date(str(passage.metadata.get(as_of.field))) <= as_of.moment

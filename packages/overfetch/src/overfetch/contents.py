@@ -3,20 +3,22 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from overfetch.citations import was_known
 from overfetch.errors import SettingsError
 from overfetch.protocols import Store
-from overfetch.types import Passage
+from overfetch.types import AsOf, Passage
 
 PAGE = 256
 
 
-def find_passages(store: Store, collection: str, wanted: str) -> list[Passage]:
-    """The passage of that id, or all of the document of that id, in order.
+def find_passages(store: Store, collection: str, wanted: str, as_of: AsOf | None = None) -> list[Passage]:
+    """The passage of that id, or all of the document of that id, in order; what was not known `as_of` is not there.
 
     Raises CollectionMissing, and SettingsError where there is neither.
     """
     passage = find_passage(store, collection, wanted)
-    found = [passage] if passage else _of_document(store, collection, wanted)
+    there = [passage] if passage else _of_document(store, collection, wanted)
+    found = [passage for passage in there if as_of is None or was_known(passage, as_of)]
     if not found:
         raise SettingsError(f"{collection} has neither a passage nor a document {wanted!r}")
     return found

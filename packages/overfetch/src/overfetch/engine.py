@@ -47,19 +47,19 @@ class Engine:
         store: Store,
         lm: LanguageModel | None = None,
         lister: ListReranker | None = None,
-        tuned: Mapping[str, Reranker] | None = None,
+        rerankers: Mapping[str, Reranker] | None = None,
         refusals: Mapping[str, RefusalRules] | None = None,
         on_refused: OnRefused = "flag",
         close: Callable[[], object] | None = None,
     ) -> None:
-        """`close` is called in place of closing the store, where others share that."""
+        """`rerankers` are those of single collections; `close` is called in place of closing a store that is shared."""
         self.site = site
         self.embedder = embedder
         self.reranker = reranker
         self.store = store
         self.lm = lm
         self.lister = lister
-        self.tuned = dict(tuned or {})
+        self.rerankers = dict(rerankers or {})
         self.refusals = dict(refusals or {})
         self.on_refused = on_refused
         self.around: Around | None = None
@@ -95,8 +95,8 @@ class Engine:
             reranker.warm_up()
 
     def reranker_of(self, collection: str) -> Reranker:
-        """The one tuned for that collection, else the profile's."""
-        return self.tuned.get(collection, self.reranker)
+        """The one tuned for that collection or with its own budget, else the profile's."""
+        return self.rerankers.get(collection, self.reranker)
 
     def search(self, collection: str, query: str, **options: Unpack[SearchOptions]) -> Retrieval:
         """Both stages for one query. Raises SettingsError, and what `overfetch.retrieve` raises."""

@@ -55,6 +55,7 @@ class ModelServer(Variables):
             "repo": repo,
             "revision": self.revision if self.revision is not None else "unstated",
             "precision": "remote",
+            "read_tokens": None,
             "package": None,
             "files": {},
             "searches": (),
@@ -245,6 +246,10 @@ class Environment(Variables):
         reranker = self.rerank.model_served(profile.reranker.within(self.rerank_tokens))
         embedder = self.embed.model_served(profile.embedder)
         return Profile(name=profile.name, embedder=embedder, reranker=reranker)
+
+    def budget(self, tokens: int | None) -> int | None:
+        """Tokens that a reranker reads for one query: those set here, else those of a site; None: as its model does."""
+        return tokens if self.rerank_tokens is None else self.rerank_tokens
 
     def refusals_of(self, collection: str) -> Path:
         """Where the rules of `SITE/COLLECTION` are that were fitted here."""

@@ -118,7 +118,7 @@ class Gate:
 
     def _key(self, judged: JudgedQueries) -> str:
         settings = self.collection.retrieval.model_dump_json(
-            exclude={"deadline_ms", "order_weight", "rerank", "rerank_lm"}
+            exclude={"deadline_ms", "order_weight", "read_tokens", "rerank", "rerank_lm"}
         )
         return hashlib.sha256((judged.model_dump_json() + settings).encode()).hexdigest()[:16]
 

@@ -38,8 +38,10 @@ class ModelSpec(Frozen):
     files: dict[str, str] = Field(default_factory=dict)
 
     def within(self, tokens: int | None) -> "ModelSpec":
-        """Reading so many tokens a query, 0: all; as it is where that is None."""
-        return self if tokens is None else self.model_copy(update={"read_tokens": tokens or None})
+        """Reading so many tokens a query, 0: all; as it is where that is None, or where a server reads."""
+        if tokens is None or self.precision == "remote":
+            return self
+        return self.model_copy(update={"read_tokens": tokens or None})
 
     @property
     def known_as(self) -> str:

@@ -15,15 +15,16 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 from overfetch.filters import DateRange
+from overfetch.rewritten import MONTH, MONTHS, rewritten
 
 LOOKED_AT = 1_000  # characters of a question
 EVER, NEVER, DAY = date(1900, 1, 1), date(2099, 12, 31), timedelta(1)
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 # After how many months from January they begin, and how many they last.
 QUARTERS = ("first quarter", "second quarter", "third quarter", "fourth quarter")
 SEASONS = {"winter": (-1, 3), "spring": (2, 3), "summer": (5, 3), "autumn": (8, 3), "fall": (8, 3)}
 DIVISIONS = {"q1": (0, 3), "q2": (3, 3), "q3": (6, 3), "q4": (9, 3), "h1": (0, 6), "h2": (6, 6)}
-NAMED = {name: (3 * n, 3) for n, name in enumerate(QUARTERS)} | {"last quarter": (9, 3)} | SEASONS | DIVISIONS
+LAST = {f"{word} quarter": (9, 3) for word in ("last", "final")}
+NAMED = {name: (3 * n, 3) for n, name in enumerate(QUARTERS)} | LAST | SEASONS | DIVISIONS
 SPANS = {month: (n, 1) for n, month in enumerate(MONTHS)} | NAMED
 UNITS = {"day": 1, "week": 7, "month": 30, "quarter": 91, "year": 365}
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -36,10 +37,9 @@ PARTS = {
 }
 
 YEAR = r"(?P<year>(?:19|20)\d\d)"
-MONTH = rf"(?:{'|'.join(MONTHS)})(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?"
 DAY_OF = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 SPAN = rf"(?P<span>{MONTH}|{'|'.join(NAMED)})\.?"
-UNIT = rf"(?P<unit>{'|'.join(UNITS)})s?"
+UNIT = rf"(?P<unit>{'|'.join(UNITS)})(?P<many>s)?"
 COUNT = rf"(?P<count>\d{{1,3}}|{'|'.join(COUNTS)})"
 AMOUNT = r"(?! ?(?:usd|eth|bnb|dollars?|tokens?|[kmb]\b|%|million))(?![\d.,]*\d)"
 RULES = [
@@ -51,19 +51,24 @@ RULES = [
         rf"{SPAN}(?:,? (?:of )?| ?[/-]?){YEAR}",
         rf"{YEAR} ?[/-]?(?P<span>{'|'.join(DIVISIONS)})",
         rf"{YEAR}-(?P<number>0[1-9]|1[0-2])(?!-)",
-        rf"(?P<feast>xmas|christmas|new year) {YEAR}",
         rf"(?P<which>last|past|previous|this) (?:{SPAN}|(?P<unit>week|month|quarter|year))(?! of\b)",
-        rf"(?:last|past|previous) (?P<past>{COUNT} {UNIT})",
+        rf"(?:last|past|previous) (?P<past>{COUNT} {UNIT})(?! of\b)",
         rf"(?P<ago>{COUNT} {UNIT} ago)",
         r"(?P<today>today|yesterday)",
         rf"(?<!eip )(?<!erc ){YEAR}{AMOUNT}",
     )
 ]
-PART = re.compile(rf"({'|'.join(PARTS)}|first week|last week)(?:[ -]of)?(?: the)?[ -]$")
-RELATION = re.compile(
-    rf"(?:(?:{COUNT} )?{UNIT} )?(?P<word>before|prior to|until|till|up to|by|after|following|later than|since"
-    r"|starting|around|about|near|circa|close to)(?: the)? ?$"
+PART = re.compile(
+    rf"(?:(?P<part>{'|'.join(PARTS)})|(?P<edge>first|opening|last|final|closing) (?:{COUNT} )?{UNIT}"
+    r"|(?P<whole>day|weekend|week|month|year))(?:[ -]of)?(?: the)?[ -]$"
 )
+SOON = 14  # days
+RELATION = re.compile(
+    rf"(?:(?:{COUNT} )?{UNIT} |(?P<soon>shortly|soon|right|just|immediately) )?(?P<word>before|prior to|pre|until|till"
+    r"|up to|by|after|post|following|later than|in the (?:wake|aftermath) of|since|starting|around|about|near|circa"
+    r"|close to|during|amid|at the time of)(?: the)?[ -]?$"
+)
+OPEN = re.compile(r",? (?:(?P<later>onwards?|(?:and|or) (?:later|after)|on$)|(?:and|or) (?:earlier|before))(?!\w)")
 
 
 class Period(NamedTuple):
@@ -110,20 +115,16 @@ def period_in(question: str, day: date, landmarks: Landmarks = lambda text: {}) 
     >>> period_in("around 10 March 2023", date(2024, 2, 10)).near, period_in("eip 2015, 2000 eth", date(2024, 2, 10))
     (True, None)
     """
-    text = _with_years(" ".join(question[:LOOKED_AT].lower().replace("mid-", "mid ").split()))
+    text = _with_years(rewritten(question[:LOOKED_AT]))
     try:
-        places = sorted([*_places(text, day), *_named(landmarks(text), day)])
+        places = sorted([*_places(text, day), *_named(text, landmarks(text), day)])
         return (_between(text, places) or _related(text, places[0])) if places else None
     except OverflowError:  # beyond the calendar
         return None
 
 
 def _with_years(text: str) -> str:
-    """`jan-aug 2025` as `jan 2025 to aug 2025`, `dec to feb 2023` from the year before, `2022-2023`, and `3 to 9 march
-    2023` with both months.
-    """
-    text = re.sub(r"(?<![\w-])((?:19|20)\d\d) ?[-–] ?((?:19|20)\d\d)(?![\w-])", r"\1 to \2", text)
-    text = re.sub(rf"(?<![\w.])(\d{{1,2}})( ?(?:to|and|-|–|until) ?\d{{1,2}} )({'|'.join(MONTHS)})", r"\1 \3\2\3", text)
+    """`jan-aug 2025` as `jan 2025 to aug 2025`, `dec to feb 2023` from the year before."""
     period = rf"(?:\d{{1,2}} )?(?:(?:{'|'.join(MONTHS)})[a-z]{{0,6}}|q[1-4])"
     pattern = rf"(?<!\w)({period})( ?(?:to|and|-|–|until|through) ?)({period},? )((?:19|20)\d\d)"
     return re.sub(pattern, _both_years, text)
@@ -136,11 +137,14 @@ def _both_years(found: re.Match[str]) -> str:
     return f"{first} {int(year) - (begins > ends)}{joined}{second}{year}"
 
 
-def _named(landmarks: Mapping[str, re.Match[str]], day: date) -> Iterator[Place]:
-    """Of what is still to come nobody knows the date."""
+def _named(text: str, landmarks: Mapping[str, re.Match[str]], day: date) -> Iterator[Place]:
+    """Of what is still to come nobody knows the date. The year of one is a period by its words."""
     for then, match in ((date.fromisoformat(name), match) for name, match in landmarks.items()):
         if then <= day:
-            yield Place(match.start(), match.end(), _one(then), by_name=True)
+            part = PART.search(text, max(0, match.start() - 30), match.start())
+            whole = part["whole"] if part else None
+            start = part.start() if part and whole else match.start()
+            yield Place(start, match.end(), _around(whole or "day", _one(then)), by_name=not whole)
 
 
 def _places(text: str, day: date) -> Iterator[Place]:
@@ -151,7 +155,7 @@ def _places(text: str, day: date) -> Iterator[Place]:
             if match.start() >= end:
                 period, end = _period(match, day), match.end()
                 part = PART.search(text, max(0, match.start() - 30), match.start())
-                yield Place((part or match).start(), end, _part(part[1], period) if part else period)
+                yield Place((part or match).start(), end, _part(part, period) if part else period)
 
 
 def _period(found: re.Match[str], day: date) -> Period:
@@ -172,8 +176,6 @@ def _period(found: re.Match[str], day: date) -> Period:
             if which == "this":  # from December on this winter is that of the next year
                 return periods[2] if day >= periods[2].first else periods[1]
             return next(period for period in reversed(periods) if period.last < day)
-        case {"year": year, "feast": feast}:
-            return _one(date(int(year), 1, 1) if feast == "new year" else date(int(year), 12, 25))
         case {"year": year, "month": month, "day": of_month}:
             return _one(date(int(year), 1 + _span(month)[0], int(of_month)))
         case {"year": year, "number": number}:
@@ -193,7 +195,7 @@ def _span(name: str) -> tuple[int, int]:
 
 
 def _days(found: re.Match[str]) -> int:
-    count = found["count"] or "a"
+    count = found["count"] or ("few" if found["many"] else "a")
     return (COUNTS.get(count) or int(count)) * UNITS[found["unit"]]
 
 
@@ -212,21 +214,40 @@ def _last_unit(unit: str, day: date, *, back: bool) -> Period:
     return _months(day.year, ((day.month - 1) // length - back) * length, length)
 
 
-def _part(part: str, period: Period) -> Period:
-    """Of a year in whole months; a day has none."""
+def _part(found: re.Match[str], period: Period) -> Period:
+    """Of a year in whole months; a day has none, but it lies in a week."""
     first, last = period[:2]
+    if found["whole"]:
+        return _around(found["whole"], period)
+    if found["edge"]:
+        span = timedelta(_days(found) - 1)
+        opening = found["edge"] in ("first", "opening")
+        return Period(first, min(last, first + span)) if opening else Period(max(first, last - span), last)
     if first == last:
         return period
-    if part == "first week":
-        return Period(first, first + timedelta(6))
-    if part == "last week":
-        return Period(last - timedelta(6), last)
-    of_year, of_less = PARTS[part]
+    of_year, of_less = PARTS[found["part"]]
     days = (last - first).days + 1
     if days > 300:
         return _months(first.year, of_year[0], of_year[1] - of_year[0])
-    end = days // 2 if part == "first half" else -(-days * of_less[1] // 6)  # no day is in both halves
+    end = days // 2 if found["part"] == "first half" else -(-days * of_less[1] // 6)  # no day is in both halves
     return Period(first + timedelta(days * of_less[0] // 6), first + timedelta(end - 1))
+
+
+def _around(unit: str, period: Period) -> Period:
+    """The week, month or year in which a day lies; what is longer is that itself."""
+    first, last = period[:2]
+    if unit == "day" or first != last:
+        return period
+    monday = first - timedelta(first.weekday())
+    match unit:
+        case "weekend":
+            return Period(monday + timedelta(5), monday + timedelta(6))
+        case "week":
+            return Period(monday, monday + timedelta(6))
+        case "month":
+            return _months(first.year, first.month - 1, 1)
+        case _:
+            return _months(first.year, 0, 12)
 
 
 def _between(text: str, places: Sequence[Place]) -> Period | None:
@@ -236,8 +257,9 @@ def _between(text: str, places: Sequence[Place]) -> Period | None:
     first, second = places[:2]
     joined = text[first.end : second.start].strip(" ,")
     opened = re.search(r"(?:between|from)(?: the)? ?$", text[: first.start])
-    joins = re.fullmatch(r"(?:to|until|till|through|and|-|–)(?: the)?", joined)
-    if joins and (opened or not joined.startswith("and")) and first.period.first <= second.period.last:
+    joins = re.fullmatch(r"(?:to|until|till|through|and|or|-|–)(?: the)?", joined)
+    follows = second.period.first - first.period.last == DAY
+    if joins and (opened or follows or joined[:2] not in ("an", "or")) and first.period.first <= second.period.last:
         return Period(first.period.first, second.period.last)
     return None
 
@@ -247,16 +269,23 @@ def _related(text: str, place: Place) -> Period | None:
     period = place.period
     found = RELATION.search(text, max(0, place.start - 40), place.start)
     if found is None:
+        open_end = OPEN.match(text, place.end)
+        if open_end:
+            return Period(period.first, NEVER) if open_end["later"] else Period(EVER, period.last)
         return None if place.by_name else period
-    days = timedelta(_days(found)) if found["unit"] else None
+    days = timedelta(_days(found)) if found["unit"] else timedelta(SOON) if found["soon"] else None
     match found["word"]:
         case "around" | "about" | "near" | "circa" | "close to":
             return period._replace(near=True)
-        case "before" | "prior to":
+        case "during" | "amid" | "at the time of":
+            return period._replace(near=place.by_name)
+        case "before" | "prior to" | "pre":
             return Period(period.first - days if days else EVER, period.first - DAY)
         case "until" | "till" | "up to" | "by":
             return Period(EVER, period.last)
         case "since" | "starting":
             return Period(period.first, NEVER)
+        case "in the wake of" | "in the aftermath of":
+            return Period(period.first, period.last + timedelta(2 * SOON))
         case _:
             return Period(period.last + DAY, period.last + days if days else NEVER)

@@ -52,20 +52,20 @@ def count_words(text: str) -> int:
     return words + sum(-(-len(word) // LETTERS_PER_WORD) - 1 for word in LONG.findall(text))
 
 
-def split_text(text: str, limit: int, size: Size = count_words) -> list[str]:
-    """Pieces of at most `limit` words, or of what else `size` counts, such as the tokens of a model.
+def split_by_words(text: str, max_words: int, size: Size = count_words) -> list[str]:
+    """Pieces of at most `max_words` words, or of what else `size` counts, such as the tokens of a model.
 
     Cut between paragraphs, then lines, then sentences, then words. Every piece of a table has its header, and every
     piece of fenced code its fences.
     A word is what stands between white space; of scripts without spaces two characters count as one, of words of more
     than 24 letters eight.
 
-    >>> split_text("one two\\n\\nthree four\\n\\nfive", 4)
+    >>> split_by_words("one two\\n\\nthree four\\n\\nfive", 4)
     ['one two\\n\\nthree four', 'five']
     """
-    if size(text) <= limit:
+    if size(text) <= max_words:
         return list(filter(None, [trimmed(text)]))
-    sized = _Sized(limit, cache(size))  # most are asked for more than once
+    sized = _Sized(max_words, cache(size))  # most are asked for more than once
     pieces = sized.of_blocks(re.sub(r"\r\n?", "\n", text))
     return list(filter(None, map(trimmed, sized.packed(pieces))))
 

@@ -135,6 +135,7 @@ def retrieve_parts(
             rerank_status=read.status,
             rerank_reason=read.reason,
             truncated_tokens=read.truncated_tokens,
+            tokens_read=read.tokens_read,
             timings_ms=timings,
             provenance=_served_by(lists.provenance, read, read.spec or reranker.spec, as_of),
         )

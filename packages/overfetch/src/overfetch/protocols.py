@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self
 
 from overfetch.filters import Condition, Schema
 from overfetch.models import ModelSpec
@@ -45,14 +45,15 @@ class EncodedPassage(NamedTuple):
 class RerankScores(NamedTuple):
     """Raw logits of the first passages of the list, in its order; fewer than given if the deadline passed.
 
-    `truncated_tokens` is None where a server read them and does not say what it cut. `remembered` were not read anew;
-    `spec` is that of the model that read, where a reranker has another one too.
+    `truncated_tokens` is None where a server read them and does not say what it cut, `tokens_read` where nobody counts.
+    `remembered` were not read anew; `spec` is that of the model that read, where a reranker has another one too.
     """
 
     logits: list[float]
     truncated_tokens: int | None
     remembered: int = 0
     spec: ModelSpec | None = None
+    tokens_read: int | None = None
 
 
 class ListOrder(NamedTuple):
@@ -110,6 +111,13 @@ class Reranker(Protocol):
 
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         """Scores in the order given until `deadline` (`time.monotonic()` seconds) passes."""
+
+
+class LoadedReranker(Reranker, Protocol):
+    """One whose model is loaded: readers of several budgets share it."""
+
+    def within(self, tokens: int, /) -> Self:
+        """It, reading so many tokens a query, 0: all."""
 
 
 class ListReranker(Protocol):

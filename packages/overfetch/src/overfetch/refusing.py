@@ -12,7 +12,7 @@ from overfetch.settings import RetrievalSettings, explain
 from overfetch.sparse import embed_sparse_passage, embed_sparse_query
 from overfetch.types import ALL_READ, Frozen, Retrieval
 
-MADE_BY = ("embedder", "reranker", "chunker", "sparse_tokenizer")  # of a retrieval's provenance
+MADE_BY = ("embedder", "reranker", "read_tokens", "chunker", "sparse_tokenizer")  # of a retrieval's provenance
 GROWTH = 1.25  # as much more or less of a corpus is still the same: among more passages, the best score is higher
 
 
@@ -87,12 +87,13 @@ class RefusalRule(Frozen):
         return 1 / (1 + math.exp(-max(-500.0, min(500.0, logit))))
 
     def holds_under(self, settings: RetrievalSettings) -> bool:
-        """Whether it was fitted under the same; neither a deadline nor who else was to order changes any score."""
-        scored = {"deadline_ms": None, "rerank_lm": None}
+        """Whether it was fitted under the same; neither a deadline nor who else was to order changes any score, and
+        `made_by` has the budget that did."""
+        scored = {"deadline_ms": None, "rerank_lm": None, "read_tokens": None}
         return settings.model_copy(update=scored) == self.settings.model_copy(update=scored)
 
     def fits(self, retrieval: Retrieval) -> bool:
-        served_by = {name: retrieval.provenance.get(name) for name in MADE_BY}
+        served_by = made_by(retrieval)
         growth = int(retrieval.provenance.get("passages", 0)) / max(1, self.fitted_on.passages)
         is_alike = 1 / GROWTH <= growth <= GROWTH
         return retrieval.collection == self.collection and served_by == self.made_by and is_alike
@@ -104,6 +105,11 @@ class RefusalRule(Frozen):
             return None
         fitted = f"fitted on {self.fitted_on.questions} judged questions, {self.fitted_on.created[:10]}"
         return f"the chance that these passages answer is {probability:.0%}, below {self.threshold:.0%} ({fitted})"
+
+
+def made_by(retrieval: Retrieval) -> dict[str, str]:
+    """What of its provenance decides scores."""
+    return {name: retrieval.provenance[name] for name in MADE_BY if name in retrieval.provenance}
 
 
 class RefusalRules(Frozen):

@@ -31,6 +31,7 @@ class Reranked(NamedTuple):
     spec: ModelSpec | None = None
     listed: Sequence[int] | None = None
     served_by: str | None = None
+    tokens_read: int | None = None
 
 
 def rerank(
@@ -96,9 +97,15 @@ def _scored(
     told = [] if status == "full" and scores.spec is None else [reason]
     if scores.truncated_tokens and (most := (scores.spec or reranker.spec).read_tokens):
         told.append(f"{scores.truncated_tokens} tokens of long passages were left out: {most} a query are read")
-    identity = scores.spec.identity if scores.spec else None
-    why = "; ".join(told) or None
-    return Reranked(scores.logits, status, why, scores.truncated_tokens, scores.spec, served_by=identity)
+    return Reranked(
+        scores.logits,
+        status,
+        "; ".join(told) or None,
+        scores.truncated_tokens,
+        scores.spec,
+        served_by=scores.spec.identity if scores.spec else None,
+        tokens_read=scores.tokens_read,
+    )
 
 
 def _require_usable(logits: Sequence[float], passages: int) -> None:

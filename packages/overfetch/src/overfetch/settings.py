@@ -16,6 +16,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Depth = Annotated[int, Field(gt=0, le=100)]
 Weight = Annotated[float, Field(gt=0, le=10)]
 RankConstant = Annotated[int, Field(gt=0, le=100_000)]
+Tokens = Annotated[int, Field(ge=0, le=10_000_000)]
 FirstStage = Literal["hybrid", "dense", "bm25"]
 Fusion = Literal["dbsf", "rrf"]
 
@@ -63,7 +64,9 @@ class RetrievalSettings(Frozen):
     `one_per` is a metadata field: where one a document is kept, documents with the same value of it count as one;
     `order_weight` is the reranker's share in the final order (1: its logits alone), by default the one fitted for
     the model. Of what leads (`Focus.leads`), values of the metadata field `balance`, such as an author, take turns.
-    `pairs` bounds how many passages the parts of one question read together.
+    `pairs` bounds how many passages the parts of one question read together; `read_tokens` what the reranker reads for
+    one query, by default as its model does, 0 for all. OVERFETCH_RERANK_TOKENS goes before it, and the faster model of
+    OVERFETCH_FASTER keeps its own.
     """
 
     top_k: PassageCount = 20
@@ -81,6 +84,7 @@ class RetrievalSettings(Frozen):
     order_weight: Share | None = None
     balance: str | None = None
     pairs: PassageCount | None = None
+    read_tokens: Tokens | None = None
 
     @model_validator(mode="after")
     def _keep_at_most_what_is_read(self) -> Self:

@@ -106,8 +106,11 @@ def read_lines(path: Path) -> Generator[str, None, None]:
         yield from read()
 
 
-def _lines_read(path: Path) -> Iterator[Callable[[], Iterable[str]]]:
-    """What reads each line of bytes, so that one that is broken costs no other. It raises CorpusError."""
+def _lines_read(path: Path) -> Iterator[Callable[..., Iterable[str]]]:
+    """What reads each line of bytes, so that one that is broken costs no other.
+
+    It raises CorpusError, or reads on by `errors` (`bytes.decode`).
+    """
     start = 0
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -120,9 +123,9 @@ def _lines_read(path: Path) -> Iterator[Callable[[], Iterable[str]]]:
         raise CorpusError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _decoded(path: Path, number: int, start: int, line: bytes) -> Iterable[str]:
+def _decoded(path: Path, number: int, start: int, line: bytes, errors: str = "strict") -> Iterable[str]:
     try:
-        return io.StringIO(line.decode("utf-8-sig" if number == 1 else "utf-8"), newline=None)
+        return io.StringIO(line.decode("utf-8-sig" if number == 1 else "utf-8", errors), newline=None)
     except UnicodeDecodeError as error:
         raise CorpusError(f"{path}:{number}: not UTF-8 at byte {start + error.start}") from error
 
@@ -197,8 +200,32 @@ def _repeated(names: Iterable[str]) -> str | None:
     return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
 
 
+class _Readable:
+    """The lines of a file with marks in place of what is not UTF-8, since quotation marks go on beyond a line; `broken`
+    says where.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._broken: CorpusError | None = None
+
+    def __iter__(self) -> Generator[str, None, None]:
+        for read in _lines_read(self.path):
+            try:
+                yield from read()
+            except CorpusError as error:
+                self._broken = self._broken or error
+                yield from read(errors="replace")
+
+    def broken(self) -> CorpusError | None:
+        """The first place since the last call."""
+        broken, self._broken = self._broken, None
+        return broken
+
+
 def _read_csv(path: Path) -> Iterator[Located]:
-    with closing(read_lines(path)) as lines:  # where it breaks off, the file does not stay open
+    readable = _Readable(path)
+    with closing(iter(readable)) as lines:  # where it breaks off, the file does not stay open
         reader = csv.DictReader(lines, strict=True)
         try:
             if twice := _repeated(filter(None, reader.fieldnames or ())):
@@ -206,16 +233,20 @@ def _read_csv(path: Path) -> Iterator[Located]:
             columns = len(reader.fieldnames or ())
         except csv.Error as error:
             raise CorpusError(f"{path}:{reader.line_num + 1}: broken CSV: {error}") from error
+        if broken := readable.broken():
+            raise CorpusError(f"{broken}, in the header line")
         while True:
             try:
                 record = next(reader)
                 place = f"{path}:{reader.line_num}"
-                yield place, partial(_parse_row, place, record, columns)
+                broken = readable.broken()
+                yield place, partial(_raise, broken) if broken else partial(_parse_row, place, record, columns)
             except StopIteration:
                 return
             except csv.Error as error:  # those after it can still be read
                 place = f"{path}:{reader.line_num + 1}"
-                yield place, partial(_raise, CorpusError(f"{place}: broken CSV: {error}"))
+                broken = readable.broken() or CorpusError(f"{place}: broken CSV: {error}")
+                yield place, partial(_raise, broken)
 
 
 def _parse_row(place: str, record: dict[str, Any], columns: int) -> Record:

@@ -170,7 +170,8 @@ class Retrieval(Frozen):
     each passage, by default the query. `candidates` are all that were retrieved, in final order, where asked for.
     `rerank_status`: the reranker scored all candidates (`full`), or a language model ordered them as one list
     (`listwise`), or it should have, and the reranker scored them all (`fallback`); or not all were scored.
-    `truncated_tokens` were beyond the reranker's limit; None where a remote server does not say how many.
+    `truncated_tokens` were beyond the reranker's limit; None where a remote server does not say how many. `tokens_read`
+    are those of its model runs, of which remembered scores need none; None where nobody counts them.
     """
 
     query: str
@@ -183,6 +184,7 @@ class Retrieval(Frozen):
     rerank_status: RerankStatus
     rerank_reason: str | None = None
     truncated_tokens: int | None = 0
+    tokens_read: int | None = None
     timings_ms: Timings
     provenance: Mapping[str, str]
 

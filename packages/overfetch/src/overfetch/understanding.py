@@ -1,12 +1,12 @@
 """How a collection reads the questions of its users: by rule, without a model and without a store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from overfetch.filters import Condition
+from overfetch.filters import AnyOf, Condition
 from overfetch.settings import Weight
 from overfetch.types import Frozen
 
@@ -39,6 +39,17 @@ def absence(missing: str, *conditions: Condition, words: str | None = None) -> F
     True
     """
     return Focus(conditions=conditions, text=words, worded=words is not None, weight=TELLING, missing=missing)
+
+
+def looked_up(field: str, values: str | Sequence[str], *conditions: Condition, **options: Any) -> Iterator[Focus]:
+    """A focus on what has one of the values, where there are any; `options` are a Focus's own.
+
+    >>> [focus.leads for focus in looked_up("names", ["kia"], leads=3)], list(looked_up("names", []))
+    ([3], [])
+    """
+    if values:
+        found = AnyOf(field=field, values=(values,) if isinstance(values, str) else tuple(dict.fromkeys(values)))
+        yield Focus(conditions=(found, *conditions), **options)
 
 
 class Understood(Frozen):

@@ -3,7 +3,8 @@
 What is forgiven changes no word: white space, line breaks, soft hyphens and invisible joiners, the shape of quotation
 marks and dashes, canonical and width variants of the same character (Unicode TR15), Markdown's marks and HTML's
 entities. What could change a letter or a figure is not: look-alikes of other scripts, superscripts, styled letters,
-controls of direction that the text has not, a word without its beginning, a part of a number.
+controls of direction that the text has not, a word without its beginning, a part of a figure (`whole_figures.py`), what
+looks like a mark within code.
 """
 
 import re
@@ -14,6 +15,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from overfetch.markup import decoded, unmarked
+from overfetch.whole_figures import parts_figure
 
 # Too few letters prove nothing: "a" stands in every passage. A wide (Chinese, Japanese, Korean) letter counts twice.
 MIN_LETTERS = 12
@@ -39,12 +41,11 @@ MOST_LETTERS = 100
 MOST_PLACES = 1_000
 WITHOUT_SPACES = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")  # Thai, Lao, Burmese, Khmer
 SIGNS = ("Sc", "Sm")
-UNITS = "%‰°^"
 JOINS_FIGURES, JOINS_LETTERS = ".,:/-'_·٫٬", "_.·"
 GROUP = re.compile(r" \d{3}(?!\d)")
 GROUP_BEFORE = re.compile(r"(?<!\d)\d{1,3} ?$")
 OPERATION = re.compile(r" ?(\D) ?\d")
-RAISED = re.compile(r"<su[bp]\b|\*{1,2}\d")
+RAISED = re.compile(r"<su[bp]\b|\*{1,2}\d|\^")
 TIMES_BEFORE = re.compile(r"\d\*{1,2}$")
 
 
@@ -63,10 +64,9 @@ def find_verbatim(quote: str, text: str) -> str | None:
     # Controls may make a quote show other than it says; a copy has those of its text and no others.
     controls = "".join(dict.fromkeys(filter(_is_deceptive, quote)))
     quote, text = decoded(quote), decoded(text)
-    if found := _find(quote, text, controls):
-        return found
-    plain = (unmarked(quote), _unmarked(text))
-    return _find(*plain, controls) if plain != (quote, text) else None
+    shown = dict.fromkeys((text, _unmarked(text, code=False), _unmarked(text)))
+    wanted = dict.fromkeys((quote, unmarked(quote)))  # what a quote has without backticks may be no mark
+    return next((found for form in shown for words in wanted if (found := _find(words, form, controls))), None)
 
 
 _unmarked = lru_cache(maxsize=256)(unmarked)
@@ -101,7 +101,7 @@ def _places(form: str, source: Folded, raw: str) -> Iterator[int]:
 
 def _unwrapped(quote: str) -> Iterable[str]:
     """The quote, and what is left of it where a model has set it in quotation marks of its own."""
-    inner = quote[1:-1].strip() if quote[:1] == "'" == quote[-1:] else quote
+    inner = quote[1:-1].strip() if quote[:1] == "'" and quote[-1:] in ("'", '"') else quote  # after a digit as it is
     return dict.fromkeys((quote, inner, quote.strip("' ")))
 
 
@@ -187,18 +187,18 @@ def _word_end(source: Folded, raw: str, place: int) -> int:
 
 
 def _is_inside_word(source: Folded, raw: str, place: int) -> bool:
-    """Whether a cut at `place` parts a word or a number: un|likely, non-|toxic, 3|.5, -|5, 5|%, 1| 000."""
+    """Whether a cut at `place` parts a word or a figure: un|likely, non-|toxic, 3|.5, -|5, 1| 000, 5| %."""
     text = source.text
     if place <= 0 or place >= len(text):
         return False
     before, after = text[place - 1], text[place]
     if unicodedata.combining(after) or (before.isalnum() and after.isalnum()):
-        return not (_is_wide(before) or _is_wide(after))
+        return not (_is_wide(before) or _is_wide(after)) or parts_figure(text, place)
     if after.isdigit() and _is_figure_before(source, raw, place):
         return True
     if before.isdigit() and _is_figure_after(text, place):
         return True
-    return _is_joined(source, raw, place - 1) or _is_joined(source, raw, place)
+    return _is_joined(source, raw, place - 1) or _is_joined(source, raw, place) or parts_figure(text, place)
 
 
 def _is_figure_before(source: Folded, raw: str, place: int) -> bool:
@@ -214,14 +214,13 @@ def _is_figure_before(source: Folded, raw: str, place: int) -> bool:
 
 
 def _is_figure_after(text: str, place: int) -> bool:
-    """Whether what stands after a digit is of the same figure: a unit, a power, an operation, thousands."""
-    after = text[place : place + 4].removeprefix(" ")[:1]
-    if text[place] in UNITS or unicodedata.category(text[place]) == "Sc" or RAISED.match(text, place):
+    """Whether what stands after a digit is of the same figure: a power, an operation, thousands."""
+    if RAISED.match(text, place):
         return True
     if GROUP.match(text, place):
         return bool(GROUP_BEFORE.search(text[max(0, place - 4) : place]))
     operation = OPERATION.match(text, place)
-    return after in ("%", "‰") or (operation is not None and _is_sign(operation[1]))
+    return operation is not None and _is_sign(operation[1])
 
 
 def _is_sign(character: str) -> bool:

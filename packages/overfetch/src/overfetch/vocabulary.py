@@ -1,6 +1,7 @@
 """What words mean to a site's users: one data file of its package."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -47,11 +48,25 @@ class Vocabulary:
         found = ((name, pattern.search(text)) for name, pattern in self._patterns(path).items())
         return {name: match for name, match in found if match}
 
+    def without(self, path: str, text: str) -> str:
+        """The text without what `said` finds in it."""
+        for start, end in sorted((found.span() for found in self.said(path, text.lower()).values()), reverse=True):
+            text = text[:start] + text[end:]
+        return text
+
+    def counted(self, path: str, text: str) -> Counter[str]:
+        """How many of the names that `said` finds begin alike, up to a colon."""
+        return Counter(name.partition(":")[0] for name in self.said(path, text))
+
     def instead(self, path: str, text: str) -> dict[str, str]:
         """Of those that `said` finds the text with each name in the place of what was found."""
         return {
             name: f"{text[: found.start()]}{name}{text[found.end() :]}" for name, found in self.said(path, text).items()
         }
+
+    def knows(self, word: str) -> bool:
+        """Whether a word in small letters is written anywhere in the file, or near to one that is."""
+        return word in self._every() or self.is_misspelt(word)
 
     def is_misspelt(self, word: str) -> bool:
         """Whether a word in small letters is near to one that is written anywhere in the file, and none of these."""

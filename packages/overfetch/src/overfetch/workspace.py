@@ -64,14 +64,16 @@ class Workspace:
         pair = self.environment.pair(profile)
         tuned = {c.name: self._tuned(f"{found.name}/{c.name}", pair) for c in found.collections}
         with self._lock:
+            usual, budget = self.reranker(pair.reranker), self.environment.budget
+            own = {c.name: (tuned[c.name] or usual).within(budget(c.retrieval.read_tokens)) for c in found.collections}
             engine = Engine(
                 found,
                 embedder=self.embedder(pair.embedder),
-                reranker=self._laddered(self.reranker(pair.reranker)),
+                reranker=self._laddered(usual),
                 store=self.store,
                 lm=self.environment.language_model,
                 lister=self._lister,
-                tuned={name: self._laddered(reranker) for name, reranker in tuned.items() if reranker},
+                rerankers={name: self._laddered(reranker) for name, reranker in own.items() if reranker is not usual},
                 refusals=self._refusals(found),
                 on_refused=self.environment.on_refused,
                 close=close,
@@ -95,7 +97,7 @@ class Workspace:
         """With the faster model beside it, where there is one. Raises SettingsError on an unknown profile."""
         if self.environment.faster is None:
             return usual
-        spec = find_profile(self.environment.faster).reranker
+        spec = find_profile(self.environment.faster).reranker.within(self.environment.rerank_tokens)
         here = self.environment.model_copy(update={"rerank": RerankServer()})
         load = partial(backends.load_reranker, spec, here)
         faster = self._rerankers.setdefault(spec.identity, LazyReranker(spec, load))
@@ -145,7 +147,7 @@ class Workspace:
         paths = {c.name: own[c.name] if own[c.name].exists() else c.refusals for c in site.collections}
         return {name: RefusalRules.read(path) for name, path in paths.items() if path}
 
-    def _tuned(self, collection: str, pair: Profile) -> Reranker | None:
+    def _tuned(self, collection: str, pair: Profile) -> LazyReranker | None:
         """The reranker that `overfetch tune` installed for it, where it goes with the profile's models."""
         folder = tuned_folder(self.environment.tuned, collection)
         tuned = read_tuned(folder)

@@ -12,7 +12,7 @@ from builddaily.naming import (
     title_of,
     trail_of,
 )
-from overfetch import Chunk, Document, split_at_headings, split_text, token_counter
+from overfetch import Chunk, Document, split_at_headings, split_by_words, token_counter
 
 EMBEDDER = "all-minilm-l6-v2"
 READ = 254  # tokens of a passage that this model reads beside its own two
@@ -32,7 +32,7 @@ def chunk_page(page: Document, tokens: int = READ) -> Iterator[Chunk]:
     for headings, text in _sections(page):
         path = [heading for heading in map(plain, headings) if heading != page.title]
         breadcrumb = _breadcrumb(page, path)
-        for piece in split_text(text, max(tokens // 3, tokens - _size(breadcrumb)), _size):
+        for piece in split_by_words(text, max(tokens // 3, tokens - _size(breadcrumb)), _size):
             found = {
                 "defines": defined_names(path, piece),
                 "mentions": mentioned_names(page, f"{breadcrumb}\n{piece}"),

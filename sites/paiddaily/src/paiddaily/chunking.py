@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from overfetch import Chunk, Document, split_at_headings, split_text, token_counter
+from overfetch import Chunk, Document, split_at_headings, split_by_words, token_counter
 from paiddaily.records import LATER_TEXTS
 
 MAX_TOKENS, MAX_WORDS, MAX_BREADCRUMB = 254, 140, 90  # the embedder reads two tokens more, its own
@@ -53,9 +53,9 @@ def chunk_catalyst(event: Document, tokens: int = MAX_TOKENS) -> Iterator[Chunk]
 def _pieces(names: Sequence[str], text: str, tokens: int) -> Iterator[tuple[str, str]]:
     """Breadcrumb and text of every piece; both together are all read by the embedder."""
     for path, below in split_at_headings(text):
-        breadcrumb = split_text(" > ".join([*names, *path]), MAX_BREADCRUMB, token_counter(EMBEDDER))[0]
+        breadcrumb = split_by_words(" > ".join([*names, *path]), MAX_BREADCRUMB, token_counter(EMBEDDER))[0]
         room = max(tokens // 3, tokens - token_counter(EMBEDDER)(breadcrumb))
-        for piece in split_text(below, room, _size):
+        for piece in split_by_words(below, room, _size):
             yield breadcrumb, piece
 
 

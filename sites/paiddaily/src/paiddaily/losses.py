@@ -7,6 +7,7 @@ from overfetch import Amount, AnyOf, NumberRange, amounts_in, limits_in
 from paiddaily.names import KNOWN
 
 LOOKED_AT = 2_000  # characters of a report
+LEAST = 1_000  # that is an amount without a unit
 
 
 def loss_of(text: str) -> tuple[float, list[str]] | None:
@@ -16,7 +17,7 @@ def loss_of(text: str) -> tuple[float, list[str]] | None:
     ((30000000.0, ['usd']), (17.0, ['bnb']), (1400000.0, ['usd', 'busd']), None)
     """
     text = re.sub(r"(?<=\d),(?=\d{1,2}(?!\d))", ".", text.lower()[:LOOKED_AT])
-    found = [(amount.number * amount.factor, _units(amount)) for amount in amounts_in(text)]
+    found = [(amount.whole, _units(amount)) for amount in amounts_in(text)]
     if found and re.search(r"\btokens?\b", text):
         return found[0][0], ["tokens"]
     return next((loss for loss in found if loss[1][0] == "usd"), found[0] if found else None)
@@ -24,30 +25,31 @@ def loss_of(text: str) -> tuple[float, list[str]] | None:
 
 def _units(amount: Amount) -> list[str]:
     unit = (amount.unit or "usd").removeprefix("w")
-    if not (amount.dollar or unit in KNOWN.words("names.dollars")):
-        return [unit]
-    return ["usd", "busd"] if unit == "busd" else ["usd"]
+    is_dollar = amount.dollar or unit in KNOWN.words("names.dollars")
+    return ["usd", "busd"] if unit == "busd" else ["usd"] if is_dollar else [unit]
 
 
 def loss_bounds(text: str, *, incident: bool) -> list[AnyOf | NumberRange]:
     """In dollars unless a coin is named: a number alone is no loss, nor are coins of no incident."""
     if KNOWN.said("unknown", text):
         return [AnyOf(field="loss_unit", values=("unknown",))]
-    limits = list(_limits(text))
-    unit = next((unit for _, unit in limits if unit), "usd")
-    if not limits or not (incident or unit in ("usd", "busd") or "damage" in KNOWN.said("signs", text)):
+    limits, coins = list(limits_in(text))[:2], KNOWN.words("names.coins")
+    unit = next((limit.unit for limit in limits if limit.unit in coins), "busd" if "busd" in text else "usd")
+    is_money = any(limit.unit in (unit, "usd", "dollars") or limit.whole >= LEAST for limit in limits)
+    if not (is_money and (incident or unit in ("usd", "busd") or "damage" in KNOWN.said("signs", text))):
         return []
-    return [AnyOf(field="loss_unit", values=(unit,)), *(bound for bound, _ in limits[:2])]
+    bounds = (NumberRange(field="loss_amount", **{limit.side or "above": limit.whole}) for limit in limits)
+    return [AnyOf(field="loss_unit", values=(unit.removeprefix("w"),)), *bounds]
 
 
-def _limits(text: str) -> Iterator[tuple[NumberRange, str]]:
-    """Each with its coin, where one is named; `more than 50 but below 100 mln` has one factor for both."""
-    found, coins = list(limits_in(text)), KNOWN.words("names.coins")
-    last = next((limit.factor for limit in reversed(found) if limit.factor > 1), 1.0)
-    money = last > 1 or any(limit.unit in {*coins, "usd", "dollars"} or limit.number >= 1000 for limit in found)
-    for limit in found if money else ():
-        amount = limit.number * (last if limit.factor == 1 and limit.number < 1000 else limit.factor)
-        bound = NumberRange(field="loss_amount", **{limit.side or "above": amount})
-        yield bound, limit.unit.removeprefix("w") if limit.unit in coins else ""
-    for amount in map(float, KNOWN.said("figures", text)):
-        yield NumberRange(field="loss_amount", above=amount), "busd" if "busd" in text else ""
+def loss_sizes(text: str) -> Iterator[NumberRange]:
+    """What an incident that is said to be large or small lost, the more so the earlier; about the amount that is said.
+
+    >>> [(size.at_least, size.at_most) for size in loss_sizes("the 130 million one")]
+    [(117000000.0, 143000000.0)]
+    """
+    for size in map(float, KNOWN.said("extent", text)):
+        yield NumberRange(field="loss_amount", **({"at_least": size} if size > 0 else {"below": -size}))
+    for said in amounts_in(text):
+        if said.factor > 1 and said.whole >= 10 * LEAST:
+            yield NumberRange(field="loss_amount", at_least=0.9 * said.whole, at_most=1.1 * said.whole)

@@ -5,11 +5,12 @@ A record has keys, `name:kia`, and a question is looked up by the keys of what i
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from functools import partial
 
-from overfetch import AnyOf, DateRange, Focus, Vocabulary, absence, misspellings, runs, without_accents
+from overfetch import AnyOf, DateRange, Focus, Vocabulary, absence, looked_up, misspellings, runs, without_accents
 
 KNOWN = Vocabulary("paiddaily")
+having = partial(looked_up, "keys")  # who has one of these keys
 LOOKED_AT = 1_000  # characters of a question
 LONGEST_NAME = 200  # characters that are looked at
 MOST_WORDS = 6  # of a name, and of what may be one in a question
@@ -87,18 +88,7 @@ def run_keys(words: Sequence[str], kind: str = "name", shortest: int = 3) -> lis
     return [f"{kind}:{key}" for key in dict.fromkeys(joined) if len(key) >= shortest]
 
 
-def having(*keys: str) -> AnyOf:
-    """Who has one of these keys."""
-    return AnyOf(field="keys", values=tuple(dict.fromkeys(keys)))
-
-
-def looked_up(keys: str | Sequence[str], *conditions: AnyOf, **options: Any) -> Iterator[Focus]:
-    """A focus on who has one of the keys, where there are any."""
-    if keys:
-        yield Focus(conditions=(having(*([keys] if isinstance(keys, str) else keys)), *conditions), **options)
-
-
 def absent(missing: str, text: str, keys: Iterable[str], *conditions: AnyOf | DateRange) -> Iterator[Focus]:
     """Foci by which it is known that something is not there: nobody has one of the keys, no text one of the words."""
-    yield absence(missing, having(*keys), *conditions)
+    yield absence(missing, AnyOf(field="keys", values=tuple(dict.fromkeys(keys))), *conditions)
     yield absence(missing, *conditions, words=text)

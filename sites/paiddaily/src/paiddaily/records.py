@@ -83,8 +83,7 @@ def adapt_catalyst(record: Record) -> Record:
 
 def _with_sections(record: Record) -> str:
     """A proposal's text ends early: what its sections say beyond it."""
-    sections = record.get("sections")
-    named = sections.items() if isinstance(sections, dict) else ()
+    named = sections.items() if isinstance(sections := record.get("sections"), dict) else ()
     told = [f"## {name}\n{section}" for name, section in named if name not in KNOWN.table("records.left_out")]
     return "\n\n".join([text_of(record, "text"), *told])
 
@@ -168,9 +167,8 @@ def _reports(record: Record, day: date) -> Iterator[date]:
     for signed in SIGNED.findall(text_of(record, "text"))[-1:]:
         if period := period_in(signed, day):
             yield period.first
-    for link in record.get("links") or ():
-        for number in POSTED.findall(str(link)):
-            yield datetime.fromtimestamp(((int(number) >> 22) + POSTS_BEGAN) / 1000, UTC).date()
+    for number in POSTED.findall(" ".join(map(str, record.get("links") or ()))):
+        yield datetime.fromtimestamp(((int(number) >> 22) + POSTS_BEGAN) / 1000, UTC).date()
 
 
 def features_of(table: str, *texts: str) -> list[str]:

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from overfetch import AnyOf, DateRange, Focus, Understood, absence, without_unwanted
-from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, looked_up, near_keys, own_words, run_keys, words_of
+from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, having, near_keys, own_words, run_keys, words_of
 
 LARGE = AnyOf(field="size", values=("Mega Cap", "Large Cap"))
 COMMON = AnyOf(field="share", values=("common",))
@@ -77,14 +77,14 @@ def _bearers(symbol: Symbol) -> Iterator[Focus]:
     """Each symbol's, in the stated order."""
     missing = f"no symbol {symbol.name}" if symbol.outright else None
     if symbol.listing:
-        yield from looked_up(f"listing:{symbol.name}", leads=LISTING, missing=missing)
+        yield from having(f"listing:{symbol.name}", leads=LISTING, missing=missing)
         return
     at_home, anywhere = f"us:{symbol.name}", f"symbol:{symbol.name}"
-    yield from looked_up([at_home, anywhere], leads=NEAR, missing=missing)
-    yield from looked_up(at_home, COMMON, leads=US)
-    yield from looked_up(anywhere, COMMON, LARGE, leads=LARGE_SYMBOL)
-    yield from looked_up(anywhere, COMMON, leads=SYMBOL)
-    yield from looked_up(anywhere, CRYPTO, leads=US)
+    yield from having([at_home, anywhere], leads=NEAR, missing=missing)
+    yield from having(at_home, COMMON, leads=US)
+    yield from having(anywhere, COMMON, LARGE, leads=LARGE_SYMBOL)
+    yield from having(anywhere, COMMON, leads=SYMBOL)
+    yield from having(anywhere, CRYPTO, leads=US)
 
 
 def _symbols(text: str) -> Iterator[Symbol]:
@@ -117,19 +117,19 @@ def _names(text: str, *, outright: bool) -> Iterator[Focus]:
             keys = [*(f"{kind}:{name}" for kind in NAMED), f"us:{symbol}", f"symbol:{symbol}", *near_keys(words)]
             coins = [CRYPTO] if "coins" in KNOWN.said("signs", text.lower()) else []
             yield from absent(missing, " ".join(own_words(words)), keys, *coins)
-    yield from looked_up([*run_keys(said), *run_keys(said, "also")], weight=0.7)
+    yield from having([*run_keys(said), *run_keys(said, "also")], weight=0.7)
 
 
 def _whole_name(text: str, words: Sequence[str]) -> Iterator[Focus]:
     name = "".join(words)
     symbol = text.isupper() and " " not in text  # in capital letters, one word is a symbol before it is a name
-    yield from looked_up(f"name:{name}", COMMON, LARGE, leads=LARGE_NAME if symbol else US + 1)
-    yield from looked_up(f"name:{name}", COMMON, leads=PART if symbol else LARGE_NAME)
-    yield from looked_up(f"name:{name}", leads=NEAR)
-    yield from looked_up(f"also:{name}", COMMON, leads=NAME)
-    yield from looked_up(f"part:{name}", COMMON, LARGE, leads=NAME)
-    yield from looked_up(f"part:{name}", COMMON, leads=PART)
-    yield from looked_up(near_keys(words), COMMON, leads=NEAR)
+    yield from having(f"name:{name}", COMMON, LARGE, leads=LARGE_NAME if symbol else US + 1)
+    yield from having(f"name:{name}", COMMON, leads=PART if symbol else LARGE_NAME)
+    yield from having(f"name:{name}", leads=NEAR)
+    yield from having(f"also:{name}", COMMON, leads=NAME)
+    yield from having(f"part:{name}", COMMON, LARGE, leads=NAME)
+    yield from having(f"part:{name}", COMMON, leads=PART)
+    yield from having(near_keys(words), COMMON, leads=NEAR)
 
 
 def _missing_name(text: str, words: Sequence[str]) -> str | None:

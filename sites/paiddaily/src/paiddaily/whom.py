@@ -19,7 +19,7 @@ def named_in(text: str) -> Iterator[tuple[str, list[str]]]:
     """
     lower = text.lower()
     reported = [match["whom"] for match in KNOWN.said("whom", lower).values()]
-    for name in [*QUOTED.findall(text), *reported, *_alone(lower), *_strange(lower)][:MOST_NAMES]:
+    for name in [*QUOTED.findall(text), *reported, *_bare(lower)][:MOST_NAMES]:
         words = bare_name(name)
         if 0 < len(words) <= MOST_WORDS and not _says_how(name.lower()):
             yield name, words
@@ -36,15 +36,17 @@ def _says_how(words: str) -> bool:
     return not kinds.isdisjoint(words.split()) or any(KNOWN.said(t, words) for t in ("techniques", "chains", "type"))
 
 
-def _alone(text: str) -> Iterator[str]:
-    """One word beside a date and a kind of attack."""
-    words = [word for word in bare_name(text) if not word.isdigit() and not _says_how(word)]
-    if len(words) == 1 and len(words[0]) > 3 and len(text.split()) < 5:
-        yield words[0]
+def _bare(text: str) -> Iterator[str]:
+    """One word beside a date and a kind of attack; a few, of which the first is none that people commonly write."""
+    words = [word for word in bare_name(text) if not word.isdigit()]
+    alone = [word for word in words if not _says_how(word)]
+    if len(alone) == 1 and len(alone[0]) > 3 and len(text.split()) < 5:
+        yield alone[0]
+    strange = [word for word in words if word not in KNOWN.words("names.months")]
+    if 0 < len(strange) < 4 and len(strange[0]) > 3 and is_strange(strange[0]):
+        yield " ".join(strange)
 
 
-def _strange(text: str) -> Iterator[str]:
-    """A few words, of which the first is none that people commonly write."""
-    words = [word for word in bare_name(text) if not word.isdigit() and word not in KNOWN.words("names.months")]
-    if 0 < len(words) < 4 and len(words[0]) > 3 and words[0].isalpha() and token_counter(EMBEDDER)(words[0]) > 1:
-        yield " ".join(words)
+def is_strange(word: str) -> bool:
+    """Whether it is none that people commonly write."""
+    return word.isalpha() and token_counter(EMBEDDER)(word) > 1

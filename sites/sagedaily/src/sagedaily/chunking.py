@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
-from overfetch import Chunk, Document, Record, split_text, token_counter
+from overfetch import Chunk, Document, Record, split_by_words, token_counter
 from sagedaily.mentions import mentions_in
 from sagedaily.understanding import NO_ORIENTATION, OF_CHARTS
 from sagedaily.vocabulary import KNOWN, Meaning, words_of
@@ -74,7 +74,7 @@ def chunk_entry(entry: Document, tokens: int = MAX_TOKENS) -> Iterator[Chunk]:
         title = f"{entry.title}, {way}" if way else entry.title
         breadcrumb = " > ".join(str(part) for part in (title, entry.metadata.get("work")) if part)
         size = token_counter(EMBEDDER)
-        for piece in split_text(text, max(tokens // 3, tokens - size(breadcrumb)), size):
+        for piece in split_by_words(text, max(tokens // 3, tokens - size(breadcrumb)), size):
             yield Chunk(breadcrumb=breadcrumb, text=piece, metadata=_metadata(entry, way, piece))
 
 

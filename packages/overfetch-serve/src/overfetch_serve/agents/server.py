@@ -1,11 +1,15 @@
 """The MCP server: over HTTP as `/mcp` of the service, with its keys, and over stdio for whoever starts it."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from mcp import MCPError
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp_types import (
+    INTERNAL_ERROR,
     CallToolRequestParams,
     CallToolResult,
     ListResourceTemplatesResult,
@@ -28,8 +32,10 @@ from overfetch_serve.agents.arguments import Arguments, options_of
 from overfetch_serve.agents.tools import SCHEME, CollectionTool, instructions, result, tools_of
 from overfetch_serve.errors import NotFound
 from overfetch_serve.keys import Key
-from overfetch_serve.paths import without_folders
+from overfetch_serve.problems import problem
 from overfetch_serve.service import Service
+
+log = logging.getLogger(__name__)
 
 Context = Any  # ServerRequestContext: `request` is Starlette's, None over stdio
 WhoAsks = Callable[[Context], Key]
@@ -63,10 +69,10 @@ class Agents:
     async def call_tool(self, context: Context, asked: CallToolRequestParams) -> CallToolResult:
         """What fails is told to the agent, who may then ask better."""
         try:
-            return await self._call(self.who_asks(context), asked)
-        except OverfetchError as error:
-            told = f"{type(error).__name__}: {without_folders(str(error))}"
-            return CallToolResult(content=[TextContent(text=told)], is_error=True)
+            with _telling():
+                return await self._call(self.who_asks(context), asked)
+        except MCPError as error:
+            return CallToolResult(content=[TextContent(text=error.error.message)], is_error=True)
 
     async def list_templates(self, context: Context, _: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
         key = self.who_asks(context)
@@ -85,7 +91,8 @@ class Agents:
         )
 
     async def read_resource(self, context: Context, asked: ReadResourceRequestParams) -> ReadResourceResult:
-        passage = await self._passage(self.who_asks(context), asked.uri)
+        with _telling():
+            passage = await self._passage(self.who_asks(context), asked.uri)
         text = TextResourceContents(uri=asked.uri, mime_type="text/markdown", text=passage.reading)
         return ReadResourceResult(contents=[text])
 
@@ -113,6 +120,19 @@ class Agents:
         if found is None:
             raise NotFound(f"there is no passage {uri!r}")
         return found
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Raises MCPError with what the agent may know: the SDK would send it any error's message."""
+    try:
+        yield
+    except OverfetchError as error:
+        found = problem(error)
+        raise MCPError(INTERNAL_ERROR, f"{found.type}: {found.detail}") from error
+    except Exception as error:
+        log.exception("an agent's request failed")
+        raise MCPError(INTERNAL_ERROR, "the service failed; its log says why") from error
 
 
 def _may_use(key: Key, tool: CollectionTool) -> bool:

@@ -12,6 +12,7 @@ from overfetch.protocols import Generation
 from overfetch.types import Frozen
 from overfetch_serve.access import CurrentService, given_key
 from overfetch_serve.errors import NotAllowed
+from overfetch_serve.paths import without_folders
 from overfetch_serve.service import Service
 from overfetch_serve.settings import LOOPBACK
 
@@ -70,7 +71,7 @@ async def readyz(
     reason = f"{len(reasons)} of {len(parts)} parts" if reasons else None
     if not operator:
         return Health(status=status, reason=reason)
-    states = {part: reasons.get(part, "ready") for part in parts}
+    states = {part: without_folders(reasons.get(part, "ready")) for part in parts}
     return Health(status=status, reason=reason, parts=states, not_indexed=service.readiness.unindexed)
 
 

@@ -14,6 +14,8 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
     PreTrainedTokenizerFast,
     XLMRobertaConfig,
     XLMRobertaForSequenceClassification,
@@ -28,13 +30,18 @@ from overfetch.models import ModelSpec
 SEED, MAX_TOKENS = 7, 512
 BASELINE, OURS = "sentence-transformers", ("ours-fp32", "ours-int8")
 
+VOCABULARY = 30_522
+# Layers, width, width within each feed-forward block, heads: pretraining/configs/standard of JHU-CLSP's
+# ettin-encoder-vs-decoder on GitHub.
+SHAPES = {"ettin-17m": (7, 256, 384, 4), "ettin-32m": (10, 384, 576, 6), "ettin-68m": (19, 512, 768, 8)}
+
 Score = Callable[[str, Sequence[str]], list[float]]
 
 
 def make_model(name: str, folder: Path) -> Any:
     """The architecture with random weights (the encoder of `minilm-l6` is the real one), in a transformers folder.
 
-    Both read MiniLM's vocabulary: its size changes nothing in what a run costs.
+    All read MiniLM's vocabulary: its size changes nothing in what a run costs.
     """
     logging.disable_progress_bar()
     logging.set_verbosity_error()
@@ -45,20 +52,41 @@ def make_model(name: str, folder: Path) -> Any:
         model: Any = BertForSequenceClassification.from_pretrained(minilm, num_labels=1)
         head = model.classifier
     else:
-        config = XLMRobertaConfig(
-            vocab_size=30_522,
-            max_position_embeddings=514,
-            type_vocab_size=1,
-            pad_token_id=0,
-            initializer_range=0.05,
-        )
-        config.num_labels = 1
-        model = XLMRobertaForSequenceClassification(config)
-        head = model.classifier.out_proj
+        model, head = _modernbert(*SHAPES[name]) if name in SHAPES else _xlm_roberta()
         _save_tokenizer(tokenizer_of_one_type(minilm / "tokenizer.json"), folder)
     torch.nn.init.normal_(head.weight)  # so that logits lie as far apart as a trained model's
     model.save_pretrained(folder)
     return model.eval()
+
+
+def _xlm_roberta() -> tuple[Any, Any]:
+    """With what makes its logits."""
+    config = XLMRobertaConfig(
+        vocab_size=VOCABULARY, max_position_embeddings=514, type_vocab_size=1, pad_token_id=0, initializer_range=0.05
+    )
+    config.num_labels = 1
+    model = XLMRobertaForSequenceClassification(config)
+    return model, model.classifier.out_proj
+
+
+def _modernbert(layers: int, width: int, inner: int, heads: int) -> tuple[Any, Any]:
+    """The same, its tokens named as MiniLM's vocabulary has them."""
+    config = ModernBertConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=width,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        initializer_range=0.05,
+        pad_token_id=0,
+        bos_token_id=101,
+        cls_token_id=101,
+        eos_token_id=102,
+        sep_token_id=102,
+    )
+    config.num_labels = 1
+    model = ModernBertForSequenceClassification(config)
+    return model, model.classifier
 
 
 def tokenizer_of_one_type(path: Path) -> Tokenizer:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from overfetch.benchmarks.passages import MEAN_TOKENS
+from overfetch.benchmarks.shares import widened
 from overfetch.inference.onnx import session_options
 
 PIECES, SEED = 20, 7
@@ -27,9 +28,9 @@ class Product(NamedTuple):
 
 
 def layer_products(config: Any) -> list[Product]:
-    """Query, key, value and output of attention, and the two of the feed-forward block, which ends with the last."""
+    """Query, key, value and output of attention, and those of the feed-forward block, which ends with the last."""
     width, inner = config.hidden_size, config.intermediate_size
-    return [Product(width, width)] * 4 + [Product(width, inner), Product(inner, width)]
+    return [Product(width, width)] * 4 + [Product(width, inner)] * widened(config) + [Product(inner, width)]
 
 
 def pieces(threads: int) -> int:

@@ -35,18 +35,39 @@ def operations(config: Any, lengths: Sequence[int], *, int8: bool = False, first
     for the first token of each sequence, as `overfetch.inference.packing` computes it.
     """
     read = [1] * len(lengths) if first_only else lengths
-    whole, last = _layer(config, lengths, lengths), _layer(config, lengths, read)
-    earlier = config.num_hidden_layers - 1
-    rounded, exact = (2.0 * (earlier * each + end) for each, end in zip(whole, last, strict=True))
+    windows = _windows(config)
+    layers = [_layer(config, lengths, lengths, window) for window in windows[:-1]]
+    layers.append(_layer(config, lengths, read, windows[-1]))
+    rounded, exact = (2.0 * sum(counted) for counted in zip(*layers, strict=True))
     return Operations(exact, rounded) if int8 else Operations(rounded + exact)
 
 
-def _layer(config: Any, lengths: Sequence[int], read: Sequence[int]) -> tuple[int, int]:
+def widened(config: Any) -> int:
+    """Products of a feed-forward block before the one that ends it: ModernBERT has a second one, for its gate."""
+    return 2 if getattr(config, "model_type", None) == "modernbert" else 1
+
+
+def _windows(config: Any) -> list[int | None]:
+    """Of each layer, how far to each side a token sees; None: all of its sequence."""
+    if getattr(config, "model_type", None) != "modernbert":
+        return [None] * config.num_hidden_layers
+    return [config.sliding_window if kind == "sliding_attention" else None for kind in config.layer_types]
+
+
+def _layer(config: Any, lengths: Sequence[int], read: Sequence[int], window: int | None) -> tuple[int, int]:
     """Multiplications that int8 graphs round, and the others, where so many tokens of each sequence are read."""
     width, inner = config.hidden_size, config.intermediate_size
     keys_and_values = 2 * width**2 * sum(lengths)
-    attention = 2 * width * sum(r * length for r, length in zip(read, lengths, strict=True))
-    return keys_and_values + (2 * width**2 + width * inner) * sum(read), width * inner * sum(read) + attention
+    attention = 2 * width * sum(_pairs(r, length, window) for r, length in zip(read, lengths, strict=True))
+    rounded = keys_and_values + (2 * width**2 + widened(config) * width * inner) * sum(read)
+    return rounded, width * inner * sum(read) + attention
+
+
+def _pairs(read: int, length: int, window: int | None) -> int:
+    """Of a token that is read and one that it sees."""
+    if window is None:
+        return read * length
+    return sum(min(length, place + window + 1) - max(0, place - window) for place in range(read))
 
 
 class Limit(Frozen):

@@ -1,12 +1,13 @@
 """`overfetch ablate`: each choice of a collection against what else it could be."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.markup import escape
 
-from overfetch.cli.console import Json, Profile, ending_errors, opened_collection
-from overfetch.cli.evaluate import Queries, Split, judged_of
+from overfetch.cli.console import Json, Profile, ending_errors, index_with_progress, opened_collection
+from overfetch.cli.evaluate import Queries, Split, judged_of, opened_test_collection
 from overfetch.cli.progress import progress_bar
 from overfetch.cli.terminal import notice, output, print_json
 from overfetch.errors import SettingsError
@@ -16,6 +17,7 @@ from overfetch.judged import read_judged_queries
 
 if TYPE_CHECKING:
     from overfetch.evaluation.ablating import Ablation, Group, Row
+    from overfetch.evaluation.evaluating import Percentiles
     from overfetch.evaluation.metrics import Interval
 
 METRICS = {"mrr@5": "MRR@5", "recall@5": "recall@5", "recall@20": "recall@20", "ndcg@10": "nDCG@10"}
@@ -24,7 +26,7 @@ COMPARED = ("mrr@5", "ndcg@10")
 
 @ending_errors
 def ablate(
-    target: Annotated[str, typer.Argument(help="SITE/COLLECTION.")],
+    target: Annotated[str, typer.Argument(help="SITE/COLLECTION, or a folder in BEIR layout.")],
     queries: Queries = None,
     split: Split = "dev",
     rows: Annotated[
@@ -32,6 +34,10 @@ def ablate(
         typer.Option(
             help="Groups of rows, such as 'first stage,top_k'; by default all but 'chunks', which are indexed."
         ),
+    ] = None,
+    budgets: Annotated[
+        str | None,
+        typer.Option(help="More rows of 'long passages': tokens read for a query, such as '3000,12000,0'; 0: all."),
     ] = None,
     timed: Annotated[int, typer.Option(min=0, help="Queries to take the time of, on a quiet machine.")] = 20,
     limit_queries: Annotated[int | None, typer.Option(min=1, help="Only the first queries.")] = None,
@@ -44,8 +50,13 @@ def ablate(
         from overfetch.evaluation.ablating import GROUPS
         from overfetch.evaluation.ablating import ablate as run
 
-    groups = _groups(rows, GROUPS)
-    with opened_collection(target, profile) as (workspace, engine, collection):
+    groups, tokens = _groups(rows, GROUPS), _budgets(budgets)
+    is_folder = queries is None and Path(target).is_dir()
+    opening = opened_test_collection(Path(target), profile) if is_folder else opened_collection(target, profile)
+    with opening as (workspace, engine, collection):
+        if is_folder:
+            queries = Path(target)
+            index_with_progress(engine, collection)
         judged = read_judged_queries(judged_of(engine, collection, queries), split, limit_queries)
         require_known(engine, collection, judged, notice, own=queries is None)
         result = run(
@@ -55,9 +66,12 @@ def ablate(
             judged,
             profile=profile or workspace.environment.profile,
             groups=groups,
+            budgets=tokens,
             timed=timed,
             watch=progress_bar,
         )
+    if is_folder:
+        result = result.model_copy(update={"collection": Path(target).resolve().name})
     if as_json:
         print_json(result.model_dump())
     elif markdown:
@@ -75,13 +89,26 @@ def _groups(named: str | None, known: tuple["Group", ...]) -> list["Group"]:
     return [cast("Group", name) for name in wanted]
 
 
+def _budgets(given: str | None) -> list[int]:
+    """Raises SettingsError on what is no number of tokens."""
+    named = [number.strip() for number in given.split(",")] if given else []
+    for number in named:
+        if not number.isdecimal():
+            raise SettingsError(f"{number!r} is no budget of tokens; give numbers such as 3000,12000,0 (0: all)")
+    return [int(number) for number in named]
+
+
 def _cells(row: "Row", *, mark: str) -> list[str]:
     """Of one line of a table; what differs beyond chance is marked."""
     gains = row.difference or {}
     values = [_marked(f"{row.metrics[m]:.3f}", gains.get(m), mark) for m in METRICS]
     against = [_gain(gains[m]) if m in gains else "" for m in COMPARED]
-    times = ["" if ms is None else f"{ms:.0f}" for ms in (row.search_ms, row.rerank_ms)]
-    return [*values, *against, *times]
+    spent = ["" if row.search_ms is None else f"{row.search_ms:.0f}", _spread(row.rerank_ms), _spread(row.tokens_read)]
+    return [*values, *against, *spent]
+
+
+def _spread(spent: "Percentiles | None") -> str:
+    return f"{spent.p50:,.0f} ({spent.p95:,.0f})" if spent else ""
 
 
 def _marked(text: str, gain: "Interval | None", mark: str) -> str:
@@ -95,7 +122,7 @@ def _gain(gain: "Interval") -> str:
 
 def _columns(result: "Ablation") -> list[str]:
     against = [f"{METRICS[m]} against chosen" for m in COMPARED]
-    return ["", *METRICS.values(), *against, *(["search ms", "rerank ms"] if result.timed else [])]
+    return ["", *METRICS.values(), *against, *(["search ms", "rerank ms", "tokens read"] if result.timed else [])]
 
 
 def _lines(result: "Ablation", mark: str) -> list[list[str]]:
@@ -104,7 +131,7 @@ def _lines(result: "Ablation", mark: str) -> list[list[str]]:
 
 
 def _print_table(result: "Ablation") -> None:
-    timed = f" · milliseconds: medians of {result.timed}" if result.timed else ""
+    timed = f" · milliseconds and tokens: medians of {result.timed} (95th percentiles)" if result.timed else ""
     output.print(f"[bold]{escape(result.collection)}[/bold] · {result.queries} queries{timed}")
     lines = [_columns(result), *_lines(result, mark="*")]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

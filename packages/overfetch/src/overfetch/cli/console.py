@@ -25,7 +25,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-Profile = Annotated[str | None, typer.Option(help="Models: mini, mini-fast, reader, bge, bge-large or m3.")]
+Profile = Annotated[
+    str | None,
+    typer.Option(help="Models: mini, mini-fast, reader, bge, bge-large, m3, small, small-fast, modern or classic."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Target = Annotated[str, typer.Argument(help="SITE or SITE/COLLECTION.")]
 
@@ -128,8 +131,8 @@ def with_sample_if_missing(workspace: Workspace, engine: Engine, collection: str
             raise  # nobody expects a search to write to a shared server
         name = engine.name_of(collection)
         require_no_other_begun(name, engine.store)
-        notice(
-            f"{name} is not indexed yet: indexing its sample corpus (your own: overfetch index {name} --source PATH)"
-        )
+        into = f" into {workspace.environment.qdrant}" if workspace.environment.qdrant else ""
+        own = f"your own: overfetch index {name} --source PATH"
+        notice(f"{name} is not indexed yet: indexing its sample corpus{into} ({own})")
         index_with_progress(engine, collection)
         return work()

@@ -1,5 +1,6 @@
 """`overfetch eval`: what the second stage is worth on judged queries."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from overfetch.cli.console import (
     with_sample_if_missing,
 )
 from overfetch.cli.misses import explain_misses
-from overfetch.cli.progress import progress_bar
+from overfetch.cli.progress import query_progress
 from overfetch.cli.search import FirstStage, Literal, RerankLm, TopK
 from overfetch.cli.terminal import notice, output, print_json
 from overfetch.engine import Engine
@@ -117,6 +118,8 @@ def evaluate(
         print_json(evaluation.model_dump())
     else:
         _print(evaluation)
+        choosing = "dev" if (folder / "qrels" / "dev.tsv").exists() else split  # never on what decides
+        _print_left_out(evaluation, target, queries=None if own else queries, profile=profile, split=choosing)
 
 
 @contextmanager
@@ -169,7 +172,7 @@ def _run(
     with needing("eval"):
         from overfetch.evaluation.evaluating import evaluate as run
 
-    with progress_bar(f"evaluating {len(judged.queries)} queries") as progress:
+    with query_progress(f"evaluating {len(judged.queries)} queries") as progress:
         return run(engine, collection, judged, profile, literal=literal, progress=progress, **settings)
 
 
@@ -184,7 +187,7 @@ def _evaluate_answers(
 
         def work() -> "AnswerEvaluation":
             require_known(engine, collection, judged, notice, own=queries is None)
-            with progress_bar(f"asking {len(judged.queries)} questions") as progress:
+            with query_progress(f"asking {len(judged.queries)} questions") as progress:
                 return evaluate_answers(engine, collection, judged, progress=progress)
 
         result = with_sample_if_missing(workspace, engine, collection, work)
@@ -231,3 +234,15 @@ def _print(evaluation: "Evaluation") -> None:
         output.print(f"{evaluation.fell_back} {told}: the reranker did")
     if evaluation.not_reranked:
         output.print(f"{evaluation.not_reranked} queries were not reranked in full: they count as they came")
+
+
+def _print_left_out(evaluation: "Evaluation", target: str, **options: object) -> None:
+    """Of long passages, and the command that compares budgets."""
+    budget = int(evaluation.provenance.get("read_tokens", 0))
+    if not budget or evaluation.truncated_tokens < 1:
+        return
+    left_out = f"{evaluation.truncated_tokens:,.0f} of long passages left out"
+    output.print(f"{budget:,} tokens are read for a query, {left_out}; what other budgets bring:")
+    given = [part for name, value in options.items() if value for part in (f"--{name}", str(value))]
+    rows = ["--rows", "long passages", "--budgets", f"{budget // 2},{budget * 2},0"]
+    output.print(escape(f"  {shlex.join(['overfetch', 'ablate', target, *given, *rows])}"))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from overfetch.cli.progress import progress_bar
+from overfetch.cli.progress import query_progress
 from overfetch.cli.terminal import output, print_json
 from overfetch.engine import Engine
 from overfetch.extras import needing
@@ -25,7 +25,7 @@ def explain_misses(
         from overfetch.evaluation.misses import ADVICE, SHOWN
         from overfetch.evaluation.misses import explain_misses as explain
 
-    with progress_bar(f"searching {len(judged.queries)} queries") as progress:
+    with query_progress(f"searching {len(judged.queries)} queries") as progress:
         found = explain(engine, collection, judged, literal=literal, progress=progress, **settings)
     if as_json:
         print_json(found.model_dump())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from overfetch.cli.console import opened_collection
-from overfetch.cli.progress import progress_bar
+from overfetch.cli.progress import query_progress
 from overfetch.cli.terminal import output, print_json
 from overfetch.errors import SettingsError
 from overfetch.extras import needing
@@ -24,7 +24,7 @@ def fit_refusals(target: str, queries: Path | None, split: str, profile: str | N
         from overfetch.evaluation.refusals import fit_refusals as fit
 
     with opened_collection(target, profile) as (workspace, engine, collection):
-        with progress_bar("reading judged questions") as progress:
+        with query_progress("reading judged questions") as progress:
             found = fit(engine, collection, queries, split, progress=progress)
         path = workspace.environment.refusals_of(found.collection)
         known = RefusalRules.read(path) if path.exists() else RefusalRules()

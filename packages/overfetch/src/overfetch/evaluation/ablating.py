@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, get_args
 
 from overfetch.backends import open_store
 from overfetch.engine import Engine
-from overfetch.evaluation.evaluating import measured, search_judged
+from overfetch.evaluation.evaluating import Percentiles, measured, percentiles, search_judged
 from overfetch.evaluation.metrics import Interval, Values, means, paired_difference
 from overfetch.indexing import Progress
 from overfetch.judged import JudgedQueries
@@ -42,7 +42,8 @@ Cut = Callable[[Document], Iterable[Chunk]]
 class Row(Frozen):
     """One choice: means over the queries and, but for what is chosen, the gain over that.
 
-    Milliseconds are medians: of embedding and searching, and of reranking without remembered scores.
+    Milliseconds are of embedding and searching, a median, and of reranking without remembered scores, for which so many
+    tokens were read; None where nobody counts them.
     """
 
     group: Group | None
@@ -50,7 +51,8 @@ class Row(Frozen):
     metrics: dict[str, float]
     difference: dict[str, Interval] | None = None
     search_ms: float | None = None
-    rerank_ms: float | None = None
+    rerank_ms: Percentiles | None = None
+    tokens_read: Percentiles | None = None
 
 
 class Ablation(Frozen):
@@ -65,11 +67,12 @@ class Ablation(Frozen):
 
 
 class Reading(NamedTuple):
-    """Which cross-encoder reads the passages, and how."""
+    """Which cross-encoder reads the passages, and how: `tokens` a query, 0 for all, by default as it does anyway."""
 
     profile: str
     tuned: bool
     windows: bool
+    tokens: int | None = None
 
 
 class Variant(NamedTuple):
@@ -91,21 +94,23 @@ def ablate(
     *,
     profile: str,
     groups: Sequence[Group] = GROUPS,
+    budgets: Sequence[int] = (),
     timed: int = 0,
     watch: Watch,
 ) -> Ablation:
     """Searches every judged query under each choice, and the first `timed` ones once more by the clock.
 
-    Other chunks are indexed from the collection's own source in a folder that is removed.
+    Other chunks are indexed from the collection's own source in a folder that is removed. `budgets` are further rows of
+    long passages: tokens that are read for a query, 0 for all.
     """
     base = engine.site.collection(collection)
     retrieval = base.retrieval.override(one_per_document=True)
     windows = workspace.environment.reads_windows
     chosen = Variant(
         base.model_copy(update={"retrieval": retrieval, "judged": None}),
-        Reading(profile, collection in engine.tuned, windows),
+        Reading(profile, _is_tuned(engine, collection), windows),
     )
-    named = list(_variants(chosen, groups, workspace, engine))
+    named = list(_variants(chosen, groups, budgets, workspace, engine))
     with TemporaryDirectory(prefix="overfetch-ablate-") as folder, ExitStack() as opened:
         bench = Bench(workspace, engine, judged, timed, watch, Path(folder), opened)
         row, before = bench.row(None, _what_is_chosen(named, chosen), chosen, None)
@@ -124,14 +129,20 @@ def _what_is_chosen(named: Sequence[Named], chosen: Variant) -> str:
     return " · ".join(f"{group}: {name}" for group, name, one in named if one == chosen)
 
 
-def _variants(chosen: Variant, groups: Sequence[Group], workspace: Workspace, engine: Engine) -> Iterator[Named]:
+def _is_tuned(engine: Engine, collection: str) -> bool:
+    return engine.reranker_of(collection).spec.repo != engine.reranker.spec.repo
+
+
+def _variants(
+    chosen: Variant, groups: Sequence[Group], budgets: Sequence[int], workspace: Workspace, engine: Engine
+) -> Iterator[Named]:
     """In every group also what is chosen, by its name there."""
     of_group: dict[Group, Callable[[], Iterator[tuple[str, Variant]]]] = {
         "first stage": lambda: ((name, _set(chosen, **options)) for name, options in FIRST_STAGES.items()),
         "understanding": lambda: _understandings(chosen),
         "top_k": lambda: ((str(depth), _set(chosen, top_k=depth)) for depth in DEPTHS),
         "reranker": lambda: _rerankers(chosen, workspace, engine),
-        "long passages": lambda: _long_passages(chosen),
+        "long passages": lambda: _long_passages(chosen, budgets, engine),
         "chunks": lambda: _chunks(chosen),
     }
     for group in groups:
@@ -161,13 +172,20 @@ def _rerankers(chosen: Variant, workspace: Workspace, engine: Engine) -> Iterato
     for profile in dict.fromkeys([*PROFILES, chosen.reading.profile]):
         if workspace.environment.pair(profile).embedder.identity == engine.embedder.spec.identity:
             yield profile, on._replace(reading=chosen.reading._replace(profile=profile, tuned=False))
-    if chosen.collection.name in engine.tuned:
+    if _is_tuned(engine, chosen.collection.name):
         yield "tuned", on._replace(reading=chosen.reading._replace(tuned=True))
 
 
-def _long_passages(chosen: Variant) -> Iterator[tuple[str, Variant]]:
-    for name, windows in (("read in windows", True), ("cut", False)):
-        yield name, chosen._replace(reading=chosen.reading._replace(windows=windows))
+def _long_passages(chosen: Variant, budgets: Sequence[int], engine: Engine) -> Iterator[tuple[str, Variant]]:
+    """Within each of the budgets, the present one among them, where there are any."""
+    own = engine.reranker_of(chosen.collection.name).spec.read_tokens or 0
+    in_windows = chosen.reading._replace(windows=True)
+    for tokens in dict.fromkeys([own, *budgets]) if budgets else ():
+        name = f"{tokens:,} tokens a query" if tokens else "all windows"
+        yield name, chosen._replace(reading=in_windows._replace(tokens=None if tokens == own else tokens))
+    if not budgets:
+        yield "read in windows", chosen._replace(reading=in_windows)
+    yield "cut", chosen._replace(reading=chosen.reading._replace(windows=False))
 
 
 def _chunks(chosen: Variant) -> Iterator[tuple[str, Variant]]:
@@ -218,7 +236,7 @@ class Bench:
             difference={m: paired_difference(before[m], values[m]) for m in values} if before else None,
         )
         if self.timed:
-            row = row.model_copy(update=self._milliseconds(self._engine(variant, store, remembering=False), variant))
+            row = row.model_copy(update=self._spent(self._engine(variant, store, remembering=False), variant))
         return row, values
 
     def _values(self, engine: Engine, collection: str, progress: Progress) -> Values:
@@ -228,12 +246,14 @@ class Bench:
             progress(done, len(self.judged.queries))
         return measured(self.judged, found)
 
-    def _milliseconds(self, engine: Engine, variant: Variant) -> dict[str, float]:
+    def _spent(self, engine: Engine, variant: Variant) -> dict[str, float | Percentiles | None]:
         engine.warm_up()
-        timings = [search_judged(engine, variant.collection.name, query).timings_ms for query in self.timed]
+        found = [search_judged(engine, variant.collection.name, query) for query in self.timed]
+        timings, read = [one.timings_ms for one in found], [one.tokens_read for one in found if one.tokens_read]
         return {
             "search_ms": round(median(t.embed + t.search for t in timings), 1),
-            "rerank_ms": round(median(t.rerank for t in timings), 1),
+            "rerank_ms": percentiles([t.rerank for t in timings]),
+            "tokens_read": percentiles(read) if read else None,
         }
 
     def _engine(self, variant: Variant, store: Store, *, remembering: bool) -> Engine:
@@ -250,6 +270,7 @@ class Bench:
                 "long_passages": "windows" if reading.windows else "cut",
                 **({} if remembering else {"cached_scores": 0, "scores_file": None}),
                 **({} if reading.tuned else {"tuned": self.folder / "none"}),
+                **({} if reading.tokens is None else {"rerank_tokens": reading.tokens}),
             }
             own = Workspace(self.workspace.environment.model_copy(update=changes))
             self.opened.enter_context(own)

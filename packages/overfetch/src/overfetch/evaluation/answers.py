@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from overfetch.engine import Engine
-from overfetch.evaluation.evaluating import Latency, latency
+from overfetch.evaluation.evaluating import Percentiles, percentiles
 from overfetch.evaluation.metrics import Interval, paired_difference
 from overfetch.indexing import Progress
 from overfetch.judged import JudgedQueries, date_bounds
@@ -26,7 +26,7 @@ class AnswerEvaluation(Frozen):
     metrics: dict[str, Interval]
     modes: dict[str, int]
     reasons: dict[str, int]
-    answer_ms: Latency
+    answer_ms: Percentiles
 
 
 def evaluate_answers(
@@ -57,7 +57,7 @@ def evaluate_answers(
         metrics={name: _mean(of_questions) for name, of_questions in values.items()},
         modes=dict(Counter(answer.mode if answer.found else f"{answer.mode}, not found" for answer in answers)),
         reasons=dict(Counter(answer.reason for answer in answers if answer.reason)),
-        answer_ms=latency(milliseconds),
+        answer_ms=percentiles(milliseconds),
     )
 
 

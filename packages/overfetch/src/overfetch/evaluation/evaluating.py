@@ -1,6 +1,7 @@
 """First stage against reranked, on the judged queries of one collection."""
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Literal, Unpack
 
 import numpy as np
@@ -15,8 +16,8 @@ from overfetch.types import ALL_READ, Frozen, Hit, Retrieval
 Recommendation = Literal["on", "off", "undecided"]
 
 
-class Latency(Frozen):
-    """Milliseconds of the second stage per query."""
+class Percentiles(Frozen):
+    """Of what each query took: milliseconds, or tokens."""
 
     p50: float
     p95: float
@@ -26,7 +27,8 @@ class Evaluation(Frozen):
     """Both stages side by side; what belongs to reranking is None where it is off. Metrics are fractions of 1.
 
     `recommendation` is that of the 95% interval of nDCG@10: reranking on where it gains, off where it loses.
-    `fell_back`: for so many queries the reranker ordered in place of the language model.
+    `fell_back`: for so many queries the reranker ordered in place of the language model. It left out so many
+    `truncated_tokens` of a query's passages, on average.
     """
 
     collection: str
@@ -35,10 +37,11 @@ class Evaluation(Frozen):
     first_stage: dict[str, float]
     reranked: dict[str, float] | None
     difference: dict[str, Interval] | None
-    rerank_ms: Latency | None
+    rerank_ms: Percentiles | None
     recommendation: Recommendation | None
     not_reranked: int = 0
     fell_back: int = 0
+    truncated_tokens: float = 0.0
     provenance: dict[str, str]
 
 
@@ -50,6 +53,7 @@ class Stages(Frozen):
     rerank_ms: tuple[float, ...]
     not_reranked: int
     fell_back: int
+    truncated_tokens: float
     provenance: dict[str, str]
 
 
@@ -77,10 +81,11 @@ def evaluate(
         first_stage=means(stages.first_stage),
         reranked=means(reranked) if reranked else None,
         difference=difference,
-        rerank_ms=latency(stages.rerank_ms) if reranked else None,
+        rerank_ms=percentiles(stages.rerank_ms) if reranked else None,
         recommendation=recommend(difference[DECISIVE]) if difference else None,
         not_reranked=stages.not_reranked,
         fell_back=stages.fell_back,
+        truncated_tokens=stages.truncated_tokens,
         provenance=stages.provenance,
     )
 
@@ -118,6 +123,7 @@ def run_stages(
         rerank_ms=tuple(r.timings_ms.rerank for r in read),
         not_reranked=sum(bool(r.hits) and r.rerank_status not in ALL_READ for r in read),
         fell_back=sum(r.rerank_status == "fallback" for r in read),
+        truncated_tokens=fmean(r.truncated_tokens or 0 for r in read) if read else 0.0,
         provenance=dict(next((r for r in read if r.rerank_status == "listwise"), plain[0]).provenance),
     )
 
@@ -142,6 +148,6 @@ def documents(hits: Sequence[Hit]) -> list[str]:
     return list(dict.fromkeys(hit.passage.document_id for hit in hits))
 
 
-def latency(milliseconds: Sequence[float]) -> Latency:
-    p50, p95 = np.percentile(milliseconds, [50, 95])
-    return Latency(p50=round(float(p50), 1), p95=round(float(p95), 1))
+def percentiles(values: Sequence[float]) -> Percentiles:
+    p50, p95 = np.percentile(values, [50, 95])
+    return Percentiles(p50=round(float(p50), 1), p95=round(float(p95), 1))

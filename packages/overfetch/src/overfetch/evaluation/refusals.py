@@ -15,7 +15,7 @@ from overfetch.evaluation.logistic import Logistic, Vector, cross_validated, fit
 from overfetch.indexing import Progress
 from overfetch.judged import JudgedQueries, JudgedQuery, read_judged_queries, read_unanswerable
 from overfetch.provenance import installed_version
-from overfetch.refusing import MADE_BY, Evidence, FittedOn, RefusalRule
+from overfetch.refusing import Evidence, FittedOn, RefusalRule, made_by
 from overfetch.types import Frozen
 
 FEATURES = tuple(Evidence.model_fields)
@@ -83,7 +83,7 @@ def fit_refusals(
     stored = engine.store.provenance(name)
     rule = RefusalRule(
         collection=name,
-        made_by={made: found.provenance[made] for made in MADE_BY},
+        made_by=made_by(found),
         settings=engine.site.collection(collection).retrieval,
         weights=dict(zip(FEATURES, map(float, model.weights), strict=True)),
         bias=model.bias,

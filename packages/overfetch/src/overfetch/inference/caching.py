@@ -19,6 +19,7 @@ from cachetools import LRUCache
 
 from overfetch.figures import REMEMBERED, SCORES
 from overfetch.forking import ProcessLock, starting_over
+from overfetch.inference.windows import longest_first
 from overfetch.models import ModelSpec
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 FILE_ENTRIES = 1_000_000  # some 60 MB; the oldest go first
 PATIENCE_S = 1.0  # for another process that writes
 
-Key = tuple[str, int, bool, bytes, bytes]
+Key = tuple[str, int, bool | None, bytes, bytes]
 
 
 class Scored(NamedTuple):
@@ -40,7 +41,7 @@ Scores = Mapping[Key, Scored]
 
 
 class ScoreCache:
-    """The scores used last, by model, its limit, and what query and passage say. Safe to share between threads."""
+    """The scores used last, by model, how it reads, and what query and passage say. Safe to share between threads."""
 
     def __init__(self, entries: int, file: "ScoreFile | None" = None) -> None:
         self._entries = entries
@@ -152,12 +153,14 @@ class ScoreFile(RememberingFile):
 
 
 def keys_of(spec: ModelSpec, query: str, passages: Sequence[str], windows: bool) -> list[Key]:
-    asked = digest_of(query)
-    return [(spec.identity, spec.max_tokens, windows, asked, digest_of(passage)) for passage in passages]
+    """By how much is read: the first window, and whether others are (None: those that a budget allows)."""
+    most, asked = longest_first(spec.max_tokens, spec.read_tokens, len(passages)), digest_of(query)
+    read = None if windows and spec.read_tokens else windows
+    return [(spec.identity, most, read, asked, digest_of(passage)) for passage in passages]
 
 
 def keys_in_list(spec: ModelSpec, keys: Sequence[Key]) -> list[Key]:
-    """Of passages of which the others of the list decide, within a budget of tokens, how much is read."""
+    """Of passages in windows, of which the others of the list decide, within a budget of tokens, how many are read."""
     together = digest_of(repr((spec.read_tokens, keys)))
     return [(*key[:-1], key[-1] + together) for key in keys] if spec.read_tokens else []
 

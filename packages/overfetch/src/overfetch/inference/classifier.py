@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from overfetch.inference.chain import require_whole
 from overfetch.inference.devices import best_place, keep_head_exact
 from overfetch.inference.runs import Piece, RunningReranker
 from overfetch.models import ModelSpec
@@ -15,6 +16,7 @@ class TransformersReranker(RunningReranker):
     """A pinned cross-encoder on torch."""
 
     def __init__(self, folder: Path, spec: ModelSpec, *, windows: bool = True) -> None:
+        require_whole(folder, spec, "transformers")
         place = best_place()
         super().__init__(folder, spec.model_copy(update={"precision": place.precision}), place.run, windows)
         self._model = AutoModelForSequenceClassification.from_pretrained(

@@ -26,8 +26,11 @@ def best_place() -> Place:
 
 
 def keep_head_exact(model: Any) -> None:
-    """Runs the classification head in float32: bf16 would round logits above 4 to 1/32, and near ones would tie."""
-    head = getattr(model, "classifier", None)
+    """Runs what makes the logits in float32: bf16 would round those above 4 to 1/32, and near ones would tie.
+
+    That is the classifier of a model of transformers, or the linear layer of sentence-transformers' last module.
+    """
+    head = getattr(model, "classifier", getattr(model, "linear", None))
     if head is not None:
         head.float()
         head.register_forward_pre_hook(lambda _, inputs: tuple(hidden.float() for hidden in inputs))

@@ -1,6 +1,5 @@
 """Export of a torch encoder to ONNX, accepted only where it agrees with torch. Imports torch: only when preparing."""
 
-import json
 import logging
 import shutil
 import warnings
@@ -13,7 +12,9 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
 from overfetch.errors import ModelError
+from overfetch.inference.chain import head_of
 from overfetch.inference.graphs import attend_unmasked_alone, strip_traces
+from overfetch.inference.headed import load_headed
 from overfetch.inference.onnx import OnnxModel, lay_out
 from overfetch.inference.packing import INPUTS, PackedModel, mean_vector
 from overfetch.inference.tokenizing import Tokens
@@ -77,20 +78,17 @@ def _size(model: Any) -> int:
 
 
 def load_model(source: Path, spec: ModelSpec) -> Any:
-    """The model of a transformers folder. Raises ModelError where its vectors are pooled otherwise than by the mean."""
+    """The model of a transformers folder, in float32 whatever it is saved in, with what sentence-transformers saved
+    beside it. Raises ModelError where that is more than any export knows.
+    """
     transformers_logging.disable_progress_bar()
+    if head_of(source):
+        return load_headed(source, spec)
     if spec.kind == "embedder":
-        _require_mean_pooling(source, spec)
-        return AutoModel.from_pretrained(source, local_files_only=True)
-    return AutoModelForSequenceClassification.from_pretrained(source, num_labels=1, local_files_only=True)
-
-
-def _require_mean_pooling(source: Path, spec: ModelSpec) -> None:
-    """What sentence-transformers saved beside the encoder, where it did."""
-    for path in source.glob("*_Pooling/config.json"):
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        if not (saved.get("pooling_mode_mean_tokens") or saved.get("pooling_mode") == "mean"):
-            raise ModelError(f"{spec.name}: {path} pools otherwise than by the mean, which no export knows: {saved}")
+        return AutoModel.from_pretrained(source, dtype=torch.float32, local_files_only=True)
+    return AutoModelForSequenceClassification.from_pretrained(
+        source, num_labels=1, dtype=torch.float32, local_files_only=True
+    )
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from overfetch.errors import ModelError
 from overfetch.inference.checksums import require_sums
 from overfetch.models import ModelSpec
 
-PATTERNS = ["*.json", "*.txt", "sentencepiece.bpe.model", "model.safetensors"]
+PATTERNS = ["*.json", "*.txt", "sentencepiece.bpe.model", "model.safetensors", "?_*/model.safetensors"]
 IGNORED = ["onnx/*", "openvino/*"]
 
 

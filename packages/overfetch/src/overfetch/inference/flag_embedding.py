@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from overfetch.errors import SettingsError
+from overfetch.inference.chain import require_whole
 from overfetch.inference.devices import best_place, keep_head_exact
 from overfetch.inference.runs import Piece, RunningReranker
 from overfetch.models import ModelSpec
@@ -13,6 +14,7 @@ class FlagEmbeddingReranker(RunningReranker):
     """A pinned cross-encoder as `FlagReranker` reads it. 1.4.1 is the first version that runs on transformers 5."""
 
     def __init__(self, folder: Path, spec: ModelSpec, *, windows: bool = True) -> None:
+        require_whole(folder, spec, "flagembedding")
         try:
             from FlagEmbedding import FlagReranker
         except ImportError as error:

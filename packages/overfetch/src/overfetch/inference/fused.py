@@ -6,9 +6,10 @@ import torch
 
 
 def fused(query: Any, key: Any, value: Any, lengths: Any, heads: int, scaling: float, bias: Any = None) -> torch.Tensor:
-    """Attention of each row of [sequences, tokens, width] over as many keys as the row is long.
+    """Attention of each row of [sequences, tokens, width] over as many keys as `lengths` says, or over all.
 
-    `bias` [1, heads, tokens, tokens] is added to what is scaled. A placeholder in torch, a fused kernel in ONNX.
+    `bias` [1 or sequences, 1 or heads, tokens, keys] is added to what is scaled. A placeholder in torch, a fused kernel
+    in ONNX.
     """
     attended: torch.Tensor = torch.onnx.ops.symbolic(
         "com.microsoft::MultiHeadAttention",

@@ -20,7 +20,9 @@ class HubEmbedder:
     def __init__(self, folder: Path, spec: ModelSpec) -> None:
         self.spec = spec
         prompts = {"query": spec.query_prefix, "document": spec.passage_prefix}
-        self._model = SentenceTransformer(str(folder), prompts=prompts, local_files_only=True)
+        self._model = SentenceTransformer(
+            str(folder), prompts=prompts, model_kwargs={"dtype": torch.float32}, local_files_only=True
+        )
         self._model.max_seq_length = spec.max_tokens
         self._tokenizer = TextTokenizer(folder / "tokenizer.json", spec.max_tokens)
         self._embedding = ProcessLock()
@@ -56,7 +58,7 @@ class HubReranker(RunningReranker):
             model_kwargs={"dtype": place.dtype},
             local_files_only=True,
         )
-        keep_head_exact(self._model.model)
+        keep_head_exact(self._model.model if len(self._model) == 1 else self._model[-1])
 
     def read(self, pieces: Sequence[Piece]) -> list[float]:
         pairs = [piece.texts for piece in pieces]

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from copy import copy
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import onnxruntime
@@ -149,6 +150,12 @@ class OnnxReranker:
     def warm_up(self) -> None:
         self._model.warm_up()
 
+    def within(self, tokens: int, /) -> Self:
+        """With the same session, reading so many tokens a query; 0: all."""
+        other = copy(self)
+        other.spec = self.spec.within(tokens)
+        return other
+
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         """Scores in the order given, so that a deadline leaves the best first-stage candidates scored.
 
@@ -158,6 +165,7 @@ class OnnxReranker:
         in_list = keys_in_list(self.spec, keys)
         scores = self._cache.find(keys, in_list)
         missing = [place for place, known in enumerate(scores) if known is None]
+        found = dict[int, Found]()
         if missing:
             plan = Plan(self._model.tokenizer, query, passages, windows=self.windows, budget=self.spec.read_tokens)
             found = self._read(plan, passages, missing, deadline)
@@ -167,7 +175,8 @@ class OnnxReranker:
             self._cache.keep({(in_list if plan.hangs_on_others(p) else keys)[p]: own for p, own in whole.items()})
         read = [known for known in takewhile(lambda known: known is not None, scores) if known is not None]
         logits, cut = [known.logit for known in read], sum(known.cut for known in read)
-        return RerankScores(logits, cut, remembered=len(passages) - len(missing))
+        remembered = len(passages) - len(missing)
+        return RerankScores(logits, cut, remembered, tokens_read=sum(own.tokens for own in found.values()))
 
     def _read(
         self, plan: Plan, passages: Sequence[str], missing: Sequence[int], deadline: float | None
@@ -193,14 +202,15 @@ class OnnxReranker:
 
 
 class Found(NamedTuple):
-    """A passage's score, and whether all that was to be read was."""
+    """A passage's score, whether all that was to be read was, and the tokens of what was."""
 
     scored: Scored
     in_time: bool
+    tokens: int
 
 
 def _best(pieces: Sequence[tuple[Tokens, Any]], plan: Plan, place: int) -> Found:
     logits = [float(row[0]) for _, row in pieces if row is not None]
     late = sum(len(tokens.ids) for tokens, row in pieces if row is None)
     cut = max(tokens.cut for tokens, _ in pieces) + plan.unread[place] + late
-    return Found(Scored(max(logits), cut), late == 0)
+    return Found(Scored(max(logits), cut), late == 0, sum(len(tokens.ids) for tokens, _ in pieces) - late)

@@ -2,9 +2,11 @@
 
 All layers but attention treat each token alone, so they run once over the tokens of all sequences. Attention folds
 the sequences into rows, padded to the longest, for onnxruntime's fused kernel. Any encoder of transformers that asks
-its attention interface can be packed, and MPNet; whether it was done right, the comparison with torch tells.
+its attention interface can be packed, and MPNet and ModernBERT; whether it was done right, the comparison with torch
+tells.
 
-A classifier reads the first token of each sequence: where its last layer is one of BERT's kind, no other is computed.
+Where only the first token of each sequence is read and the last layer is one of BERT's or ModernBERT's kind, no other
+is computed.
 """
 
 import copy
@@ -12,33 +14,34 @@ from typing import Any
 
 import torch
 from torch.nn.functional import embedding, normalize
-from transformers import MPNetModel
+from transformers import ModernBertForSequenceClassification, ModernBertModel, MPNetModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from overfetch.inference.fused import fused
+from overfetch.inference.packing_modernbert import ModernFirstTokens, pack_modernbert
 from overfetch.inference.packing_mpnet import pack_mpnet
 
 INPUTS = ("input_ids", "token_type_ids", "positions", "slots", "lengths", "rows")
 
 
 class PackedModel(torch.nn.Module):
-    """A copy of `model`: a sequence classifier with one label, or an encoder whose mean vector is wanted."""
+    """A copy of `model`: a sequence classifier with one label, a HeadedEncoder, or an encoder whose mean vector is
+    wanted.
+    """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval()
-        if isinstance(self.model.base_model, MPNetModel):
-            pack_mpnet(self.model.base_model)
-        else:
-            self.model.set_attn_implementation("packed")
-        for module in self.model.base_model.modules():
+        encoder = self.model.base_model
+        self._first_position = _first_position(encoder)
+        layers, first_tokens = _last_of(encoder)
+        self._reads_first_tokens = first_tokens is not None and _is_read_by_first_tokens(self.model)
+        if self._reads_first_tokens:
+            layers[-1] = first_tokens(layers[-1])
+        _pack(encoder)
+        for module in encoder.modules():
             if type(module) is torch.nn.Linear:
                 module.__class__ = FlatLinear
-        self._first_position = _first_position(self.model.base_model)
-        self._reads_first_tokens = _reads_first_tokens(self.model)
-        if self._reads_first_tokens:
-            layers = self.model.base_model.encoder.layer
-            layers[-1] = FirstTokens(layers[-1])
 
     def forward(self, input_ids: Any, token_type_ids: Any, positions: Any, slots: Any, lengths: Any, rows: Any) -> Any:
         """Logits, or unit vectors: float32 [sequences, outputs].
@@ -88,20 +91,39 @@ class FirstTokens(torch.nn.Module):
 
 def read_out(model: Any, hidden: Any, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> torch.Tensor:
     """What the model says of the last layer, [sequences, longest, width]."""
+    found: torch.Tensor
     if hasattr(model, "compare"):
-        logits: torch.Tensor = model.compare(hidden, input_ids, attention_mask, token_type_ids)[0]
-        return logits
-    if hasattr(model, "classifier"):
+        found = model.compare(hidden, input_ids, attention_mask, token_type_ids)[0]
+    elif hasattr(model, "read_out"):
+        found = model.read_out(hidden, attention_mask)
+    elif isinstance(model, ModernBertForSequenceClassification):
+        is_first = model.config.classifier_pooling == "cls"
+        found = model.classifier(model.head(hidden[:, 0] if is_first else mean(hidden, attention_mask)))
+    elif hasattr(model, "classifier"):
         pooler = getattr(model.base_model, "pooler", None)
-        found: torch.Tensor = model.classifier(pooler(hidden) if pooler else hidden)
-        return found
-    return mean_vector(hidden, attention_mask)
+        found = model.classifier(pooler(hidden) if pooler else hidden)
+    else:
+        found = mean_vector(hidden, attention_mask)
+    return found
 
 
 def mean_vector(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
     """Mean of the token vectors under the mask, scaled to unit length (Reimers & Gurevych 2019)."""
+    return normalize(mean(hidden, attention_mask), dim=1)
+
+
+def mean(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
     mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-    return normalize((hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1e-9), dim=1)
+    return (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1e-9)
+
+
+def _pack(encoder: Any) -> None:
+    if isinstance(encoder, MPNetModel):
+        pack_mpnet(encoder)
+    elif isinstance(encoder, ModernBertModel):
+        pack_modernbert(encoder)
+    else:
+        encoder.set_attn_implementation("packed")
 
 
 def _first_position(encoder: Any) -> int:
@@ -110,14 +132,27 @@ def _first_position(encoder: Any) -> int:
     return embeddings.padding_idx + 1 if hasattr(embeddings, "create_position_ids_from_input_ids") else 0
 
 
-def _reads_first_tokens(model: Any) -> bool:
-    """Whether nothing but [CLS] is read of a last layer that has BERT's parts, and no others: no norm before them."""
-    if hasattr(model, "compare") or not hasattr(model, "classifier"):
-        return False
-    layers = getattr(getattr(model.base_model, "encoder", None), "layer", None)
+def _is_read_by_first_tokens(model: Any) -> bool:
+    """Whether nothing but [CLS] is read of the last layer."""
+    if hasattr(model, "read_out"):
+        found: bool = model.reads_first_tokens
+        return found
+    if isinstance(model, ModernBertForSequenceClassification):
+        return model.config.classifier_pooling == "cls"
+    return hasattr(model, "classifier") and not hasattr(model, "compare")
+
+
+def _last_of(encoder: Any) -> tuple[Any, Any]:
+    """An encoder's layers, and what computes the last of them for first tokens alone; None where nothing does.
+
+    BERT's has its parts and no others: no norm before them.
+    """
+    if isinstance(encoder, ModernBertModel):
+        return encoder.layers, ModernFirstTokens
+    layers = getattr(getattr(encoder, "encoder", None), "layer", None)
     if layers is None or _parts(layers[-1]) != {"attention", "intermediate", "output"}:
-        return False
-    return _parts(layers[-1].attention) == {"self", "output"}
+        return layers, None
+    return layers, FirstTokens if _parts(layers[-1].attention) == {"self", "output"} else None
 
 
 def _parts(module: torch.nn.Module) -> set[str]:

@@ -5,7 +5,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import httpx
 import numpy as np
@@ -176,6 +176,10 @@ class RemoteReranker:
         self.spec = spec
         self._endpoint = endpoint
         self._dialect = DIALECTS[dialect]
+
+    def within(self, _tokens: int, /) -> Self:
+        """Itself: how much is read is the server's affair."""
+        return self
 
     def warm_up(self) -> None:
         self.score("warm up", ["warm up"])

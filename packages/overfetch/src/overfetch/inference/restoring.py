@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from transformers import AutoModelForSequenceClassification
 
 from overfetch.errors import ModelError
+from overfetch.inference.export import load_model
 from overfetch.inference.graphs import HALF, PARAMETER
 from overfetch.inference.interaction import InteractionCrossEncoder
 from overfetch.inference.interaction_mpnet import MPNetInteractionCrossEncoder
@@ -30,7 +30,7 @@ def restore(folder: Path, spec: ModelSpec) -> Any:
     """
     source = folder / SOURCE
     if source.exists():
-        return AutoModelForSequenceClassification.from_pretrained(source, num_labels=1, local_files_only=True)
+        return load_model(source, spec)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         made = CLASSES[config["architectures"][0]]

@@ -4,8 +4,9 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from overfetch.forking import ProcessLock
 from overfetch.inference.tokenizing import TextTokenizer, Tokens
@@ -45,6 +46,12 @@ class RunningReranker(ABC):
     def warm_up(self) -> None:
         self.score("warm up", ["warm up"])
 
+    def within(self, tokens: int, /) -> Self:
+        """With the same model, reading so many tokens a query; 0: all."""
+        other = copy(self)
+        other.spec = self.spec.within(tokens)
+        return other
+
     def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
         """In the order given, so that a deadline leaves the best first-stage candidates scored."""
         pieces = list(self._pieces(query, passages))
@@ -55,7 +62,7 @@ class RunningReranker(ABC):
             if piece.place < unfinished:
                 best[piece.place] = max(best[piece.place], logit)
                 cut[piece.place] = max(cut[piece.place], piece.tokens.cut)
-        return RerankScores(best, sum(cut))
+        return RerankScores(best, sum(cut), tokens_read=sum(len(own.tokens.ids) for own in pieces[: len(logits)]))
 
     def _pieces(self, query: str, passages: Sequence[str]) -> Iterator[Piece]:
         plan = Plan(self._tokenizer, query, passages, windows=self._windows, budget=self.spec.read_tokens)

@@ -33,6 +33,11 @@ class Window(NamedTuple):
     tokens: int
 
 
+def longest_first(most: int, budget: int | None, passages: int) -> int:
+    """Tokens of a first window, query and all: at most a model's `most`, or the share of each of so many passages."""
+    return most if budget is None else min(most, max(SHORTEST, budget // max(1, passages)))
+
+
 class Plan:
     """The readings of a list beside a query, and once all were taken, what they leave out."""
 
@@ -43,8 +48,7 @@ class Plan:
         self._tokenizer = tokenizer
         self._passages = passages
         self._budget = math.inf if budget is None else budget
-        share = max(SHORTEST, self._budget / max(1, len(passages)))
-        self._most = int(min(tokenizer.max_tokens, share))  # of a first window
+        self._most = longest_first(tokenizer.max_tokens, budget, len(passages))
         self._windows = windows and self._most == tokenizer.max_tokens
         self._in_windows = set[int]()
         self.unread = Counter[int]()  # by place, tokens in windows that are not read
@@ -68,8 +72,8 @@ class Plan:
             yield Reading(window.place, window.text, tokens)
 
     def hangs_on_others(self, place: int) -> bool:
-        """Whether the others of the list decide how much of the passage is read."""
-        return self._budget < math.inf and (place in self._in_windows or self._most < self._tokenizer.max_tokens)
+        """Whether the others of the list, and not their number alone, decide how much of the passage is read."""
+        return self._budget < math.inf and place in self._in_windows
 
     def _parts(self, place: int) -> tuple[Reading, list[Window]]:
         """The passage whole, or its first window and the others."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from overfetch.errors import CollectionMissing, OverfetchError, StoreError
+from overfetch.errors import CollectionMissing, OverfetchError, StoreError, StoreUnavailable
 from overfetch.filters import Condition, Schema
 from overfetch.forking import ProcessLock, starting_over
 from overfetch.partitions import Partition, need_server
@@ -42,6 +42,7 @@ class EdgeStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._opened: dict[str, Opened] = {}
+        self._were_there: set[str] = set()
         self._of_the_parent: list[object] = []
         self._opening = ProcessLock()
         starting_over(self)
@@ -188,15 +189,25 @@ class EdgeStore:
             self._opened.clear()
 
     def _folder(self, collection: str) -> CollectionFolder:
-        return CollectionFolder(self.root / slug(collection))
+        """Raises StoreUnavailable where it was there before: moved away, not deleted, which leaves the folder."""
+        folder = CollectionFolder(self.root / slug(collection))
+        with translated(f"cannot look for {collection!r}"):
+            if folder.path.exists():
+                self._were_there.add(collection)
+            elif collection in self._were_there:
+                raise StoreUnavailable(f"{folder.path} is gone, which held {collection!r}: put it back, or start again")
+        return folder
 
     def _read(self, collection: str, read: Callable[[GenerationFolder], Read]) -> Read:
         """Reads the live generation; again if a writer replaced and removed it meanwhile."""
-        folder = self._folder(collection)
         while True:
+            folder = self._folder(collection)
             live = folder.live()
             if live is None:
-                raise CollectionMissing(f"collection {collection!r} is not indexed yet: overfetch index {collection}")
+                where = "" if self.root.exists() else f"; there is no store at {self.root} (OVERFETCH_QDRANT)"
+                raise CollectionMissing(
+                    f"collection {collection!r} is not indexed yet: overfetch index {collection}{where}"
+                )
             try:
                 return read(live)
             except Exception:

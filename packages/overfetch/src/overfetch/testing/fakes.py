@@ -5,7 +5,8 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from copy import copy
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -89,6 +90,12 @@ class FakeReranker:
         self.spec = fake_spec("reranker", "fake-reranker")
         self.failure = failure
         self.seconds = seconds
+
+    def within(self, tokens: int, /) -> Self:
+        """It says so; passages are read whole all the same."""
+        other = copy(self)
+        other.spec = self.spec.within(tokens)
+        return other
 
     def warm_up(self) -> None:
         """Nothing is slow the first time."""

@@ -60,7 +60,7 @@ class Trainee:
             "input_ids": self._padded([t.ids for t in batch], padding),
             "attention_mask": self._padded([[1] * len(t.ids) for t in batch], 0),
         }
-        if self.model.config.type_vocab_size > 1:
+        if getattr(self.model.config, "type_vocab_size", 1) > 1:
             inputs["token_type_ids"] = self._padded([t.type_ids for t in batch], 0)
         logits: torch.Tensor = self.model(**inputs).logits.float().squeeze(1)
         return logits

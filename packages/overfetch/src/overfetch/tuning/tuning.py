@@ -69,7 +69,7 @@ def tune(
     above 0. Raises SettingsError where queries are too few or shared by both parts.
     """
     require_apart(train, test)
-    spec = engine.reranker.spec
+    spec = engine.reranker.spec.within(engine.reranker_of(collection).spec.read_tokens or 0)
     with watch("searching") as progress:
         found = find_candidates(engine, collection, train, progress=progress, **settings)
     with watch("searching") as progress:
@@ -90,7 +90,7 @@ def tune(
         "order_weight": weight,
     }
     plain = _measured(unseen, test, weight=0.0)
-    present = _measured(unseen, test, engine.reranker, spec.order_weight)
+    present = _measured(unseen, test, OnnxReranker(base, spec), spec.order_weight)
     summary |= {"first_stage": means(plain), "current": means(present)}
     if weight == 0:
         reason = "on the training part reranking does not pay, tuned or not: RetrievalSettings(rerank=False)"
