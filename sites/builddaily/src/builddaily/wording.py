@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import cache
 
-from builddaily.identifiers import KNOWN
+from builddaily.identifiers import KNOWN, singular
 from overfetch import is_near
 
 MOST_FIELDS = 3
@@ -23,19 +23,21 @@ def field_words(question: str) -> list[str]:
 def spelled(words: Iterable[str]) -> dict[str, str]:
     """Of words that the field writes otherwise by a letter, how it does.
 
-    >>> spelled(["wisper", "transcriber", "embeddings"])
-    {'wisper': 'whisper'}
+    >>> spelled(["haystak", "wisper", "transcriber", "embeddings"])
+    {'haystak': 'haystack', 'wisper': 'whisper'}
     """
-    near = {word: _nearest(word) for word in words if word not in _right()}
+    near = {word: _nearest(word) for word in words if singular(word) not in _right()}
     return {word: right for word, right in near.items() if right}
 
 
 def _nearest(word: str) -> str | None:
     """Another first letter is another word, and another ending (`trained`, `trainer`) no mistake."""
     likely = (right for right in sorted(_right()) if right[0] == word[0] and is_near(word, right))
-    return next(
-        (right for right in likely if word[:-ENDING] not in (right[:-ENDING], right[: len(word) - ENDING])), None
-    )
+    return next((right for right in likely if not _is_form(word, right)), None)
+
+
+def _is_form(word: str, other: str) -> bool:
+    return word.startswith(other) or other.startswith(word) or word[:-ENDING] == other[:-ENDING]
 
 
 @cache
