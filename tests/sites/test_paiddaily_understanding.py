@@ -74,7 +74,11 @@ def test_abbreviations_and_words_are_no_symbols(question: str) -> None:
             {"Faroe Islands", "Finland", "Iceland", "Sweden", "Estonia", "Latvia", "Lithuania"},
         ),
         ("tell us about banks", set()),
-        ("New Mexico copper", set()),
+        ("New Mexico copper", {"United States"}),
+        ("hotels in Doha", {"Qatar"}),
+        ("polish banks", {"Poland"}),
+        ("nail polish", set()),
+        ("airport owners listed in Mexico City", set()),
     ],
 )
 def test_countries_in_words(question: str, countries: set[str]) -> None:
