@@ -175,7 +175,7 @@ def _scoped(text: str, scope: Sequence[AnyOf], told: Sequence[str]) -> Iterator[
     homes = [home for country in scope[0].values for home in KNOWN.table("home").get(country, ())] if one else []
     for bounds in (tuple(scope), *((AnyOf(field="markets", values=(home,)), *scope[1:]) for home in homes)):
         for said in [None, *everyday] if scope else everyday:
-            yield Focus(conditions=bounds, text=said, leads=SCOPE if scope else 0, missing=none)
+            yield Focus(conditions=bounds, text=said, weight=1 + bool(said), leads=SCOPE if scope else 0, missing=none)
         for field, table in (("kinds", "industries"), ("size", "about")):
             if values := tuple(KNOWN.said(table, text)):
                 yield Focus(conditions=(*bounds, AnyOf(field=field, values=values)), weight=1.0 if scope else 0.5)
