@@ -170,9 +170,9 @@ def _scoped(text: str, scope: Sequence[AnyOf], told: Sequence[str]) -> Iterator[
     """What meets the conditions leads, in the words of business too; the same industry or size is raised among it."""
     none = f"nothing in {', '.join(told)}" if scope else None
     everyday = [said for both in KNOWN.instead("everyday", text).items() for said in both]
-    one = bool(scope) and scope[0].field == "country" and len(scope[0].values) <= MOST_TOLD
+    few = bool(scope) and scope[0].field == "country" and len(scope[0].values) <= MOST_TOLD
     # And by its exchange, where records often lack the country.
-    homes = [home for country in scope[0].values for home in KNOWN.table("home").get(country, ())] if one else []
+    homes = [home for country in scope[0].values for home in KNOWN.table("home").get(country, ())] if few else []
     for bounds in (tuple(scope), *((AnyOf(field="markets", values=(home,)), *scope[1:]) for home in homes)):
         for said in [None, *everyday] if scope else everyday:
             yield Focus(conditions=bounds, text=said, weight=1 + bool(said), leads=SCOPE if scope else 0, missing=none)
@@ -180,5 +180,5 @@ def _scoped(text: str, scope: Sequence[AnyOf], told: Sequence[str]) -> Iterator[
             if values := tuple(KNOWN.said(table, text)):
                 yield Focus(conditions=(*bounds, AnyOf(field=field, values=values)), weight=1.0 if scope else 0.5)
         # Of what a profile never fails to name, a country may have nothing.
-        for words, m in KNOWN.said("subjects", text).items() if one else ():
+        for words, m in KNOWN.said("subjects", text).items() if few else ():
             yield Focus(conditions=bounds[:1], text=words, worded=True, missing=f"nothing about '{m[0]}' in {told[0]}")
