@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from overfetch.benchmarks.passages import log_normal_passages, own_passages
+from overfetch.benchmarks.products import layer_products
 from overfetch.benchmarks.shares import (
     UNSTEADY,
     Limit,
@@ -103,6 +104,21 @@ class TestShares:
         layer = 4 * (4 * 4**2 + 2 * 4 * 8) + 2 * 4 * (9 + 1)
         last = 4 * 2 * 4**2 + 2 * (2 * 4**2 + 2 * 4 * 8) + 2 * 4 * (3 + 1)
         assert operations(SMALL, [3, 1], first_only=True).fp32 == 2 * (layer + last)
+
+    def test_gated_blocks_and_local_layers_are_counted_as_they_are(self) -> None:
+        """Two tokens to each side: of five in a row 3 + 4 + 5 + 4 + 3 pairs, of two all four, of the first three."""
+        modern = SimpleNamespace(
+            **vars(SMALL),
+            model_type="modernbert",
+            layer_types=["full_attention", "sliding_attention"],
+            sliding_window=2,
+        )
+        products = 7 * (4 * 4**2 + 3 * 4 * 8)
+        whole = products + 2 * 4 * (25 + 4)
+        assert operations(modern, [5, 2]).fp32 == 2 * (whole + products + 2 * 4 * (19 + 4))
+        first = 7 * 2 * 4**2 + 2 * (2 * 4**2 + 3 * 4 * 8) + 2 * 4 * (3 + 2)
+        assert operations(modern, [5, 2], first_only=True).fp32 == 2 * (whole + first)
+        assert [tuple(p) for p in layer_products(modern)] == [(4, 4)] * 4 + [(4, 8)] * 2 + [(8, 4)]
 
     def test_a_row_is_held_against_the_limits_of_its_own_round(self) -> None:
         assert between(SLOW, FAST) == Pace(3.0, 1.5, 0.75)

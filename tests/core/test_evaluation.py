@@ -27,7 +27,7 @@ DOCUMENTS = {
 }
 QUERIES = {"q1": "tower storm", "q2": "star hope", "q3": "nobody judged this"}
 QRELS = [("q1", "tower", 2), ("q1", "moon", 1), ("q2", "star", 1), ("q2", "sun", 0)]
-METRICS = ["recall@5", "recall@20", "mrr@5", "mrr@10", "ndcg@10"]
+METRICS = ["success@5", "recall@5", "recall@20", "mrr@5", "mrr@10", "ndcg@10"]
 
 
 def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
@@ -145,6 +145,16 @@ class TestStages:
         assert found.reranked["mrr@5"] == 1.0
         assert found.not_reranked == 0
 
+    def test_kinds_that_the_queries_name_are_measured_apart(self, folder: Path) -> None:
+        kinds = {"q1": "storm", "q2": 3}  # of others' files
+        write_lines(folder / "queries.jsonl", [{"_id": i, "text": QUERIES[i], "kind": k} for i, k in kinds.items()])
+        engine = open_fake(as_site(folder))
+        found = evaluate(engine, engine.site.ask, read_judged_queries(folder), "fake").kinds
+        alone = evaluate(engine, engine.site.ask, read_judged_queries(folder, limit=1), "fake")
+        assert list(found) == ["storm"]
+        assert found["storm"].queries == 1
+        assert (found["storm"].first_stage, found["storm"].reranked) == (alone.first_stage, alone.reranked)
+
     def test_without_reranking_nothing_is_said_of_it(self, folder: Path) -> None:
         engine = open_fake(as_site(folder))
         found = evaluate(engine, engine.site.ask, read_judged_queries(folder), "fake", rerank=False)
@@ -246,6 +256,12 @@ class TestCommand:
         assert printed.startswith("Cards · 1 queries · mini\n")
         assert "ndcg@10" in printed
         assert "judge more queries, or do without reranking (--no-rerank) (nDCG@10)" in printed
+
+    def test_kinds_have_a_line_each(self, run: Callable[..., Result], folder: Path) -> None:
+        write_lines(folder / "queries.jsonl", [{"_id": i, "text": t, "kind": f"[{i}]"} for i, t in QUERIES.items()])
+        printed = run(folder, "--no-rerank").stdout
+        assert "  [q1] (1): success@5 1.000, mrr@5 1.000, recall@20 1.000, ndcg@10 " in printed
+        assert "  [q2] (1): " in printed
 
     @pytest.mark.parametrize("stage", ["dense", "bm25", "hybrid"])
     def test_first_stages(self, run: Callable[..., Result], folder: Path, stage: str) -> None:

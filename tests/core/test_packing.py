@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
+    AlbertConfig,
+    AlbertForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
     ModernBertConfig,
@@ -252,4 +254,11 @@ def test_an_encoder_that_cannot_be_packed_is_refused(tiny_reranker: Path, make_s
     model = bert()
     model.base_model.set_attn_implementation = lambda name: None
     with pytest.raises(ModelError, match=r"tiny-reranker: the exported model differs from torch by .*; not accepted"):
+        export_module(model, tiny_reranker / "tokenizer.json", make_spec("reranker"), tmp_path)
+
+
+def test_an_architecture_that_fails_is_refused_by_name(tiny_reranker: Path, make_spec: Any, tmp_path: Path) -> None:
+    """Its layers are not asked through the interface as others' are: a graph comes out, and does not run."""
+    model = AlbertForSequenceClassification(AlbertConfig(**ONE_LABEL, embedding_size=16))
+    with pytest.raises(ModelError, match=r"tiny-reranker: AlbertForSequenceClassification cannot be packed \("):
         export_module(model, tiny_reranker / "tokenizer.json", make_spec("reranker"), tmp_path)

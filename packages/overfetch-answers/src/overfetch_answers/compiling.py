@@ -10,10 +10,9 @@ from typing import Any
 
 import dspy
 
-from overfetch import AnswerError, Engine, LanguageModel, Retrieval, SettingsError
+from overfetch import AnswerError, Engine, LanguageModel, Retrieval, SettingsError, parse_date
 from overfetch.evaluation.evaluating import search_judged
 from overfetch.evaluation.metrics import Interval, paired_difference
-from overfetch.filters import parse_date
 from overfetch.judged import JudgedQueries, require_apart
 from overfetch_answers.guarding import answer_quality
 from overfetch_answers.language_model import build_language_model

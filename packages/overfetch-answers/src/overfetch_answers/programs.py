@@ -27,8 +27,7 @@ from pydantic import (
     ValidationError,
 )
 
-from overfetch import AnswerError, ProgramMismatch, Retrieval
-from overfetch.types import AsOf
+from overfetch import AnswerError, AsOf, ProgramMismatch, Retrieval
 
 # What the tests run on; state of other versions may mean something else.
 TESTED_DSPY = SpecifierSet(">=3.4.1,<3.5")

@@ -17,13 +17,17 @@ Qrels = dict[str, dict[str, int]]
 
 
 class JudgedQuery(Frozen):
-    """A query with its bounds: `as_of` hides what became known later, `from` and `to` bound the event's date."""
+    """A query with its bounds: `as_of` hides what became known later, `from` and `to` bound the event's date.
+
+    `kind` is what its writer calls queries of its sort; measures are told by kind as well.
+    """
 
     id: str
     text: str
     as_of: str | None = None
     start: str | None = None
     end: str | None = None
+    kind: str | None = None
 
 
 class JudgedQueries(Frozen):
@@ -101,7 +105,10 @@ def _rows(path: Path) -> Iterator[tuple[str, Record]]:
 def _query(place: str, row: Record) -> JudgedQuery:
     names = {"_id": "id", "text": "text", "as_of": "as_of", "from": "start", "to": "end"}
     try:
-        return JudgedQuery(**{names[k]: v for k, v in row.items() if k in names})
+        kind = row.get("kind")  # others' files may mean something else by it
+        return JudgedQuery(
+            **{names[k]: v for k, v in row.items() if k in names}, kind=kind if isinstance(kind, str) else None
+        )
     except ValidationError as error:
         raise CorpusError(f"{place}: {explain(error)}") from error
 

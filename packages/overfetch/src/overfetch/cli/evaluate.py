@@ -208,6 +208,7 @@ def _print_answers(result: "AnswerEvaluation") -> None:
         output.print(f"[dim]{count} x {escape(reason)}[/dim]")
 
 
+OF_KINDS = ("success@5", "mrr@5", "recall@20", "ndcg@10")
 ADVICE = {
     "on": "reranking pays on these queries",
     "off": "reranking hurts on these queries: --no-rerank, or rerank=False in the collection's settings",
@@ -224,6 +225,7 @@ def _print(evaluation: "Evaluation") -> None:
             gain = evaluation.difference[metric]
             line += f"{evaluation.reranked[metric]:10.3f}   {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
         output.print(escape(line))
+    _print_kinds(evaluation)
     if evaluation.rerank_ms:
         took = f"{evaluation.rerank_ms.p50:.0f} ms (p50), {evaluation.rerank_ms.p95:.0f} ms (p95)"
         output.print(escape(f"rerank {took} by {evaluation.provenance['reranker']}"))
@@ -234,6 +236,14 @@ def _print(evaluation: "Evaluation") -> None:
         output.print(f"{evaluation.fell_back} {told}: the reranker did")
     if evaluation.not_reranked:
         output.print(f"{evaluation.not_reranked} queries were not reranked in full: they count as they came")
+
+
+def _print_kinds(evaluation: "Evaluation") -> None:
+    """What is shown last for each kind that the queries' writer named: whether it finds, and how far up."""
+    for kind, found in evaluation.kinds.items() if len(evaluation.kinds) > 1 else ():
+        shown = found.reranked or found.first_stage
+        told = ", ".join(f"{metric} {shown[metric]:.3f}" for metric in OF_KINDS)
+        output.print(escape(f"  {kind} ({found.queries}): {told}"))
 
 
 def _print_left_out(evaluation: "Evaluation", target: str, **options: object) -> None:

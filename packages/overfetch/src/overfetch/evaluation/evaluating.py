@@ -23,6 +23,14 @@ class Percentiles(Frozen):
     p95: float
 
 
+class OfKind(Frozen):
+    """Means over the queries of one kind, as their writer sorted them."""
+
+    queries: int
+    first_stage: dict[str, float]
+    reranked: dict[str, float] | None
+
+
 class Evaluation(Frozen):
     """Both stages side by side; what belongs to reranking is None where it is off. Metrics are fractions of 1.
 
@@ -42,6 +50,7 @@ class Evaluation(Frozen):
     not_reranked: int = 0
     fell_back: int = 0
     truncated_tokens: float = 0.0
+    kinds: dict[str, OfKind]
     provenance: dict[str, str]
 
 
@@ -86,8 +95,29 @@ def evaluate(
         not_reranked=stages.not_reranked,
         fell_back=stages.fell_back,
         truncated_tokens=stages.truncated_tokens,
+        kinds=of_kinds(judged, stages),
         provenance=stages.provenance,
     )
+
+
+def of_kinds(judged: JudgedQueries, stages: Stages) -> dict[str, OfKind]:
+    """By kind, in the order of the file; queries without one are in none."""
+    places: dict[str, list[int]] = {}
+    for place, query in enumerate(judged.queries):
+        if query.kind:
+            places.setdefault(query.kind, []).append(place)
+    return {
+        kind: OfKind(
+            queries=len(chosen),
+            first_stage=means(at(stages.first_stage, chosen)),
+            reranked=means(at(stages.reranked, chosen)) if stages.reranked else None,
+        )
+        for kind, chosen in places.items()
+    }
+
+
+def at(values: Values, places: Sequence[int]) -> Values:
+    return {name: [of_queries[place] for place in places] for name, of_queries in values.items()}
 
 
 def recommend(gain: Interval) -> Recommendation:

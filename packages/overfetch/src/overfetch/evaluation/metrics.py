@@ -5,13 +5,20 @@ from statistics import fmean
 
 import ir_measures
 import numpy as np
-from ir_measures import RR, R, nDCG
+from ir_measures import RR, R, Success, nDCG
 from numpy.typing import NDArray
 
 from overfetch.judged import Qrels
 from overfetch.types import Frozen
 
-MEASURES = {"recall@5": R @ 5, "recall@20": R @ 20, "mrr@5": RR @ 5, "mrr@10": RR @ 10, "ndcg@10": nDCG @ 10}
+MEASURES = {
+    "success@5": Success @ 5,
+    "recall@5": R @ 5,
+    "recall@20": R @ 20,
+    "mrr@5": RR @ 5,
+    "mrr@10": RR @ 10,
+    "ndcg@10": nDCG @ 10,
+}
 DECISIVE = "ndcg@10"  # by its interval a reranker is recommended, and a tuned one installed
 RESAMPLES, SEED = 10_000, 7
 
@@ -30,7 +37,8 @@ class Interval(Frozen):
 def measure(qrels: Qrels, run: Run) -> Values:
     """Every metric, per query in the order of `qrels`; `run` ranks document ids, best first.
 
-    Grades of 1 and more are relevant to recall and MRR; nDCG takes grades as gains. A query without results counts 0.
+    Grades of 1 and more are relevant to success (whether any is there), recall and MRR; nDCG takes grades as gains. A
+    query without results counts 0.
     """
     scored = {query: {d: -float(rank) for rank, d in enumerate(documents)} for query, documents in run.items()}
     values: dict[tuple[str, str], float] = {

@@ -46,8 +46,18 @@ class Padded(torch.nn.Module):
 
 
 def export_module(model: Any, tokenizer: Path, spec: ModelSpec, target: Path) -> None:
-    """The packed graph; raises ModelError where it differs from torch by more than MAX_DIFFERENCE."""
+    """The packed graph; raises ModelError where there is none, or it differs from torch by more than MAX_DIFFERENCE."""
     shutil.copyfile(tokenizer, target / "tokenizer.json")
+    try:
+        _write_graph(model, target / "model.onnx")
+        difference = _largest_difference(Padded(model), OnnxModel(target, spec))
+    except Exception as error:  # each architecture that is unknown fails in a way of its own
+        raise ModelError(f"{spec.name}: {type(model).__name__} cannot be packed ({type(error).__name__})") from error
+    if difference > MAX_DIFFERENCE:
+        raise ModelError(f"{spec.name}: the exported model differs from torch by {difference:.2g}; not accepted")
+
+
+def _write_graph(model: Any, path: Path) -> None:
     tokens, sequences, longest = (torch.export.Dim(name) for name in ("tokens", "sequences", "longest"))
     shapes = [{0: tokens}, {0: tokens}, {0: tokens}, {0: sequences, 1: longest}, {0: sequences}, {0: tokens}]
     with warnings.catch_warnings():
@@ -56,20 +66,17 @@ def export_module(model: Any, tokenizer: Path, spec: ModelSpec, target: Path) ->
         torch.onnx.export(
             PackedModel(model),
             tuple(torch.from_numpy(array) for array in lay_out(EXAMPLE).values()),
-            str(target / "model.onnx"),
+            str(path),
             input_names=list(INPUTS),
             dynamo=True,
             external_data=_size(model) > ONE_FILE,  # a file of protobuf holds 2 GiB at most
             verbose=False,
             dynamic_shapes=shapes,
         )
-    graph = onnx.load(target / "model.onnx", load_external_data=False)
+    graph = onnx.load(path, load_external_data=False)
     strip_traces(graph)
     attend_unmasked_alone(graph)
-    onnx.save(graph, target / "model.onnx")
-    difference = _largest_difference(Padded(model), OnnxModel(target, spec))
-    if difference > MAX_DIFFERENCE:
-        raise ModelError(f"{spec.name}: the exported model differs from torch by {difference:.2g}; not accepted")
+    onnx.save(graph, path)
 
 
 def _size(model: Any) -> int:
