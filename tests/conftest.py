@@ -37,18 +37,23 @@ def session_cache(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def samples(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Environment:
     """Every site's sample corpora, indexed once for all processes of a run, for tests that only search."""
-    run = tmp_path_factory.getbasetemp()
-    shared = run.parent if "PYTEST_XDIST_WORKER" in os.environ else run
+    run, process = tmp_path_factory.getbasetemp(), os.environ.get("PYTEST_XDIST_WORKER")
+    shared = run.parent if process else run
     environment = Environment(qdrant=f"file:{shared / 'samples'}", cache=session_cache, lm=None)
-    with FileLock(shared / "samples.lock"):
-        if not (shared / "samples.done").exists():
-            with Workspace(environment) as workspace:
-                for site in SITES:
-                    engine = workspace.site(site)
-                    for collection in engine.site.collections:
-                        engine.index(collection.name)
-            (shared / "samples.done").touch()
+    for site in reversed(SITES) if process == "gw1" else SITES:  # from both ends: two processes share the work
+        with FileLock(shared / f"samples-{site}.lock"):
+            done = shared / f"samples-{site}.done"
+            if not done.exists():
+                index_samples(environment, site)
+                done.touch()
     return environment
+
+
+def index_samples(environment: Environment, site: str) -> None:
+    with Workspace(environment) as workspace:
+        engine = workspace.site(site)
+        for collection in engine.site.collections:
+            engine.index(collection.name)
 
 
 @pytest.fixture(autouse=True)
