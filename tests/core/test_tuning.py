@@ -25,8 +25,7 @@ from overfetch.types import Retrieval
 from overfetch.workspace import Workspace
 
 PRODUCTS = ["lamp", "kettle", "router", "printer", "scanner", "monitor", "keyboard", "charger", "speaker", "camera"]
-PRODUCTS += ["tripod", "drone", "heater", "fan", "mixer", "toaster", "blender", "grinder", "vacuum", "iron", "clock"]
-PRODUCTS += ["radio", "phone", "tablet"]
+PRODUCTS += ["tripod", "drone", "heater", "fan", "mixer", "toaster", "clock", "radio"]
 QUESTIONS = ("setting up the {}", "how do I use my {}", "{} instructions")
 
 
@@ -99,7 +98,7 @@ class TestBadInput:
     def test_shared_queries(self, folder: Path) -> None:
         result = run(str(folder), "--train", "test")
         assert result.exit_code == 2
-        assert "24 queries are in both parts" in result.stderr
+        assert "18 queries are in both parts" in result.stderr
 
     def test_too_few_queries(self, folder: Path) -> None:
         train = folder / "qrels/train.tsv"

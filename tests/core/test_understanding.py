@@ -184,6 +184,17 @@ def test_what_is_found_one_way_is_not_missing(tmp_path: Path) -> None:
         assert understood.missing == missing
 
 
+@pytest.mark.parametrize(("asked", "missing"), [("towwer", ()), ("hierophant", ("no 'hierophant'",))])
+def test_a_word_much_like_one_of_a_title_that_is_found_is_not_missing(
+    asked: str, missing: tuple[str, ...], tmp_path: Path
+) -> None:
+    by_word = Focus(text=asked, worded=True, missing=f"no '{asked}'")
+    engine = indexed(tmp_path, Understood(text=asked, focuses=(by_word,)))
+    understood = engine.search("cards", asked).understood
+    assert understood is not None
+    assert understood.missing == missing
+
+
 def test_a_worded_focus_finds_only_what_has_its_words(tmp_path: Path) -> None:
     understood = Understood(
         text="qqq", focuses=(Focus(text="feared", worded=True, leads=1), Focus(text="zzz", worded=True))

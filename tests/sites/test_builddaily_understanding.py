@@ -273,8 +273,12 @@ def test_near_names_of_the_sample_are_told_apart(engine: Engine, collection: str
 
 @pytest.mark.slow
 def test_every_page_of_the_sample_comes_first_by_its_name(engine: Engine) -> None:
+    """Reranked, every fourth: that takes its time."""
     titles = {document.title: document.id for document in load_site("builddaily").collection("resources").read()}
-    first = {title: engine.search("resources", title).hits[0].passage.document_id for title in titles}
+    first = {
+        title: engine.search("resources", title, rerank=number % 4 == 0).hits[0].passage.document_id
+        for number, title in enumerate(titles)
+    }
     assert {title: page for title, page in first.items() if page != titles[title]} == {}
 
 

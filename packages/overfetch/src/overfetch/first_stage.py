@@ -1,5 +1,6 @@
 """The first stage of an understood question: its own list, one for each focus, and both fused by rank."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -12,6 +13,7 @@ from overfetch.protocols import EncodedQuery, Store, Vectors
 from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_query
+from overfetch.spelling import humps, is_alike
 from overfetch.types import Candidate, Passage
 from overfetch.understanding import Understood
 
@@ -115,7 +117,18 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
             there[focus.missing] = there.get(focus.missing, False) or bool(met)
     merged = fuse_by_rank(lists, settings.rrf_k) if understood.focuses else found
     chosen = choose(merged, settings, leading)
-    return FirstStage(chosen, dict(leading), given_up, tuple(told for told, met in there.items() if not met))
+    missing = tuple(told for told, met in there.items() if not met and not is_misspelt(told, understood, chosen))
+    return FirstStage(chosen, dict(leading), given_up, missing)
+
+
+def is_misspelt(missing: str, understood: Understood, found: Sequence[Candidate]) -> bool:
+    """Whether a title that was found has a word much like one of those that are missing: it may well be meant."""
+    asked = {w for f in understood.focuses if f.worded and f.missing == missing for w in _words(f.text or "")}
+    return bool(asked) and any(is_alike(w, other) for c in found for other in _words(c.passage.title) for w in asked)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", f"{text} {humps(text)}".casefold())
 
 
 def fuse_by_rank(lists: Sequence[Ranked], rrf_k: int) -> list[Candidate]:

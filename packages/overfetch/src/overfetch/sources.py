@@ -86,10 +86,12 @@ def _entries(folder: Path, broken: Broken) -> list[Path]:
 
 
 def _target(path: Path) -> Path | None:
+    """None of a loop: resolving one raises before Python 3.13, and stops at a link since then."""
     try:
-        return path.resolve()
-    except (OSError, RuntimeError):  # before Python 3.13 a loop is the latter
+        target = path.resolve()
+    except (OSError, RuntimeError):
         return None
+    return None if target.is_symlink() else target
 
 
 def _leaves(path: Path, root: Path) -> bool:

@@ -3,9 +3,11 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
 from itertools import takewhile
 
 MISSPELT = range(5, 17)  # letters of a word that is also known with one of them wrong
+ALIKE, COMMON = 7, 0.8  # letters at least, and the share of them
 HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -51,6 +53,18 @@ def is_near(word: str, other: str) -> bool:
     left, right = word[start : len(word) - end], other[start : len(other) - end]
     swapped = len(left) == 2 and left == right[::-1]
     return swapped or (max(len(word), len(other)) > MISSPELT.start and max(len(left), len(right)) == 1)
+
+
+def is_alike(word: str, other: str) -> bool:
+    """Whether they are near, or of seven letters and more with the same first one and four fifths in common (as difflib
+    counts, after Ratcliff and Metzener 1988): too far to be found by, near enough not to say that there is no such word.
+
+    >>> is_alike("grizify", "grizzifi"), is_alike("badgr", "badger"), is_alike("foobarswap", "steamswap")
+    (True, True, False)
+    """
+    if min(len(word), len(other)) < ALIKE or word[0] != other[0]:
+        return is_near(word, other)
+    return SequenceMatcher(None, word, other, autojunk=False).ratio() >= COMMON
 
 
 def _shared(one: str, other: str) -> int:

@@ -90,8 +90,7 @@ def _named(text: str, when: Period | None) -> Iterator[str]:
     yield from SYMBOL.findall(text)[:3]
     if 0 < len(words := bare_name(text)) <= 4:
         yield " ".join(words)
-    if when and when.written:
-        yield when.written
+    yield from [when.written] if when and when.written else []
 
 
 def _each(text: str, *tables: str) -> list[AnyOf]:
@@ -105,7 +104,8 @@ def _either(bounds: Sequence[AnyOf]) -> AnyOf:
 def _who(text: str, of_kind: Sequence[AnyOf]) -> Iterator[Focus]:
     """An entity alone leads; one that is named among other words is raised."""
     for kind, number in PROPOSAL.findall(text)[:4]:
-        missing = f"no {kind.upper()}-{int(number)}"
+        # A token of that standard may be attacked.
+        missing = None if any(INCIDENT in one.values for one in of_kind) else f"no {kind.upper()}-{int(number)}"
         yield from having(f"{kind.lower()}:{int(number)}", leads=NUMBER, missing=missing)
     for symbol in map(str.upper, SYMBOL.findall(text)[:3]):
         yield from having(f"symbol:{symbol}", leads=WHO, missing=f"no symbol {symbol}")
@@ -121,8 +121,8 @@ def _who(text: str, of_kind: Sequence[AnyOf]) -> Iterator[Focus]:
 
 
 def _missing(text: str, when: Period | None) -> Iterator[Focus]:
-    """Whoever is named outright, of whom no event speaks, or none of that time."""
-    spans: list[tuple[DateRange, ...]] = [(), *([(when.of("date"),)] if when and not when.near else [])]
+    """Whoever is named outright, of whom no event speaks, or none of that time: about a month people may be wrong."""
+    spans = [(), (when.of("date"),)] if when and not (when.near or when.written) else [()]
     for whom, words in named_in(text):
         for span, word in product(spans, proper(words)):
             keys = [f"{kind}:{name}" for kind in ("name", "part") for name in ("".join(words), word)] + near_keys(words)
@@ -139,7 +139,8 @@ def _scoped(when: Period | None, bounds: Sequence[Condition], means: Sequence[An
         yield Focus(conditions=tuple(means), leads=leads)
     if bounds:
         leads = MEANS if any(bound.field != "type" for bound in bounds) else 0
-        yield Focus(conditions=tuple(bounds), leads=leads, missing=f"no event of {', '.join(map(told, bounds))}")
+        missing = f"no event of {', '.join(map(told, bounds))}" if leads or not means else None
+        yield Focus(conditions=tuple(bounds), leads=leads, missing=missing)
     if when and when.near:
         others = [bound for bound in bounds if bound.field != "date"]
         for days, leads in CLOSENESS:

@@ -21,7 +21,7 @@ def named_in(text: str) -> Iterator[tuple[str, list[str]]]:
     reported = [match["whom"] for match in KNOWN.said("whom", lower).values()]
     for name in [*QUOTED.findall(text), *reported, *_bare(lower)][:MOST_NAMES]:
         words = bare_name(name)
-        if 0 < len(words) <= MOST_WORDS and not _says_how(name.lower()):
+        if 0 < len(words) <= MOST_WORDS and any(map(is_strange, words)) and not _says_how(name.lower()):
             yield name, words
 
 

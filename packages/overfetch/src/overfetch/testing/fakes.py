@@ -35,6 +35,7 @@ from overfetch.sites import Site
 from overfetch.types import Candidate, Passage
 
 DIMENSION = 64
+INDEXED: dict[int, tuple[Site, "FakeStore"]] = {}  # by the id of the site, which is kept so that no other gets it
 STATES: tuple[Literal["live", "previous"], ...] = ("live", "previous")
 
 
@@ -124,8 +125,11 @@ class FakeGeneration(NamedTuple):
 class FakeStore:
     """Collections in a dictionary, searched exactly, with the semantics of the real stores."""
 
-    def __init__(self) -> None:
-        self._generations: dict[str, list[FakeGeneration]] = {}
+    def __init__(self, held: Mapping[str, Sequence[FakeGeneration]] | None = None) -> None:
+        self._generations = {collection: [*kept] for collection, kept in (held or {}).items()}
+
+    def copy(self) -> "FakeStore":
+        return FakeStore(self._generations)
 
     def provenance(self, collection: str) -> Provenance:
         return self._live(collection).provenance
@@ -253,10 +257,13 @@ def _as_read(passage: Passage) -> Passage:
 
 
 def open_fake(site: Site, *, reranker: FakeReranker | None = None) -> Engine:
-    """The site over fakes, its sample corpora indexed."""
-    engine = Engine(site, embedder=FakeEmbedder(), reranker=reranker or FakeReranker(), store=FakeStore())
-    for collection in site.collections:
-        engine.index(collection.name)
+    """The site over fakes, its sample corpora indexed: once a process, for tests open a site many times."""
+    store = INDEXED[id(site)][1].copy() if id(site) in INDEXED else FakeStore()
+    engine = Engine(site, embedder=FakeEmbedder(), reranker=reranker or FakeReranker(), store=store)
+    if id(site) not in INDEXED:
+        for collection in site.collections:
+            engine.index(collection.name)
+        INDEXED[id(site)] = site, store.copy()
     return engine
 
 
