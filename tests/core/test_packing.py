@@ -117,9 +117,7 @@ def sequences(one_type: bool, lengths: Sequence[int] = (17, 3, 48, 9, 9)) -> lis
     return [Tokens(draw.integers(5, 99, n).tolist(), [0] * n if one_type else [0, 0, *[1] * n][:n], 0) for n in lengths]
 
 
-@pytest.mark.parametrize(
-    "make", [bert, interaction, xlm_roberta, pre_layer_norm, nomic, mpnet, interaction_mpnet]
-)
+@pytest.mark.parametrize("make", [bert, interaction, xlm_roberta, pre_layer_norm, nomic, mpnet, interaction_mpnet])
 def test_together_and_alone_outputs_are_those_of_torch(
     make: Any, tiny_reranker: Path, make_spec: Any, tmp_path: Path
 ) -> None:

@@ -56,8 +56,10 @@ def is_near(word: str, other: str) -> bool:
 
 
 def is_alike(word: str, other: str) -> bool:
-    """Whether they are near, or of seven letters and more with the same first one and four fifths in common (as difflib
-    counts, after Ratcliff and Metzener 1988): too far to be found by, near enough not to say that there is no such word.
+    """Whether they are near, or of seven letters and more with the same first one and four fifths in common.
+
+    Too far to be found by, near enough not to say that there is no such word; counted by difflib (after Ratcliff and
+    Metzener 1988).
 
     >>> is_alike("grizify", "grizzifi"), is_alike("badgr", "badger"), is_alike("foobarswap", "steamswap")
     (True, True, False)

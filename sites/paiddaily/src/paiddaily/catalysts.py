@@ -7,7 +7,7 @@ from datetime import date
 from functools import partial
 from itertools import product
 
-from overfetch import AnyOf, Condition, DateRange, Focus, Period, Understood, absence, period_in, told
+from overfetch import AnyOf, Condition, Focus, Period, Understood, absence, period_in, told
 from paiddaily.losses import loss_bounds, loss_sizes
 from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, having, near_keys, run_keys, words_of
 from paiddaily.records import INCIDENT
