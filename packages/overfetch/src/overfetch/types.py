@@ -170,8 +170,9 @@ class Retrieval(Frozen):
     each passage, by default the query. `candidates` are all that were retrieved, in final order, where asked for.
     `rerank_status`: the reranker scored all candidates (`full`), or a language model ordered them as one list
     (`listwise`), or it should have, and the reranker scored them all (`fallback`); or not all were scored.
-    `truncated_tokens` were beyond the reranker's limit; None where a remote server does not say how many. `tokens_read`
-    are those of its model runs, of which remembered scores need none; None where nobody counts them.
+    `truncated_tokens` were not read, beyond the reranker's limit or its budget for a query; None where a remote server
+    does not say how many. `tokens_read` are those of its model runs, of which remembered scores need none; None where
+    nobody counts them.
     """
 
     query: str

@@ -21,7 +21,8 @@ class Focus(Frozen):
     In the fusion by rank this list has `weight`, the question's own has 1. What `leads` stays before all else,
     whatever the second stage reads, and what leads by a larger number before what leads by a smaller one; of several
     focuses that lead alike, each has its turn: first the best of each, then the second ones. `missing` says what the
-    question asks for and is not there, where nothing is found, nor by any other that says the same.
+    question asks for and is not there, where nothing is found, nor by any other that says the same; nor, of a `worded`
+    one, a title with a word much like its own.
     """
 
     conditions: tuple[Condition, ...] = ()

@@ -30,7 +30,7 @@ class NumberBounds(Frozen):
 
 
 class DateBounds(Frozen):
-    """Inclusive bounds: days, months or years, such as 2026-03-31, 2026-03 or 2026."""
+    """Inclusive bounds: days or moments, such as 2026-03-31 or 2026-03-31T10:00:00Z."""
 
     start: Date | None = None
     end: Date | None = None

@@ -1,5 +1,5 @@
-"""Every document of a request scored, or none: by the cross-encoder, and where its logits alone would lose to the
-order of a first stage, together with embedder and BM25 scores of these very documents.
+"""Every document of a request scored, or none: by the cross-encoder, and where it orders best together with a first
+stage (`order_weight` below 1), together with embedder and BM25 scores of these very documents.
 """
 
 import math

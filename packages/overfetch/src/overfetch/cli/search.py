@@ -23,7 +23,10 @@ AsOf = Annotated[str | None, typer.Option(help="Hide what became known after thi
 Near = Annotated[str | None, typer.Option(help="Keep what happened near this date.")]
 Rerank = Annotated[bool | None, typer.Option("--rerank/--no-rerank", help="Second stage on or off.")]
 RerankLm = Annotated[
-    bool | None, typer.Option("--rerank-lm/--no-rerank-lm", help="Let the language model of OVERFETCH_RERANK_LM order.")
+    bool | None,
+    typer.Option(
+        "--rerank-lm/--no-rerank-lm", help="Whether the language model orders, where OVERFETCH_RERANK_LM is set."
+    ),
 ]
 FirstStage = Annotated[str | None, typer.Option(help="hybrid, dense or bm25.")]
 Literal = Annotated[bool, typer.Option("--literal", help="Take the question as it is written: read nothing into it.")]
