@@ -188,7 +188,7 @@ def test_an_empty_file_is_refused(name: str, content: str, tmp_path: Path) -> No
 
 def test_a_folder_without_readable_files_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "folder/readme.pdf", "nothing to read")
-    assert refusal(tmp_path / "folder").startswith(": no documents found; expected Markdown files, JSONL lines or CSV")
+    assert refusal(tmp_path / "folder").startswith(": no documents found; expected pages (Markdown, .txt, .rst), JSONL")
 
 
 def test_a_header_alone_is_empty(tmp_path: Path) -> None:

@@ -310,6 +310,22 @@ class TestCommand:
         assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (
+            ["--answers", "--top-k", "50", "--literal"],
+            "--answers asks as the collection is set: it takes no --top-k, --lit",
+        ),
+        (["--fit-refusals", "--no-rerank"], "--fit-refusals asks as the collection is set: it takes no --rerank"),
+    ],
+)
+def test_options_that_would_be_passed_over_are_refused(arguments: list[str], named: str) -> None:
+    result = CliRunner().invoke(app, ["eval", "sagedaily/canon", *arguments])
+    assert result.exit_code == 2
+    assert named in result.stderr
+
+
 class TestUnknownDocuments:
     def test_judgements_of_documents_that_are_not_there_are_an_error_that_names_them(self, folder: Path) -> None:
         qrels = folder / "qrels" / "test.tsv"

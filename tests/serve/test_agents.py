@@ -12,7 +12,8 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp_types import CallToolResult, ResourceLink, TextContent, TextResourceContents
 
-from overfetch import Environment, SettingsError, Workspace, load_site
+from overfetch import Environment, SearchRequest, SettingsError, Workspace, load_site
+from overfetch_serve.agents.arguments import form, options_of
 from overfetch_serve.agents.server import Agents
 from overfetch_serve.agents.tools import tools_of
 from overfetch_serve.keys import ANYBODY, Keys
@@ -61,6 +62,21 @@ async def test_a_search_gives_the_documents_of_the_command_line_and_links(agents
     (read,) = passage.contents
     assert isinstance(read, TextResourceContents)
     assert found.structured_content["hits"][0]["text"] in read.text
+
+
+def test_unless_it_is_told_otherwise_a_tool_searches_as_the_collection_is_set(samples: Environment) -> None:
+    collection = load_site("sagedaily").collection("canon")
+    options = options_of(form(collection)(query="the Tower"))
+    assert {name: value for name, value in options.items() if value} == {}
+    own = collection.retrieval.model_copy(update={"deadline_ms": 1_500.0, "rerank": False, "top_k": 4, "top_n": 3})
+    chosen = collection.model_copy(update={"retrieval": own})
+    with Workspace(samples) as workspace:
+        service = Service([load_site("sagedaily")], workspace, ServiceSettings())
+        asked = SearchRequest.of("the Tower", **options)
+        assert service.within(asked, chosen).deadline_ms == 1_500
+        assert service.within(asked, chosen, 700).deadline_ms == 700
+        assert service.within(asked, collection).deadline_ms == ServiceSettings().deadline_ms
+    assert own.override(top_n=asked.top_n, rerank=asked.rerank) == own
 
 
 async def test_an_ask_quotes_and_says_what_it_quotes(agents: Agents) -> None:

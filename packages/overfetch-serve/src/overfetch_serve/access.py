@@ -16,17 +16,18 @@ SCHEMES = [
     Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, for what cannot send Bearer.")),
 ]
 
+DEADLINE, RAW_SCORES = "Overfetch-Deadline-Ms", "Overfetch-Raw-Scores"
 DeadlineHeader = Annotated[
     float | None,
     Header(
-        alias="Overfetch-Deadline-Ms",
+        alias=DEADLINE,
         gt=0,
         description="Milliseconds that the request may take, if its body says nothing.",
     ),
 ]
 
 RawScoresHeader = Annotated[
-    bool, Header(alias="Overfetch-Raw-Scores", description="Whether the cross-encoder's logits alone are asked for.")
+    bool, Header(alias=RAW_SCORES, description="Whether the cross-encoder's logits alone are asked for.")
 ]
 
 

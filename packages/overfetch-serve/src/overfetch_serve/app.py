@@ -16,7 +16,7 @@ from overfetch import SettingsError, Workspace, in_thread
 from overfetch.leaving import threads
 from overfetch.sites import Site, load_site, site_names
 from overfetch_serve import problems
-from overfetch_serve.access import SCHEMES
+from overfetch_serve.access import DEADLINE, RAW_SCORES, SCHEMES
 from overfetch_serve.agents.http import PATH, AgentsOverHttp
 from overfetch_serve.bounds import Bounded
 from overfetch_serve.folders import folder_site
@@ -104,7 +104,7 @@ def _watch(app: FastAPI, service: Service) -> None:
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "Overfetch-Deadline-Ms", REQUEST_ID],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", DEADLINE, RAW_SCORES, REQUEST_ID],
             expose_headers=[REQUEST_ID, RERANK_STATUS, WARNINGS, "Retry-After"],
         )
     app.add_middleware(Watched, watching=service.watching)

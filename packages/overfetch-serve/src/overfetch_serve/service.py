@@ -109,9 +109,11 @@ class Service:
         except SettingsError as error:
             raise NotFound(str(error)) from error
 
-    def within(self, request: Asked, deadline_ms: float | None) -> Asked:
-        """The request with the time that it has: its own, the header's or the usual, and no more than the longest."""
-        return request.model_copy(update={"deadline_ms": self.milliseconds(request.deadline_ms or deadline_ms)})
+    def within(self, request: Asked, collection: Collection, deadline_ms: float | None = None) -> Asked:
+        """The request with the time that it has: its own, the header's, what the collection sets or the usual, and no
+        more than the longest."""
+        wanted = request.deadline_ms or deadline_ms or collection.retrieval.deadline_ms
+        return request.model_copy(update={"deadline_ms": self.milliseconds(wanted)})
 
     def milliseconds(self, wanted: float | None) -> float:
         """What a request has: what it wants or the usual, and no more than the longest."""

@@ -97,8 +97,8 @@ def read_documents(
     if not seen:
         left_out = f"; {len(skipped.reasons)} left out, such as {skipped.reasons[0]}" if skipped.reasons else ""
         raise CorpusError(
-            f"{', '.join(map(str, sources))}: no documents found; expected Markdown files, JSONL lines or CSV rows"
-            f"{left_out}"
+            f"{', '.join(map(str, sources))}: no documents found; expected pages (Markdown, .txt, .rst), JSONL or "
+            f"CSV{left_out}"
         )
 
 

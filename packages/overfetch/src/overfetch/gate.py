@@ -120,7 +120,7 @@ class Gate:
         settings = self.collection.retrieval.model_dump_json(
             exclude={"deadline_ms", "order_weight", "read_tokens", "rerank", "rerank_lm"}
         )
-        return hashlib.sha256((judged.model_dump_json() + settings).encode()).hexdigest()[:16]
+        return hashlib.sha256((judged.said() + settings).encode()).hexdigest()[:16]
 
     def _loss(self, before: Recall, after: Recall) -> RecallLoss:
         return RecallLoss(

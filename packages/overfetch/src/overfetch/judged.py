@@ -36,6 +36,10 @@ class JudgedQueries(Frozen):
     queries: tuple[JudgedQuery, ...]
     qrels: Qrels
 
+    def said(self) -> str:
+        """All that measures hang on, as JSON: not of which kinds the queries are."""
+        return self.model_dump_json(exclude={"queries": {"__all__": {"kind"}}})
+
 
 def read_judged_queries(folder: Path, split: str = "test", limit: int | None = None) -> JudgedQueries:
     """`queries.jsonl` and `qrels/SPLIT.tsv` of the folder; a query without a judgement is left out.

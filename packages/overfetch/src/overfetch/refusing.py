@@ -131,5 +131,8 @@ class RefusalRules(Frozen):
         return RefusalRules(rules=(*(other for other in self.rules if other.made_by != rule.made_by), rule))
 
     def write(self, path: Path) -> None:
+        """The old rules or the new, for whoever reads them meanwhile."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        partial = path.with_name(f"{path.name}.partial")
+        partial.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)

@@ -91,7 +91,8 @@ def _scored(
         return Reranked([], "failed", reason)
     read = len(scores.logits)
     status: RerankStatus = "full" if read == len(texts) else "partial" if read else "skipped"
-    reason = f"the deadline of {settings.deadline_ms} ms allowed {read} of {len(texts)} passages"
+    limit = "the deadline" if settings.deadline_ms is None else f"the deadline of {settings.deadline_ms} ms"
+    reason = f"{limit} allowed {read} of {len(texts)} passages"
     if scores.spec is not None:
         reason += f", read by the faster {scores.spec.name}"
     told = [] if status == "full" and scores.spec is None else [reason]

@@ -11,14 +11,15 @@ from overfetch.sites import Collection
 from overfetch.types import Frozen
 
 MOST_PASSAGES = 20
+AS_SET = "by default as the collection is set"
 
 
 class Arguments(Frozen):
     """What every tool takes."""
 
     query: Annotated[Query, Field(description="What to look for, in the user's own words.")]
-    top_n: Annotated[int, Field(ge=1, le=MOST_PASSAGES, description="Passages to keep.")] = 5
-    rerank: Annotated[bool, Field(description="Let the second stage order what was found.")] = True
+    top_n: Annotated[int | None, Field(ge=1, le=MOST_PASSAGES, description=f"Passages to keep; {AS_SET}.")] = None
+    rerank: Annotated[bool | None, Field(description=f"Let the second stage order what was found; {AS_SET}.")] = None
     literal: Annotated[bool, Field(description="Take the query as it is written: read nothing into it.")] = False
 
 

@@ -106,9 +106,9 @@ class Agents:
     async def _answered(self, tool: CollectionTool, given: Arguments) -> RetrievalDocument | AnswerDocument:
         engine, name, options = self.service.engine(tool.site.name), tool.collection.name, options_of(given)
         if tool.verb == "search":
-            search = self.service.within(SearchRequest.of(given.query, **options), None)
+            search = self.service.within(SearchRequest.of(given.query, **options), tool.collection)
             return RetrievalDocument.of(await self.service.retrieve(engine, name, search))
-        ask = self.service.within(AskRequest.of(given.query, collection=name, **options), None)
+        ask = self.service.within(AskRequest.of(given.query, collection=name, **options), tool.collection)
         return AnswerDocument.of_answer(await self.service.answer(engine, ask))
 
     async def _passage(self, key: Key, uri: str) -> Passage:

@@ -60,7 +60,8 @@ async def completions(
     """
     site, _, collection = _find(asked.model, service, key).partition("/")
     engine = service.engine(site)
-    question = service.within(asked.asking(collection or None), deadline_ms)
+    chosen = engine.site.collection(collection or engine.site.ask)
+    question = service.within(asked.asking(collection or None), chosen, deadline_ms)
     head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": asked.model}
     if asked.stream:
         events = service.events(engine, question)

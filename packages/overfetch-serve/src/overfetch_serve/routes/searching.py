@@ -26,8 +26,8 @@ async def search(
     site: str, collection: str, asked: SearchBody, service: CurrentService, deadline_ms: DeadlineHeader = None
 ) -> RetrievalDocument:
     """Retrieve `top_k` passages, rerank them, keep `top_n`."""
-    engine, _ = service.collection(site, collection)
-    return RetrievalDocument.of(await service.retrieve(engine, collection, service.within(asked, deadline_ms)))
+    engine, chosen = service.collection(site, collection)
+    return RetrievalDocument.of(await service.retrieve(engine, collection, service.within(asked, chosen, deadline_ms)))
 
 
 EXAMPLE = 'event: delta\ndata: {"text": "It is so. [1]"}\n\n'
@@ -54,8 +54,8 @@ async def ask(
     `citation` (`number`, `passage_id`, `document_id`, `quote`), `replace` (`text` in place of all that was shown),
     `answer` (the AnswerDocument, last) and `error` (a problem).
     """
-    engine, _ = service.collection(site, collection)
-    bounded = service.within(asked, deadline_ms).model_copy(update={"collection": collection})
+    engine, chosen = service.collection(site, collection)
+    bounded = service.within(asked, chosen, deadline_ms).model_copy(update={"collection": collection})
     if MEDIA_TYPE in accept:
         return await stream_answer(service.events(engine, bounded), request_id(request))
     return AnswerDocument.of_answer(await service.answer(engine, bounded))

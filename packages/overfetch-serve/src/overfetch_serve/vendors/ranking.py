@@ -58,7 +58,7 @@ class Ranker:
         with whole(sum(sizes) // CHARACTERS_A_TOKEN * (1 + combined)):  # of the embedder too, which is as large
             logits, vectors, truncated = self._read(query, documents, budget.end, combined=combined)
         pace.settle(sizes, len(logits), time.monotonic() - began, budget)
-        warnings = [f"{truncated} tokens were beyond the model's limit and not read"] if truncated else []
+        warnings = [f"{truncated} tokens were beyond what is read, and left out"] if truncated else []
         merit: Sequence[float] = logits
         if combined:
             dense = self.embedder.embed_queries([query])[0]
@@ -97,9 +97,9 @@ class Ranker:
     def _combined(self) -> str:
         reranker, embedder = self.reranker.spec.name, self.embedder.spec.name
         return (
-            f"the logits of {reranker} alone order worse than no reranking, as measured: they count {self.weight:g}, "
-            f"and scores of {embedder} and BM25 over the documents of this request the rest; relevance_score compares "
-            "documents of one request only"
+            f"the logits of {reranker} count {self.weight:g} in the order, as was measured to be best, and scores of "
+            f"{embedder} and BM25 over the documents of this request the rest; relevance_score compares documents of "
+            "one request only"
         )
 
 

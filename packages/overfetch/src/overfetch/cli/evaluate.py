@@ -77,12 +77,6 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Compare the first stage with the reranked order on judged queries."""
-    if fit_refusals:
-        refusals.fit_refusals(target, queries, split, profile, as_json=as_json)
-        return
-    if answers:
-        _evaluate_answers(target, queries, split, limit_queries, profile, as_json)
-        return
     settings = SettingsOptions(
         first_stage=cast(FirstStageName | None, first_stage),  # checked with each request, as all of them
         fusion=cast(FusionName | None, fusion),
@@ -91,6 +85,14 @@ def evaluate(
         rerank_lm=rerank_lm,
         order_weight=order_weight,
     )
+    if fit_refusals:
+        _require_as_served("--fit-refusals", settings, literal=literal, limit_queries=limit_queries)
+        refusals.fit_refusals(target, queries, split, profile, as_json=as_json)
+        return
+    if answers:
+        _require_as_served("--answers", settings, literal=literal)
+        _evaluate_answers(target, queries, split, limit_queries, profile, as_json)
+        return
     own = queries is None
     queries = queries_of(target, queries)
     folder = queries or judged_folder(target)
@@ -120,6 +122,15 @@ def evaluate(
         _print(evaluation)
         choosing = "dev" if (folder / "qrels" / "dev.tsv").exists() else split  # never on what decides
         _print_left_out(evaluation, target, queries=None if own else queries, profile=profile, split=choosing)
+
+
+def _require_as_served(mode: str, settings: SettingsOptions, **others: object) -> None:
+    """Raises SettingsError naming the options that would be passed over in silence."""
+    unset = {"rerank": True, "literal": False}
+    given = [name for name, value in {**settings, **others}.items() if value != unset.get(name)]
+    if given:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise SettingsError(f"{mode} asks as the collection is set: it takes no {named}")
 
 
 @contextmanager

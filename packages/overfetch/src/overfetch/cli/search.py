@@ -164,7 +164,8 @@ def _print_footer(retrieval: Retrieval, explain: bool) -> None:
         output.print("[dim]read as it is written[/dim]")
     t = retrieval.timings_ms
     status = retrieval.rerank_status + (f" ({retrieval.rerank_reason})" if retrieval.rerank_reason else "")
-    cut = f" · {retrieval.truncated_tokens} tokens beyond the model's limit" if retrieval.truncated_tokens else ""
+    is_told = "left out" in (retrieval.rerank_reason or "")
+    cut = f" · {retrieval.truncated_tokens} tokens left out" if retrieval.truncated_tokens and not is_told else ""
     times = f"embed {t.embed:.0f} + search {t.search:.0f} + rerank {t.rerank:.0f} = {t.total:.0f} ms"
     output.print(f"[dim]{escape(retrieval.collection)} · rerank: {escape(status)} · {times}{cut}[/dim]")
 

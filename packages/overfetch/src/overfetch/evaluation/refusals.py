@@ -148,5 +148,5 @@ def _shares(asked: Sequence[Asked], probabilities: Vector, threshold: float) -> 
 
 
 def _hash(judged: JudgedQueries, unanswerable: Sequence[JudgedQuery]) -> str:
-    said = judged.model_dump_json() + "".join(query.model_dump_json() for query in unanswerable)
+    said = judged.said() + "".join(query.model_dump_json(exclude={"kind"}) for query in unanswerable)
     return hashlib.sha256(said.encode()).hexdigest()
