@@ -13,6 +13,9 @@ endings = ["Inc", "Corp"]
 [metals]
 gold = ["gold(?:en)?", "yellow metal"]
 silver = ["silver"]
+[plants]
+flower = ["golden rod"]
+rod = ["rods?"]
 """
 
 
@@ -53,3 +56,8 @@ def test_what_is_said_has_its_place(vocabulary: Vocabulary) -> None:
 def test_what_is_said_is_put_in_other_words(vocabulary: Vocabulary) -> None:
     assert vocabulary.instead("metals", "a golden ring") == {"gold": "a gold ring"}
     assert vocabulary.instead("metals", "wood") == {}
+
+
+def test_what_lies_within_something_longer_is_not_put_in_other_words(vocabulary: Vocabulary) -> None:
+    assert vocabulary.instead("plants", "a golden rod") == {"flower": "a flower"}
+    assert vocabulary.instead("plants", "two rods") == {"rod": "two rod"}

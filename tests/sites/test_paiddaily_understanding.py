@@ -74,7 +74,11 @@ def test_abbreviations_and_words_are_no_symbols(question: str) -> None:
             {"Faroe Islands", "Finland", "Iceland", "Sweden", "Estonia", "Latvia", "Lithuania"},
         ),
         ("tell us about banks", set()),
-        ("New Mexico copper", set()),
+        ("New Mexico copper", {"United States"}),
+        ("hotels in Doha", {"Qatar"}),
+        ("polish banks", {"Poland"}),
+        ("nail polish", set()),
+        ("airport owners listed in Mexico City", set()),
     ],
 )
 def test_countries_in_words(question: str, countries: set[str]) -> None:
@@ -98,6 +102,38 @@ def test_sizes_bound_only_where_they_are_said_outright() -> None:
 def test_exchanges_count_where_shares_are_listed() -> None:
     assert values(understand_tickers("ship owners quoted in Oslo", DAY), "markets") == {"OL"}
     assert not values(understand_tickers("hotels in Oslo", DAY), "markets")
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("who gets rid of bed bugs", "pest control services termite rodents"),
+        ("second-hand car dealers", "used cars dealerships"),
+        ("burning rubbish for power", "waste-to-energy incineration"),
+        ("korean jeans", "jeans denim"),
+    ],
+)
+def test_everyday_words_are_searched_for_as_business_has_them(question: str, words: str) -> None:
+    assert words in {focus.text for focus in understand_tickers(question, DAY).focuses}
+
+
+def test_business_words_lead_within_a_country_alone() -> None:
+    led = {focus.text for focus in understand_tickers("korean jeans", DAY).focuses if focus.leads}
+    assert led == {None, "jeans denim", "korean jeans denim"}
+    assert not [focus for focus in understand_tickers("who makes jeans", DAY).focuses if focus.leads and focus.text]
+
+
+def test_oil_is_not_always_petroleum() -> None:
+    petroleum = "Oil, Gas & Consumable Fuels"
+    assert petroleum in values(understand_tickers("oil in Norway", DAY), "kinds")
+    assert petroleum not in values(understand_tickers("olive oil", DAY), "kinds")
+
+
+def test_where_records_lack_their_country_its_exchange_counts() -> None:
+    understood = understand_tickers("small cap Malaysian gloves", DAY)
+    assert values(understood, "markets") == {"KL"}
+    assert all("size" in {c.field for c in f.conditions} for f in understood.focuses if f.leads == 1)
+    assert not values(understand_tickers("small cap Japanese gloves", DAY), "markets")
 
 
 @pytest.mark.parametrize(

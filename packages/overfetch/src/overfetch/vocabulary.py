@@ -59,10 +59,10 @@ class Vocabulary:
         return Counter(name.partition(":")[0] for name in self.said(path, text))
 
     def instead(self, path: str, text: str) -> dict[str, str]:
-        """Of those that `said` finds the text with each name in the place of what was found."""
-        return {
-            name: f"{text[: found.start()]}{name}{text[found.end() :]}" for name, found in self.said(path, text).items()
-        }
+        """Of those that `said` finds the text with each name in place of what was found, of `bed bugs` not `bed`."""
+        spans = {name: range(found.start(), found.end()) for name, found in self.said(path, text).items()}
+        whole = {name: at for name, at in spans.items() if not any(_within(at, other) for other in spans.values())}
+        return {name: f"{text[: at.start]}{name}{text[at.stop :]}" for name, at in whole.items()}
 
     def knows(self, word: str) -> bool:
         """Whether a word in small letters is written anywhere in the file, or near to one that is."""
@@ -78,6 +78,10 @@ class Vocabulary:
             name: re.compile(r"(?<!\w)(?:" + "|".join(words).replace(" ", r"(?:[\s\-/]{1,3})") + r")(?!\w)")
             for name, words in self.table(path).items()
         }
+
+
+def _within(place: range, other: range) -> bool:
+    return place != other and other.start <= place.start and place.stop <= other.stop
 
 
 @cache

@@ -18,7 +18,7 @@ DATED = DateRange(field="updated", start=datetime(1900, 1, 1, tzinfo=UTC))
 CRYPTO = AnyOf(field="asset_class", values=("crypto",))
 # How far each leads.
 LISTING, US, LARGE_NAME, LARGE_SYMBOL, NAME, SYMBOL, PART, NEAR, SCOPE = 9, 8, 7, 6, 5, 4, 3, 2, 1
-MOST_TOLD = 3  # countries
+MOST_TOLD, TOLD = 3, {"country": "countries", "size": "sizes", "markets": "exchanges"}
 NAMED = ("name", "also", "part")  # kinds of keys
 
 TOKEN = re.compile(r"(?<![\w.])(\$?)([A-Za-z0-9]{1,12}(?:[-^/][A-Za-z]{1,3})?)(?:\.([A-Za-z]{1,3}))?(?![\w.]\w)")
@@ -59,7 +59,6 @@ def understand_tickers(question: str, _day: date) -> Understood:
         *(focus for symbol in symbols for focus in _bearers(symbol)),
         *_names(looked_at, outright=any(symbol.outright for symbol in symbols)),
         *_scoped(lower, scope, told),
-        *_subjects(lower, scope),
         # Of some day: records that bear none have no such figures.
         *(absence(f"no {k} ('{m[0]}'): no record bears a date", DATED) for k, m in KNOWN.said("daily", lower).items()),
         Focus(conditions=(COMMON,), weight=0.5),
@@ -144,8 +143,9 @@ def _missing_name(text: str, words: Sequence[str]) -> str | None:
 def _scope(text: str, unwanted: str) -> list[AnyOf]:
     """Countries (all others, where some are left out), sizes, exchanges, coins."""
     left_out = _countries(unwanted)
-    named = _countries(text) or (KNOWN.table("countries") if left_out else ())
     signs = KNOWN.said("signs", text)
+    places = KNOWN.without("suffixes", text) if "listed" in signs else text  # an exchange's city says no country
+    named = _countries(places, "cities") or (KNOWN.table("countries") if left_out else ())
     found: dict[str, Sequence[str]] = {
         "country": [country for country in named if country not in left_out],
         "size": [*KNOWN.said("sizes", text)],
@@ -155,31 +155,30 @@ def _scope(text: str, unwanted: str) -> list[AnyOf]:
     return [AnyOf(field=field, values=tuple(values)) for field, values in found.items() if values]
 
 
-def _countries(text: str) -> list[str]:
-    """Those that are named, by themselves or by region."""
+def _countries(text: str, *tables: str) -> list[str]:
+    """Those that are named, by themselves, by region, or in further tables."""
+    named = [one for table in ("countries", *tables) for one in KNOWN.said(table, text)]
     members = (KNOWN.table("members")[region] for region in KNOWN.said("regions", text))
-    return list(dict.fromkeys([*KNOWN.said("countries", text), *(country for region in members for country in region)]))
+    return list(dict.fromkeys([*named, *(country for region in members for country in region)]))
 
 
 def _told(bound: AnyOf) -> str:
-    many = bound.field == "country" and len(bound.values) > MOST_TOLD
-    return f"{len(bound.values)} countries" if many else " or ".join(bound.values)
+    return " or ".join(bound.values) if len(bound.values) <= MOST_TOLD else f"{len(bound.values)} {TOLD[bound.field]}"
 
 
 def _scoped(text: str, scope: Sequence[AnyOf], told: Sequence[str]) -> Iterator[Focus]:
-    """What meets the conditions leads; what says the same in its industry or size is raised among it."""
-    if scope:
-        yield Focus(conditions=tuple(scope), leads=SCOPE, missing=f"nothing in {', '.join(told)}")
-    for field, table in (("kinds", "industries"), ("size", "about")):
-        if values := tuple(KNOWN.said(table, text)):
-            yield Focus(conditions=(*scope, AnyOf(field=field, values=values)), weight=1.0 if scope else 0.5)
-    for words, whole in KNOWN.instead("everyday", text).items():  # the same in the words of business
-        yield from (Focus(conditions=tuple(scope), text=said) for said in (whole, words))
-
-
-def _subjects(text: str, scope: Sequence[AnyOf]) -> Iterator[Focus]:
-    """Of what a profile never fails to name, a country may have nothing."""
-    for bound in [bound for bound in scope if bound.field == "country" and len(bound.values) <= MOST_TOLD]:
-        for words, match in KNOWN.said("subjects", text).items():
-            missing = f"nothing about '{match[0]}' in {_told(bound)}"
-            yield Focus(conditions=(bound,), text=words, worded=True, missing=missing)
+    """What meets the conditions leads, in the words of business too; the same industry or size is raised among it."""
+    none = f"nothing in {', '.join(told)}" if scope else None
+    everyday = [said for both in KNOWN.instead("everyday", text).items() for said in both]
+    few = bool(scope) and scope[0].field == "country" and len(scope[0].values) <= MOST_TOLD
+    # And by its exchange, where records often lack the country.
+    homes = [home for country in scope[0].values for home in KNOWN.table("home").get(country, ())] if few else []
+    for bounds in (tuple(scope), *((AnyOf(field="markets", values=(home,)), *scope[1:]) for home in homes)):
+        for said in [None, *everyday] if scope else everyday:
+            yield Focus(conditions=bounds, text=said, weight=1 + bool(said), leads=SCOPE if scope else 0, missing=none)
+        for field, table in (("kinds", "industries"), ("size", "about")):
+            if values := tuple(KNOWN.said(table, text)):
+                yield Focus(conditions=(*bounds, AnyOf(field=field, values=values)), weight=1.0 if scope else 0.5)
+        # Of what a profile never fails to name, a country may have nothing.
+        for words, m in KNOWN.said("subjects", text).items() if few else ():
+            yield Focus(conditions=bounds[:1], text=words, worded=True, missing=f"nothing about '{m[0]}' in {told[0]}")
