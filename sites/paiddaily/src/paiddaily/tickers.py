@@ -95,15 +95,15 @@ def _symbols(text: str) -> Iterator[Symbol]:
         upper, lower, exchange = base.upper(), base.lower(), suffix.upper()
         listed = len(base) > 1 and (base.isupper() or base.isdigit() or len(bare) < 4)
         word = upper in KNOWN.words("names.acronyms")
+        whole = text == base and (base.isupper() or not base.isalnum())
+        short = (alone and lower == bare[0] and len(base) <= 6) or (CAPITALS.fullmatch(base) and not (word or shouted))
         rare = NO_VOWEL.fullmatch(base) and len(bare) == 2 and lower in bare and not word
         if exchange in KNOWN.table("suffixes") and (listed or (alone and bare[0].startswith(lower))):
             yield Symbol(f"{upper}.{exchange}", outright=True, listing=True)
         elif dollar or upper in asked or rare:
             yield Symbol(upper, outright=not upper.isdigit())
-        elif lower not in bare:  # what stands beside a name, such as its legal form
-            continue
-        elif (alone and lower == bare[0] and len(base) <= 6) or (CAPITALS.fullmatch(base) and not (word or shouted)):
-            yield Symbol(upper, outright=False)
+        elif whole or (short and lower in bare):  # not what stands beside a name, such as its legal form
+            yield Symbol(upper, outright="^" in base)
 
 
 def _names(text: str, *, outright: bool) -> Iterator[Focus]:
