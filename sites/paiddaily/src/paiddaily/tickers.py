@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from overfetch import AnyOf, DateRange, Focus, Understood, absence, without_unwanted
-from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, having, near_keys, own_words, run_keys, words_of
+from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, having, named, near_keys, own_words, run_keys, words_of
 
 LARGE = AnyOf(field="size", values=("Mega Cap", "Large Cap"))
 COMMON = AnyOf(field="share", values=("common",))
@@ -109,6 +109,7 @@ def _symbols(text: str) -> Iterator[Symbol]:
 def _names(text: str, *, outright: bool) -> Iterator[Focus]:
     """Companies and coins of this name, in part, or with a letter wrong; and those named among other words."""
     words, said = bare_name(text), words_of(text)
+    yield from having([f"name:{''.join(named(text))}"] * (len(said) > 1), leads=US)  # as it is written, however long
     if 0 < len(words) <= 6:
         yield from _whole_name(text, words)
         if missing := None if outright else _missing_name(text, words):
@@ -120,8 +121,8 @@ def _names(text: str, *, outright: bool) -> Iterator[Focus]:
 
 
 def _whole_name(text: str, words: Sequence[str]) -> Iterator[Focus]:
-    name = "".join(words)
-    symbol = text.isupper() and " " not in text  # in capital letters, one word is a symbol before it is a name
+    # In capital letters, one word is a symbol before it is a name.
+    name, symbol = "".join(words), text.isupper() and " " not in text
     yield from having(f"name:{name}", COMMON, LARGE, leads=LARGE_NAME if symbol else US + 1)
     yield from having(f"name:{name}", COMMON, leads=PART if symbol else LARGE_NAME)
     yield from having(f"name:{name}", leads=NEAR)
