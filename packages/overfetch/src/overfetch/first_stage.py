@@ -18,6 +18,7 @@ from overfetch.types import Candidate, Passage
 from overfetch.understanding import Understood
 
 GROUPING_DEPTH = 3
+LOOKED_AT = 200  # characters of a title
 LEVEL = 100  # more than focuses: what their numbers are less by for each step that they lead by
 
 
@@ -128,7 +129,8 @@ def is_misspelt(missing: str, understood: Understood, found: Sequence[Candidate]
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+", f"{text} {humps(text)}".casefold())
+    looked_at = text[:LOOKED_AT]
+    return re.findall(r"[^\W\d_]+", f"{looked_at} {humps(looked_at)}".casefold())
 
 
 def fuse_by_rank(lists: Sequence[Ranked], rrf_k: int) -> list[Candidate]:
