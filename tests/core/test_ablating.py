@@ -170,19 +170,19 @@ def test_its_forms() -> None:
 def test_budgets_of_a_folder_in_beir_layout(tmp_path: Path) -> None:
     folder = tmp_path / "Cards"
     (folder / "qrels").mkdir(parents=True)
-    texts = {name: text + " Nothing is said of it here." * 80 for name, text in TEXTS.items()}
+    texts = {name: text + " Nothing is said of it here." * 50 for name, text in TEXTS.items()}
     for name, lines in (("corpus", texts), ("queries", {query.id: query.text for query in JUDGED.queries})):
         records = [json.dumps({"_id": i, "title": "", "text": text}) for i, text in lines.items()]
         (folder / f"{name}.jsonl").write_text("\n".join(records))
     rows = [f"{query}\t{document}\t1" for query, of in JUDGED.qrels.items() for document in of]
     (folder / "qrels" / "dev.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *rows]))
     command = ["ablate", str(folder), "--rows", "long passages"]
-    result = CliRunner().invoke(app, [*command, "--budgets", "900,0"])
+    result = CliRunner().invoke(app, [*command, "--budgets", "600,0"])
     assert result.exit_code == 0, result.output
     told, columns, *shown = result.stdout.splitlines()
     assert told == "Cards · 3 queries · milliseconds and tokens: medians of 3 (95th percentiles)"
     assert columns.split()[-2:] == ["tokens", "read"]
-    names = ["chosen", "long passages: 900 tokens a query", "long passages: all windows", "long passages: cut"]
+    names = ["chosen", "long passages: 600 tokens a query", "long passages: all windows", "long passages: cut"]
     assert all(line.startswith(f"{name} ") for line, name in zip(shown, names, strict=False))
     assert shown[-1] == "chosen: long passages: 6,000 tokens a query"
     wrong = CliRunner().invoke(app, [*command, "--budgets", "900,-1"])

@@ -81,7 +81,7 @@ class TestTune:
         """Judgements without a rule teach nothing that holds for other queries."""
         for split in ("train", "test"):
             path = folder / f"qrels/{split}.tsv"
-            lines = [line.split("\t") for line in path.read_text().splitlines()]
+            lines = [line.split("\t") for line in path.read_text().splitlines()[:15]]
             coins = np.random.default_rng(5).integers(0, 2, len(lines))
             rows = [
                 f"{q}\t{d if coin else d.replace('current', 'withdrawn')}\t1\n"

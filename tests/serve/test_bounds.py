@@ -41,6 +41,7 @@ def test_a_body_that_is_too_large_is_refused(opened: Opened, path: str) -> None:
         assert client.post(SEARCH, headers=JSON, content=BODY + b" " * (100 - len(BODY))).status_code == 200
 
 
+SOON_S = 10  # of the processor, however slow: what was wrong took several times as long
 MANY = 500_000
 WRONG = {  # of one list each: what is wrong with it must not be said of each
     f"{SEARCH} where": {"query": "a", "where": [0] * MANY},
@@ -70,7 +71,7 @@ def test_what_is_wrong_a_hundred_thousand_times_holds_up_nobody(opened: Opened, 
     client, body = TestClient(opened(body_bytes=2_000_000)), json.dumps(WRONG[named])
     began = time.process_time()
     refused = client.post(named.partition(" ")[0], headers=JSON, content=body)
-    assert time.process_time() - began < 1.5
+    assert time.process_time() - began < SOON_S
     assert refused.status_code in (400, 413, 422)
     assert len(refused.text) < 3_000
 
@@ -80,7 +81,7 @@ def test_an_agent_is_told_the_first_that_is_wrong(opened: Opened) -> None:
     began = time.process_time()
     with pytest.raises(SettingsError, match=r"filters\.kind\.0"):
         arguments_of(agents.tools["search_builddaily_resources"], {"query": "a", "filters": {"kind": [0] * MANY}})
-    assert time.process_time() - began < 1.5
+    assert time.process_time() - began < SOON_S
 
 
 async def test_documents_are_read_while_others_are_answered(opened: Opened) -> None:
@@ -97,7 +98,7 @@ async def test_documents_are_read_while_others_are_answered(opened: Opened) -> N
         longest = max(longest, time.perf_counter() - began)
     assert client.received[0]["status"] == 422
     assert b"Expecting" in client.received[1]["body"] or b"Extra" in client.received[1]["body"]
-    assert longest < 0.1
+    assert longest < 0.5, "all of them take seconds"
 
 
 def test_a_vendors_route_refuses_in_the_vendors_shape(opened: Opened) -> None:

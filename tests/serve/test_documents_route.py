@@ -99,7 +99,7 @@ def test_a_hundred_thousand_wrong_records_are_one_error(served: TestClient) -> N
     refused = served.put(f"{PAGES}/documents", json=[7] * 100_000)
     assert refused.status_code == 422
     assert refused.json()["detail"] == "body.0: Input should be a valid dictionary (given 7)"
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 10
 
 
 def test_documents_are_found_as_soon_as_their_job_is_done(served: TestClient) -> None:

@@ -11,7 +11,7 @@ from look_ahead import run
 from overfetch import DateRange, Environment, Workspace, pipeline
 
 pytestmark = pytest.mark.slow
-SMALL = argparse.Namespace(pairs=60, moments=3, asked=6, seed=3)
+SMALL = argparse.Namespace(pairs=40, moments=2, asked=6, seed=3)
 
 
 @pytest.fixture
