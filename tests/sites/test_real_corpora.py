@@ -18,7 +18,7 @@ SOURCES = {
     "sagedaily/canon": (2673, ["tarot-astrology/corpus.jsonl"]),
 }
 count_tokens = token_counter("all-minilm-l6-v2")
-CHUNKED, COUNTED = 250, 1_000  # documents, and passages of theirs whose tokens are counted, spread evenly over all
+CHUNKED, COUNTED = 120, 500  # documents, and passages of theirs whose tokens are counted, spread evenly over all
 
 pytestmark = [
     pytest.mark.real_data,
