@@ -128,13 +128,13 @@ def test_other_chunks_leave_what_is_indexed(workspace: Workspace, site: Site) ->
 def test_budgets_are_rows_of_long_passages_and_the_present_one_is_what_is_chosen(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    long = {name: f"{text} " + "Nothing is said of it here, nor there. " * 60 for name, text in TEXTS.items()}
+    long = {name: f"{text} " + "Nothing is said of it here, nor there. " * 40 for name, text in TEXTS.items()}
     records = [{"_id": name, "title": name, "text": text} for name, text in long.items()]
     settings = RetrievalSettings(top_k=6, top_n=3, read_tokens=2_000)
     site = small_site(tmp_path, records, collection="cards", retrieval=settings)
     engine = workspace.site(site)
     engine.index("cards")
-    options: dict[str, Any] = {"profile": "mini", "groups": ["long passages", "reranker"], "timed": 3}
+    options: dict[str, Any] = {"profile": "mini", "groups": ["long passages", "reranker"], "timed": 1}
     found = ablate(workspace, engine, "cards", JUDGED, budgets=(800, 2_000, 0), watch=unwatched, **options)
     assert found.chosen.name == "long passages: 2,000 tokens a query · reranker: mini"
     names = ["800 tokens a query", "all windows", "cut", "off", "mini-fast"]
@@ -170,17 +170,17 @@ def test_its_forms() -> None:
 def test_budgets_of_a_folder_in_beir_layout(tmp_path: Path) -> None:
     folder = tmp_path / "Cards"
     (folder / "qrels").mkdir(parents=True)
-    texts = {name: text + " Nothing is said of it here." * 50 for name, text in TEXTS.items()}
+    texts = {name: text + " Nothing is said of it here." * 40 for name, text in TEXTS.items()}
     for name, lines in (("corpus", texts), ("queries", {query.id: query.text for query in JUDGED.queries})):
         records = [json.dumps({"_id": i, "title": "", "text": text}) for i, text in lines.items()]
         (folder / f"{name}.jsonl").write_text("\n".join(records))
     rows = [f"{query}\t{document}\t1" for query, of in JUDGED.qrels.items() for document in of]
     (folder / "qrels" / "dev.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *rows]))
     command = ["ablate", str(folder), "--rows", "long passages"]
-    result = CliRunner().invoke(app, [*command, "--budgets", "600,0"])
+    result = CliRunner().invoke(app, [*command, "--budgets", "600,0", "--timed", "1"])
     assert result.exit_code == 0, result.output
     told, columns, *shown = result.stdout.splitlines()
-    assert told == "Cards · 3 queries · milliseconds and tokens: medians of 3 (95th percentiles)"
+    assert told == "Cards · 3 queries · milliseconds and tokens: medians of 1 (95th percentiles)"
     assert columns.split()[-2:] == ["tokens", "read"]
     names = ["chosen", "long passages: 600 tokens a query", "long passages: all windows", "long passages: cut"]
     assert all(line.startswith(f"{name} ") for line, name in zip(shown, names, strict=False))
