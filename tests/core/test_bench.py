@@ -97,7 +97,7 @@ class TestShares:
     def test_every_product_is_counted_in_its_precision(self) -> None:
         whole = operations(SMALL, [3, 1])
         rounded = operations(SMALL, [3, 1], int8=True)
-        assert rounded == Operations(fp32=2 * 2 * (4 * 4 * 8 + 2 * 4 * (9 + 1)), int8=2 * 2 * 4 * (4 * 4**2 + 4 * 8))
+        assert rounded == Operations(fp32=2 * 2 * 2 * 4 * (9 + 1), int8=2 * 2 * 4 * (4 * 4**2 + 2 * 4 * 8))
         assert whole == Operations(fp32=rounded.fp32 + rounded.int8)
 
     def test_of_a_last_layer_only_what_is_read(self) -> None:

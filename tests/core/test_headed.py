@@ -145,7 +145,7 @@ def test_int8_products_move_scores_a_little(reranker: tuple[Path, Any], tmp_path
     rounded = OnnxReranker(tmp_path, spec.model_copy(update={"precision": "int8"}), threads=1, windows=False)
     expected = np.array(logits(folder, TEXTS))
     found = np.array(rounded.score(QUERY, TEXTS).logits)
-    assert 0 < np.abs(found - expected).max() < 0.1 * np.ptp(expected)
+    assert 0 < np.abs(found - expected).max() < 0.15 * np.ptp(expected)
 
 
 def test_where_first_tokens_are_read_the_last_layer_has_no_others(embedder: tuple[Path, Any]) -> None:

@@ -1,7 +1,6 @@
 """Packed graphs of every architecture that is pinned agree with torch, whatever shares their run."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from overfetch.inference.interaction_mpnet import MPNetInteractionCrossEncoder
 from overfetch.inference.onnx import OnnxModel, lay_out
 from overfetch.inference.packing import INPUTS, FirstTokens, PackedModel
 from overfetch.inference.packing_modernbert import ModernFirstTokens
-from overfetch.inference.quantising import export_compact, export_exact, export_int8
+from overfetch.inference.quantising import export_exact, export_int8
 from overfetch.inference.tokenizing import Tokens
 
 TOLERANCE, CLOSE = 1e-4, 3e-5
@@ -199,13 +198,13 @@ def test_so_it_is_with_modernbert_where_cls_is_read(make: Any, expected: bool) -
     assert not isinstance(layers[0], ModernFirstTokens)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8", "compact"])
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_weights_beside_a_graph_too_large_for_one_file(
     precision: str, tiny_reranker: Path, make_spec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As bge-reranker-v2-m3's 2.3 GB are kept: protobuf ends at two."""
     spec = make_spec("reranker", precision="int8" if precision == "int8" else "fp32")
-    write = {"fp32": export_exact, "int8": export_int8, "compact": export_compact}[precision]
+    write = {"fp32": export_exact, "int8": export_int8}[precision]
     batch, scores = sequences(one_type=False), {}
     for place, limit in (("inside", 1.5e9), ("beside", 0)):
         monkeypatch.setattr("overfetch.inference.export.ONE_FILE", limit)
@@ -215,22 +214,6 @@ def test_weights_beside_a_graph_too_large_for_one_file(
     assert np.array_equal(scores["inside"], scores["beside"])
     beside = (tmp_path / "beside/model.onnx.data").exists()
     assert beside == (precision == "fp32"), "what is made small fits into one file"
-
-
-@pytest.mark.parametrize("make", [bert, partial(modernbert, num_hidden_layers=2)], ids=["bert", "modernbert"])
-def test_a_compact_graph_differs_by_the_rounding_of_its_weights_alone(
-    make: Any, tiny_reranker: Path, make_spec: Any, tmp_path: Path
-) -> None:
-    spec, batch, scores = make_spec("reranker"), sequences(one_type=False), {}
-    for name, write in (("exact", export_exact), ("compact", export_compact), ("int8", export_int8)):
-        torch.manual_seed(3)
-        write(make(), tiny_reranker / "tokenizer.json", spec, tmp_path / name)
-        scores[name] = OnnxModel(tmp_path / name, spec).run(batch)
-    lost = {name: float(np.abs(scores[name] - scores["exact"]).max()) for name in ("compact", "int8")}
-    assert 0 < lost["compact"] < lost["int8"]
-    model = OnnxModel(tmp_path / "compact", spec)
-    together, alone = model.run(batch), np.concatenate([model.run([tokens]) for tokens in batch])
-    assert np.abs(together - alone).max() < TOLERANCE, "products are exact: nothing hangs on what else is read"
 
 
 def test_the_model_given_is_left_as_it_was(tiny_reranker: Path, make_spec: Any, tmp_path: Path) -> None:

@@ -133,7 +133,8 @@ class TestBadInput:
             read_tuned(tmp_path)
 
 
-def test_a_model_restored_from_its_compact_graph_scores_as_the_graph_does() -> None:
+def test_a_model_restored_from_its_graph_scores_as_the_graph_does() -> None:
+    """But for what rounding activations moves."""
     from overfetch.inference.restoring import restore
     from overfetch.inference.tokenizing import TextTokenizer
     from overfetch.tuning.training import Trainee
@@ -144,7 +145,7 @@ def test_a_model_restored_from_its_compact_graph_scores_as_the_graph_does() -> N
     passages = ["The tower falls.", "Pin the model to a commit, so that results can be repeated.", "Rain. " * 50]
     served = OnnxReranker(base, spec).score("how do I pin a model", passages).logits
     restored = trainee.logits([("how do I pin a model", passage) for passage in passages]).tolist()
-    assert restored == pytest.approx(served, abs=1e-3)
+    assert restored == pytest.approx(served, abs=0.2)
 
 
 def test_the_present_reranker_is_measured_within_the_collections_budget(

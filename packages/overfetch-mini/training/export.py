@@ -13,17 +13,28 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from judged import read_judged
 from students import BASE, PACKAGE, base, load
 
 from overfetch.inference.checksums import sha256
-from overfetch.inference.quantising import export_compact, export_exact
+from overfetch.inference.quantising import export_exact, export_int8
+from overfetch.inference.tokenizing import TextTokenizer, Tokens
 from overfetch.models import read_models
+
+SAMPLED, PASSAGES = 6, 3  # each so many-th list of judged candidates, so many passages of it
 
 
 def average(model: Any, share: float, other: Any) -> None:
     """`share` of the model's weights, the rest the other's."""
     begun = other.state_dict()
     model.load_state_dict({name: begun[name].lerp(own, share) for name, own in model.state_dict().items()})
+
+
+def samples(tokenizer: Path, max_tokens: int) -> list[list[Tokens]]:
+    """By which int8 products are rounded: pairs of judged lists that are trained on."""
+    read = TextTokenizer(tokenizer, max_tokens)
+    lists = [one for one in read_judged() if not one.held_out][::SAMPLED]
+    return [[read.pair(one.query, passage) for passage in one.passages[:PASSAGES]] for one in lists]
 
 
 def print_sums(folder: Path) -> None:
@@ -48,7 +59,7 @@ def main() -> None:
     export_exact(model, tokenizer, spec, options.exact)
     if options.trial:
         return
-    export_compact(model, tokenizer, spec, target)
+    export_int8(model, tokenizer, spec, target, samples(tokenizer, spec.max_tokens))
     print_sums(target)
 
 

@@ -24,9 +24,8 @@ class Limits:
     """The products of one layer, ready to be timed.
 
     float32 by whichever of torch and onnxruntime is faster here; numpy's products have threads that nobody can count.
-    int8 by MatMulInteger, the product within the DynamicQuantizeMatMul and MatMulIntegerToFloat as which onnxruntime
-    runs the int8 graphs, for the five products of a layer that are rounded. Rounding what they read (once for query,
-    key and value, once each for the other two) is no product, and timed apart: int8 graphs cannot do without it.
+    int8 by MatMulInteger, the product within the MatMulIntegerToFloat of int8 graphs. Rounding what they read (once for
+    query, key and value, once each for the others) is no product, and timed apart: int8 graphs cannot do without it.
     """
 
     def __init__(self, config: Any, threads: int) -> None:
@@ -35,16 +34,15 @@ class Limits:
         exact = {"torch": torch_products(products, threads), "onnxruntime": exact_products(products, threads)}
         self.fp32_library = fastest(exact)
         self._exact = exact[self.fp32_library]
-        self._rounded = integer_products(products[:-1], threads)
-        self._quantising = quantising([width] * 3, threads)
+        self._rounded = integer_products(products, threads)
+        self._quantising = quantising([width] * 3 + [config.intermediate_size], threads)
         tokens = pieces(threads) * MEAN_TOKENS
-        self._work = _work(products, tokens), _work(products[:-1], tokens)
+        self._work = _work(products, tokens)
 
     def pace(self) -> Pace:
         """That of this moment. What matters least goes first, while threads of the row before may still spin."""
-        exact, rounded = self._work
         quantising, int8, fp32 = (seconds(run) for run in (self._quantising, self._rounded, self._exact))
-        return Pace(fp32 / exact, int8 / rounded, quantising / rounded)
+        return Pace(fp32 / self._work, int8 / self._work, quantising / self._work)
 
 
 def fastest(runs: Mapping[str, Run]) -> str:

@@ -31,7 +31,7 @@ class Pace(NamedTuple):
 def operations(config: Any, lengths: Sequence[int], *, int8: bool = False, first_only: bool = False) -> Operations:
     """Of an encoder over sequences of these lengths: the linear layers, and attention within each sequence.
 
-    `int8` as `export_int8` rounds: not what ends each feed-forward block, nor attention. `first_only`: the last layer
+    `int8` as `export_int8` rounds: the linear layers, not attention. `first_only`: the last layer
     for the first token of each sequence, as `overfetch.inference.packing` computes it.
     """
     read = [1] * len(lengths) if first_only else lengths
@@ -59,8 +59,8 @@ def _layer(config: Any, lengths: Sequence[int], read: Sequence[int], window: int
     width, inner = config.hidden_size, config.intermediate_size
     keys_and_values = 2 * width**2 * sum(lengths)
     attention = 2 * width * sum(_pairs(r, length, window) for r, length in zip(read, lengths, strict=True))
-    rounded = keys_and_values + (2 * width**2 + widened(config) * width * inner) * sum(read)
-    return rounded, width * inner * sum(read) + attention
+    linear = keys_and_values + (2 * width**2 + (widened(config) + 1) * width * inner) * sum(read)
+    return linear, attention
 
 
 def _pairs(read: int, length: int, window: int | None) -> int:

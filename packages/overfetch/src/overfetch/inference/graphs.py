@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 PARAMETER = "model."  # what the export puts before a parameter's name
 HALF = "_half"
+CHOSEN = "_chosen"
 UNBIASED = 5  # inputs of attention: query, key, value, their bias, lengths
 
 
@@ -38,13 +39,28 @@ def attend_unmasked_alone(model: onnx.ModelProto) -> None:
     set_nodes(graph, nodes)
 
 
+def attend_masked(model: onnx.ModelProto) -> None:
+    """Takes back what `attend_unmasked_alone` did."""
+    nodes = []
+    for node in model.graph.node:
+        chosen = node.attribute if node.name.endswith(CHOSEN) else ()
+        masked = next((branch.g.node[0] for branch in chosen if branch.name == "else_branch"), None)
+        if masked is not None:
+            masked.output[0] = node.output[0]
+        nodes.append(node if masked is None else masked)
+    kept = [node for node in nodes if node.output[0] not in ("sequences", "alone")]
+    set_nodes(model.graph, kept)
+    for entry in [entry for entry in model.graph.initializer if entry.name == "one"]:
+        model.graph.initializer.remove(entry)
+
+
 def _is_unbiased(node: Any) -> bool:
     return node.op_type == "MultiHeadAttention" and len(node.input) <= UNBIASED
 
 
 def _chosen(node: Any) -> Any:
     branches = {"then_branch": _branch(node, node.input[:3]), "else_branch": _branch(node, node.input)}
-    return helper.make_node("If", ["alone"], list(node.output), name=f"{node.name}_chosen", **branches)
+    return helper.make_node("If", ["alone"], list(node.output), name=node.name + CHOSEN, **branches)
 
 
 def _branch(node: Any, inputs: Any) -> Any:

@@ -31,9 +31,7 @@ class OnnxModel:
     """One session and its tokenizer. Safe to share between threads, each of which does its own run."""
 
     def __init__(self, folder: Path, spec: ModelSpec) -> None:
-        # int8 products scale what they read by the whole run: each sequence alone, or its score would hang on others.
-        self._budgets = BUDGETS if spec.precision == "fp32" else (0,)
-        self.token_budget = TOKEN_BUDGET if TOKEN_BUDGET in self._budgets else 0
+        self.token_budget = TOKEN_BUDGET
         try:
             self._session = onnxruntime.InferenceSession(
                 str(folder / "model.onnx"),
@@ -54,7 +52,7 @@ class OnnxModel:
         """Measures how long runs should be: what is best for one model and processor is not for another."""
         length = min(SAMPLE_TOKENS, self.tokenizer.max_tokens)
         sample = [Tokens([1] * length, [0] * length, 0)]
-        runs = {budget: sample * max(1, budget // length) for budget in self._budgets}
+        runs = {budget: sample * max(1, budget // length) for budget in BUDGETS}
         seconds = dict.fromkeys(runs, float("inf"))  # for a sequence
         for _ in range(SAMPLE_ROUNDS):
             for budget, run in runs.items():

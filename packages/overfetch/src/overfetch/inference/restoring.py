@@ -11,7 +11,8 @@ from onnx import numpy_helper
 
 from overfetch.errors import ModelError
 from overfetch.inference.export import load_model
-from overfetch.inference.graphs import HALF, PARAMETER
+from overfetch.inference.graphs import PARAMETER
+from overfetch.inference.int8_products import EVENED, STEPS, exact_matrices
 from overfetch.inference.interaction import InteractionCrossEncoder
 from overfetch.inference.interaction_mpnet import MPNetInteractionCrossEncoder
 from overfetch.inference.preparing import SOURCE
@@ -24,7 +25,8 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def restore(folder: Path, spec: ModelSpec) -> Any:
-    """The classifier of a prepared folder: as the hub has it, or a graph of `export_compact` or `export_in_rows`.
+    """The classifier of a prepared folder: as the hub has it, or a graph of `export_exact`, `export_int8` or
+    `export_in_rows`.
 
     Raises ModelError where the graph is none of ours.
     """
@@ -44,13 +46,15 @@ def restore(folder: Path, spec: ModelSpec) -> Any:
 def _weights(graph: Any) -> dict[str, torch.Tensor]:
     """Parameters by their names in torch, float32 again."""
     arrays: Arrays = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
-    named = {name.removeprefix(PARAMETER): array for name, array in arrays.items() if name.startswith(PARAMETER)}
-    found = {name.removesuffix(HALF): a.astype(np.float32) for name, a in named.items() if a.dtype.kind == "f"}
-    if rows := [name.removesuffix(ROWS) for name in named if name.endswith(ROWS)]:
-        found |= {name: Rows(named[name + ROWS], found.pop(name + SCALES)).exact() for name in rows}
+    exact = {n: a for n, a in arrays.items() if a.dtype == np.float32 and not n.endswith((STEPS, EVENED))}
+    named = {
+        n.removeprefix(PARAMETER): a for n, a in (exact | exact_matrices(graph)).items() if n.startswith(PARAMETER)
+    }
+    if rows := [name.removesuffix(SCALES) for name in named if name.endswith(SCALES)]:
+        named |= {name: Rows(arrays[PARAMETER + name + ROWS], named.pop(name + SCALES)).exact() for name in rows}
     else:
-        found["bert.embeddings.word_embeddings.weight"] = _embedding_table(arrays)
-    return {name: torch.tensor(values) for name, values in found.items()}
+        named["bert.embeddings.word_embeddings.weight"] = _embedding_table(arrays)
+    return {name: torch.tensor(values) for name, values in named.items()}
 
 
 def _embedding_table(arrays: Arrays) -> NDArray[np.float32]:

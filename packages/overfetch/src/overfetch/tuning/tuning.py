@@ -29,6 +29,7 @@ from overfetch.types import Frozen
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 LEAST_GROUPS = 8
+SAMPLED = 100  # groups that int8 products are rounded by
 
 Watch = Callable[[str], AbstractContextManager[Progress]]
 
@@ -98,7 +99,7 @@ def tune(
     with watch("training") as progress:
         model = fine_tune(start, groups, epochs, progress)
     with being_made(target) as made:
-        tuned, served = _write(model, spec, base, made, weight, engine.name_of(collection))
+        tuned, served = _write(model, groups, spec, base, made, weight, engine.name_of(collection))
         values = _measured(unseen, test, served, weight)
         over_first, over_present = (paired_difference(v[DECISIVE], values[DECISIVE]) for v in (plain, present))
         better = min(over_first.low, over_present.low) > 0
@@ -155,11 +156,20 @@ def _ranked(
 
 
 def _write(
-    model: Trainee, spec: ModelSpec, base: Path, folder: Path, weight: float, collection: str
+    model: Trainee,
+    groups: Sequence[Group],
+    spec: ModelSpec,
+    base: Path,
+    folder: Path,
+    weight: float,
+    collection: str,
 ) -> tuple[ModelSpec, Reranker]:
     """The files to install, in the precision of the base, and the model as it will serve."""
-    export = export_int8 if spec.precision == "int8" else export_exact
-    export(model.model.cpu(), base / "tokenizer.json", spec, folder)
+    files = (model.model.cpu(), base / "tokenizer.json", spec, folder)
+    if spec.precision == "int8":
+        export_int8(*files, [[model.tokenizer.pair(g.query, p) for p in g.passages[:4]] for g in groups[:SAMPLED]])
+    else:
+        export_exact(*files)
     tuned = spec.model_copy(
         update={
             "name": f"{spec.name}-tuned",
