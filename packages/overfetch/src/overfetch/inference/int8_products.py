@@ -66,7 +66,8 @@ def round_products(path: Path, samples: Sequence[Sequence[Tokens]] = ()) -> None
     for entry in [entry for entry in graph.initializer if entry.name in exact]:
         graph.initializer.remove(entry)
     graph.initializer.extend(_constants())
-    model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
+    if CONTRIB not in {own.domain for own in model.opset_import}:
+        model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
     replace(model, path)
 
 
@@ -84,7 +85,8 @@ def exact_matrices(graph: Any) -> dict[str, Floats]:
 
 def _products(graph: Any) -> list[Product]:
     arrays = {entry.name: entry for entry in graph.initializer if len(entry.dims) == 2}
-    linear = [node for node in graph.node if node.op_type == "Gemm" and node.input[1] in arrays]
+    transposed = helper.make_attribute("transB", 1)
+    linear = [n for n in graph.node if n.op_type == "Gemm" and n.input[1] in arrays and transposed in n.attribute]
     return [Product(n, n.input[0], n.input[1], numpy_helper.to_array(arrays[n.input[1]])) for n in linear]
 
 
