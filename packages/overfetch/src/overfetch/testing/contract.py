@@ -15,6 +15,7 @@ from overfetch.requests import AskRequest
 from overfetch.sites import Collection, Site, load_site
 from overfetch.testing.asking import odd_questions
 from overfetch.testing.importing import HEAVY, SLOW, imported_by
+from overfetch.verbatim import find_verbatim
 from overfetch.workspace import open_site
 
 DAY = date(2026, 1, 1)
@@ -94,7 +95,7 @@ class SiteContract:
         assert "OVERFETCH_LM" in (answer.reason or "")
         assert answer.citations
         for citation in answer.citations:
-            assert citation.quote in " ".join(passages[citation.passage_id].text.split())
+            assert find_verbatim(citation.quote, passages[citation.passage_id].text)
             assert citation.quote in answer.answer
 
     def test_it_answers_in_an_asyncio_service(self) -> None:
