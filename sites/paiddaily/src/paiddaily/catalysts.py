@@ -59,7 +59,7 @@ def understand_catalysts(question: str, day: date) -> Understood:
         *_missing(looked_at, when),
         *_scoped(when, bounds, means),
         *(Focus(conditions=met, leads=leads, weight=2, missing=none) for leads, met, none in lists),
-        *(Focus(conditions=(_either(shape),), weight=0.5) for _ in shape[:1]),
+        *(Focus(conditions=(_either(shape),), weight=0.5) for _ in shape[1:2]),
         *(Focus(conditions=(kind,), weight=RAISED) for kind in of_kind if [kind] != bounds),
         *(Focus(conditions=(*span, *of_kind), text=t, weight=RAISED) for t in list(KNOWN.said("formal", lower))[:4]),
         # Texts on these have one of their words.
@@ -70,7 +70,7 @@ def understand_catalysts(question: str, day: date) -> Understood:
 
 
 def _kinds(text: str) -> tuple[str, ...]:
-    """Types of events: those that are named, unless most of the other words are of other ones.
+    """Types of events: those that are named, unless most other words are of others; and how a market stood says of none.
 
     >>> _kinds("eips on gas"), _kinds("casino hit by a cyber attack")[:2], _kinds("bitcoin")
     (('protocol-proposal', 'protocol-upgrade'), ('8k', 'Earnings'), ())
@@ -80,7 +80,7 @@ def _kinds(text: str) -> tuple[str, ...]:
     spoken = KNOWN.counted("speaks", text) + Counter(incident=bool(means))
     spoken.update(kind for kind, types in kinds.items() if set(types) & set(named))
     most = [kinds[kind] for kind, count in spoken.items() if count == max(spoken.values())]
-    is_named = len(most) != 1 or set(named) & set(most[0]) or set(named) - set().union(*kinds.values())
+    is_named = len(most) != 1 or KNOWN.said("shape", text) or set(named) & set(most[0]) or set(named) - set().union(*kinds.values())
     return named if is_named else tuple(most[0])
 
 
