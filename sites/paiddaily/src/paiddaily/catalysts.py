@@ -70,7 +70,7 @@ def understand_catalysts(question: str, day: date) -> Understood:
 
 
 def _kinds(text: str) -> tuple[str, ...]:
-    """Types of events: those that are named, unless most other words are of others; and how a market stood says of none.
+    """Types of events: those that are named, unless most other words are of others; how a market stood says of none.
 
     >>> _kinds("eips on gas"), _kinds("casino hit by a cyber attack")[:2], _kinds("bitcoin")
     (('protocol-proposal', 'protocol-upgrade'), ('8k', 'Earnings'), ())
@@ -80,8 +80,8 @@ def _kinds(text: str) -> tuple[str, ...]:
     spoken = KNOWN.counted("speaks", text) + Counter(incident=bool(means))
     spoken.update(kind for kind, types in kinds.items() if set(types) & set(named))
     most = [kinds[kind] for kind, count in spoken.items() if count == max(spoken.values())]
-    is_named = len(most) != 1 or KNOWN.said("shape", text) or set(named) & set(most[0]) or set(named) - set().union(*kinds.values())
-    return named if is_named else tuple(most[0])
+    is_named = len(most) != 1 or set(named) & set(most[0]) or set(named) - set().union(*kinds.values())
+    return named if is_named or KNOWN.said("shape", text) else tuple(most[0])
 
 
 def _named(text: str, when: Period | None) -> Iterator[str]:
