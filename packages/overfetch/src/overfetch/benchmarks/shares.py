@@ -31,8 +31,8 @@ class Pace(NamedTuple):
 def operations(config: Any, lengths: Sequence[int], *, int8: bool = False, first_only: bool = False) -> Operations:
     """Of an encoder over sequences of these lengths: the linear layers, and attention within each sequence.
 
-    `int8` as `export_int8` rounds: the linear layers, not attention. `first_only`: the last layer
-    for the first token of each sequence, as `overfetch.inference.packing` computes it.
+    `int8` as `export_int8` rounds: the linear layers, not attention. `first_only`: the last layer for the first token
+    of each sequence, as `overfetch.inference.packing` computes it.
     """
     read = [1] * len(lengths) if first_only else lengths
     windows = _windows(config)

@@ -62,7 +62,7 @@ def round_products(path: Path, samples: Sequence[Sequence[Tokens]] = ()) -> None
     for read, own in layers.items():
         made |= _rounded(graph, own, seen.get(read))
     set_nodes(graph, [new for node in graph.node for new in made.get(node.output[0], [node])])
-    exact = {product.node.input[1] for own in layers.values() for product in own}
+    exact = {product.name for own in layers.values() for product in own}
     for entry in [entry for entry in graph.initializer if entry.name in exact]:
         graph.initializer.remove(entry)
     graph.initializer.extend(_constants())
@@ -157,13 +157,13 @@ def round_matrix(matrix: Floats, products: Floats | None = None) -> tuple[NDArra
 
 def _read(read: str, first: str) -> list[Any]:
     """Evened out, and in int8 steps of the token's own largest."""
-    part = {name: f"{first}_{name}" for name in ("even", "size", "most", "scale", "own", "tokens", "zero")}
+    part = {name: f"{first}_{name}" for name in ("even", "size", "most", "whole", "scale", "own", "tokens", "zero")}
     return [
         helper.make_node("Mul", [read, first + EVENED], [part["even"]]),
         helper.make_node("Abs", [part["even"]], [part["size"]]),
         helper.make_node("ReduceMax", [part["size"], "int8_last"], [part["most"]], keepdims=1),
-        helper.make_node("Mul", [part["most"], "int8_part"], [f"{first}_whole"]),
-        helper.make_node("Max", [f"{first}_whole", "int8_least"], [part["scale"]]),
+        helper.make_node("Mul", [part["most"], "int8_part"], [part["whole"]]),
+        helper.make_node("Max", [part["whole"], "int8_least"], [part["scale"]]),
         helper.make_node("Squeeze", [part["scale"], "int8_last"], [part["own"]]),
         helper.make_node("Shape", [part["own"]], [part["tokens"]]),
         helper.make_node("Expand", ["int8_zero", part["tokens"]], [part["zero"]]),
