@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from overfetch.errors import ModelError
+from overfetch.errors import DeadlineExceeded, ModelError
 from overfetch.inference.caching import ScoreCache
 from overfetch.inference.onnx import BUDGETS, TOKEN_BUDGET, OnnxEmbedder, OnnxModel, OnnxReranker
 from overfetch.inference.windows import SHORTEST, Plan
+from overfetch.scheduling import until
 
 TOLERANCE = 1e-4
 TEXTS = [
@@ -97,6 +98,13 @@ def test_vectors_are_float32_of_unit_length(embedder: OnnxEmbedder) -> None:
         assert vectors.shape == (len(TEXTS), 32)
         assert np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-5
     assert embedder.embed_passages([]).shape == (0, 32)
+
+
+def test_a_query_is_embedded_whatever_time_is_left(embedder: OnnxEmbedder) -> None:
+    with until(time.monotonic() - 1):
+        assert np.array_equal(embedder.embed_queries(["the star"]), embedder.embed_queries(["the star"]))
+        with pytest.raises(DeadlineExceeded, match="has no time left"):
+            embedder.embed_passages(["the star"])
 
 
 def test_prefixes_are_read_as_text(exported_embedder: Path, make_spec: Any, embedder: OnnxEmbedder) -> None:

@@ -20,7 +20,7 @@ from model_server import ModelServer, cut, drip, garbage, late, serving, status
 from overfetch import Collection, FieldMap, Site, chunk_by_headings
 from overfetch.backends import load_embedder, load_reranker, ready_folder
 from overfetch.environment import EmbedServer, Environment, RerankServer, read_environment
-from overfetch.errors import ModelError, ProvenanceMismatch, SettingsError
+from overfetch.errors import DeadlineExceeded, ModelError, ProvenanceMismatch, SettingsError
 from overfetch.inference.classifier import TransformersReranker
 from overfetch.inference.remote import PAUSES_S, Endpoint, RemoteEmbedder, RemoteReranker
 from overfetch.leaving import in_thread
@@ -468,6 +468,19 @@ def test_a_site_is_served_by_servers_and_its_collections_remember_it(mini_server
         assert local.provenance["embedder"] == MINI.embedder.identity
     assert [hit.passage.id for hit in local.hits] == [hit.passage.id for hit in remote.hits]
     assert [hit.rerank_score for hit in local.hits] == pytest.approx([h.rerank_score for h in remote.hits], abs=1e-3)
+
+
+def test_no_query_waits_for_its_vector_beyond_its_deadline(mini_server: ModelServer, site: Site) -> None:
+    url = mini_server.url("v1/embeddings")
+    there = read_environment().model_copy(update={"embed": EmbedServer(url=url, revision=MINI.embedder.revision)})
+    with open_site(site, environment=there) as engine:
+        engine.index("notes")
+        mini_server.faults.append(late)
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceeded, match=re.escape(f"{url}: whoever asked has left, or has no time left")):
+            engine.search("notes", "the tower falls", deadline_ms=200)
+        assert 0.2 <= time.monotonic() - began < 20
+        assert engine.search("notes", "the tower falls", deadline_ms=20_000).hits
 
 
 def test_a_failing_server_costs_order_not_the_answer(site: Site) -> None:

@@ -14,6 +14,7 @@ from overfetch.models import ModelSpec
 from overfetch.ordering import keep_apart, order
 from overfetch.protocols import Embedder, ListReranker, Reranker, Store
 from overfetch.provenance import Provenance
+from overfetch.scheduling import until
 from overfetch.second_stage import Reranked, rerank
 from overfetch.settings import RetrievalSettings
 from overfetch.types import AsOf, Reading, Retrieval, Timings
@@ -55,7 +56,7 @@ def retrieve(
     there is a `lister`, it orders the candidates, and the reranker where it does not.
 
     Raises SettingsError on an empty query, CollectionMissing, ProvenanceMismatch, and DeadlineExceeded
-    where `deadline_ms` passed and the first stage has nothing to show. A failing reranker raises nothing:
+    where `deadline_ms` passed and the first stage has nothing to show (a server had not embedded the query). A failing reranker raises nothing:
     the hits come in first-stage order and `rerank_status` says so.
     """
     return retrieve_parts(
@@ -101,7 +102,8 @@ def retrieve_parts(
     deadline = settings.deadline(began if asked_at is None else asked_at)
     settings = settings.shared_by(len(asked))
     texts = list(dict.fromkeys(text for one in asked for text in one.understood.texts))
-    vectors = dict(zip(texts, embedder.embed_queries(texts), strict=True))
+    with until(deadline):
+        vectors = dict(zip(texts, embedder.embed_queries(texts), strict=True))
     embedded = time.monotonic()
     bounds = [*conditions, *([KnownBy(field=as_of.field, end=as_of.moment)] if as_of else [])]
     lists = StoreSearch(store, collection, vectors, bounds, settings, expected)

@@ -28,8 +28,8 @@ def current() -> Rank:
     return _rank.get()
 
 
-def until(end: float) -> AbstractContextManager[None]:
-    """Runs herein end then (`time.monotonic()`), also those of models that take no deadline."""
+def until(end: float | None) -> AbstractContextManager[None]:
+    """Runs herein end then (`time.monotonic()`), also those of models that take no deadline; None: whenever they do."""
     return _ranked(end=end)
 
 

@@ -18,7 +18,7 @@ from overfetch.inference.tokenizing import TextTokenizer, Tokens
 from overfetch.inference.windows import Plan, Reading
 from overfetch.models import ModelSpec
 from overfetch.protocols import RerankScores, Vectors
-from overfetch.scheduling import ahead, alone
+from overfetch.scheduling import ahead, alone, until
 
 TOKEN_BUDGET = 256  # until `warm_up` has measured
 BUDGETS = (0, 128, 256, 512)  # beyond, attention's padding and full caches cost more than larger products save
@@ -106,7 +106,8 @@ class OnnxEmbedder:
         self._model.warm_up()
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
-        with ahead(), alone():  # nothing of its request can be searched before it, nor may who else asks move a rank
+        # Nothing of its request can be searched before it, nor may who else asks move a rank; and it is short.
+        with ahead(), alone(), until(None):
             return self._embed([self.spec.query_prefix + text for text in texts])
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:

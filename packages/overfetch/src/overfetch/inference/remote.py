@@ -11,12 +11,13 @@ import httpx
 import numpy as np
 from pydantic import AliasChoices, BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
 
-from overfetch.errors import ModelError, SettingsError
+from overfetch.errors import DeadlineExceeded, ModelError, SettingsError
 from overfetch.forking import starting_over
 from overfetch.leaving import carried, whether_left
 from overfetch.models import ModelSpec
 from overfetch.protocols import RerankScores, Vectors
 from overfetch.redacting import keep_secret, redacted
+from overfetch.scheduling import current
 
 PAUSES_S = (0.1, 0.2, 0.4)  # before another try, unless the server asks for longer
 PASSING = frozenset({429, 502, 503, 504})
@@ -224,7 +225,8 @@ class RemoteEmbedder:
     def _embed(self, texts: Sequence[str]) -> Vectors:
         """A few requests at once, so that neither network nor server waits for the other.
 
-        Raises ModelError where the server fails, or answers with anything but a vector of the right size for each text.
+        Raises ModelError where the server fails, or answers with anything but a vector of the right size for each text,
+        and DeadlineExceeded where it does not in the time that `overfetch.scheduling` leaves.
         """
         parts = [texts[start : start + TEXTS] for start in range(0, len(texts), TEXTS)]
         if not parts:
@@ -235,9 +237,10 @@ class RemoteEmbedder:
             return np.concatenate(list(pool.map(carried(self._request), parts)))
 
     def _request(self, texts: Sequence[str]) -> Vectors:
-        reply = self._endpoint.post({"model": self._model, "input": list(texts), "encoding_format": "float"})
+        body = {"model": self._model, "input": list(texts), "encoding_format": "float"}
+        reply = self._endpoint.post(body, current().end)
         if reply is None:
-            raise ModelError(f"{self._endpoint.address}: whoever asked has left")
+            raise DeadlineExceeded(f"{self._endpoint.address}: whoever asked has left, or has no time left")
         rows = [item.embedding for item in in_order(self._endpoint.address, reply, _data, len(texts))]
         sizes = sorted({len(row) for row in rows})
         if sizes != [self.spec.dimension]:
