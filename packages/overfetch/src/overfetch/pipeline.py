@@ -55,9 +55,9 @@ def retrieve(
     passages, by default the same. `include_candidates` returns all that both stages ordered beside those kept. Where
     there is a `lister`, it orders the candidates, and the reranker where it does not.
 
-    Raises SettingsError on an empty query, CollectionMissing, ProvenanceMismatch, and DeadlineExceeded
-    where `deadline_ms` passed and the first stage has nothing to show (a server had not embedded the query). A failing reranker raises nothing:
-    the hits come in first-stage order and `rerank_status` says so.
+    Raises SettingsError on an empty query, CollectionMissing, ProvenanceMismatch, and DeadlineExceeded where
+    `deadline_ms` passed and the first stage has nothing to show (or no server had embedded the query). A failing
+    reranker raises nothing: the hits come in first-stage order and `rerank_status` says so.
     """
     return retrieve_parts(
         [Asked(query, understood or Understood(text=query), reading)],
