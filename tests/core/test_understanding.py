@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from overfetch import AnyOf, Focus, Understood, literally
+from overfetch import AnyOf, Focus, Understood, absence, literally
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
 from overfetch.filters import Condition, DateRange, FieldKind, FullText, NumberRange, parse_condition, spell_condition
 from overfetch.first_stage import Ranked, fuse_by_rank, in_turns
+from overfetch.protocols import Found
 from overfetch.sites import Collection, Site
 from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore, open_fake
 from overfetch.types import Candidate, Chunk, Document, Passage
@@ -184,15 +186,76 @@ def test_what_is_found_one_way_is_not_missing(tmp_path: Path) -> None:
         assert understood.missing == missing
 
 
-@pytest.mark.parametrize(("asked", "missing"), [("towwer", ()), ("hierophant", ("no 'hierophant'",))])
-def test_a_word_much_like_one_of_a_title_that_is_found_is_not_missing(
+@pytest.mark.parametrize(
+    ("asked", "missing"),
+    [
+        ("towwer", ()),
+        ("lvoe", ()),
+        ("oftenfeared", ()),  # run together
+        ("because", ()),  # of stop words nobody can tell
+        ("hierophant", ("no 'hierophant'",)),
+    ],
+)
+def test_a_word_much_like_one_of_what_is_found_is_not_missing(
     asked: str, missing: tuple[str, ...], tmp_path: Path
 ) -> None:
-    by_word = Focus(text=asked, worded=True, missing=f"no '{asked}'")
-    engine = indexed(tmp_path, Understood(text=asked, focuses=(by_word,)))
+    engine = indexed(tmp_path, Understood(text=asked, focuses=(absence(f"no '{asked}'", words=asked),)))
     understood = engine.search("cards", asked).understood
     assert understood is not None
     assert understood.missing == missing
+
+
+class Counting(FakeStore):
+    """Counts its searches."""
+
+    searches = 0
+
+    def search(self, *asked: Any, **options: Any) -> Found:
+        self.searches += 1
+        return super().search(*asked, **options)
+
+
+@pytest.mark.parametrize(("word", "searches"), [("feared", 1), ("joker", 2)])
+def test_whether_a_word_is_there_is_asked_only_where_no_hit_has_it(word: str, searches: int, tmp_path: Path) -> None:
+    reads = Understood(text="a love reading", focuses=(absence(f"no {word}", words=word),))
+    store = Counting()
+    engine = opened(tmp_path, lambda question, day: reads, store=store)
+    engine.index("cards")
+    store.searches = 0
+    understood = engine.search("cards", "a love reading").understood
+    assert understood is not None
+    assert (store.searches, understood.missing) == (searches, () if word == "feared" else ("no joker",))
+
+
+@pytest.mark.parametrize(("among", "missing"), [(0, ("no joker",)), (4, ("no joker",)), (5, ())])
+def test_few_passages_lack_words_that_they_need_not_have(among: int, missing: tuple[str, ...], tmp_path: Path) -> None:
+    reads = Understood(text="love", focuses=(absence("no joker", words="joker", among=among),))
+    understood = indexed(tmp_path, reads).search("cards", "love").understood
+    assert (understood.missing if understood else ()) == missing
+
+
+def test_how_many_passages_there_will_be_is_not_known_before(tmp_path: Path) -> None:
+    reads = Understood(text="love", focuses=(absence("no joker", words="joker", among=2),))
+    (tmp_path / "notes.jsonl").write_text(
+        "".join(f'{{"_id": "{n}", "title": "A note", "text": "love", "known": "2024-01-0{n}"}}\n' for n in range(1, 5)),
+        encoding="utf-8",
+    )
+    notes = Collection(
+        name="notes",
+        sample=tmp_path / "notes.jsonl",
+        chunk=whole,
+        chunker="whole/1",
+        answering="",
+        fields=FieldMap(metadata={"known": ("known",)}),
+        filters={"known": "date"},
+        known_at="known",
+        understand=lambda question, day: reads,
+    )
+    site = Site(name="notes", title="Notes", collections=(notes,), ask="notes")
+    engine = Engine(site, embedder=FakeEmbedder(), reranker=FakeReranker(), store=FakeStore())
+    engine.index("notes")
+    told = [engine.search("notes", "love", as_of=day).understood for day in (None, "2024-01-03")]
+    assert [reading.missing if reading else () for reading in told] == [("no joker",), ()]
 
 
 def test_a_worded_focus_finds_only_what_has_its_words(tmp_path: Path) -> None:

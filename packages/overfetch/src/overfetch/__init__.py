@@ -58,6 +58,7 @@ from overfetch.types import (
     Turn,
 )
 from overfetch.understanding import Focus, Understood, absence, literally, looked_up
+from overfetch.unheard import is_rare, unheard
 from overfetch.unwanted import without_unwanted
 from overfetch.vocabulary import Vocabulary
 from overfetch.workspace import Workspace, open_reranker, open_site
@@ -130,6 +131,7 @@ __all__ = [
     "humps",
     "in_thread",
     "is_near",
+    "is_rare",
     "keep_valid",
     "limits_in",
     "literally",
@@ -149,6 +151,7 @@ __all__ = [
     "split_by_words",
     "token_counter",
     "told",
+    "unheard",
     "whole_sentences",
     "without_accents",
     "without_unwanted",

@@ -7,18 +7,19 @@ from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from overfetch.bm25 import reading_of
-from overfetch.filters import Condition
+from overfetch.filters import Condition, KnownBy
 from overfetch.fusion import by_rank
 from overfetch.protocols import EncodedQuery, Store, Vectors
 from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_query
-from overfetch.spelling import humps, is_alike
+from overfetch.spelling import ALIKE, humps, is_alike
 from overfetch.types import Candidate, Passage
 from overfetch.understanding import Understood
 
 GROUPING_DEPTH = 3
-LOOKED_AT = 200  # characters of a title
+LOOKED_AT = 2_000  # characters of a passage
+WORD = re.compile(r"\w+")
 LEVEL = 100  # more than focuses: what their numbers are less by for each step that they lead by
 
 
@@ -92,12 +93,17 @@ class StoreSearch:
         """What of it can be asked: what was indexed before a field was declared goes on serving without it."""
         if not (understood.conditions or understood.focuses):
             return understood
-        return understood.on(self._fields)
+        return understood.on({*(self._stored.filters or ())}, self._passages)
 
     @cached_property
-    def _fields(self) -> set[str]:
+    def _stored(self) -> Provenance:
         """Asked once for all parts of a question."""
-        return {*(self.store.provenance(self.collection).filters or ())}
+        return self.store.provenance(self.collection)
+
+    @property
+    def _passages(self) -> int:
+        """How many there are; under `as_of` nobody is to know."""
+        return 0 if any(isinstance(bound, KnownBy) for bound in self.bounds) else self._stored.passages or 0
 
 
 def search_understood(understood: Understood, search: Search, settings: RetrievalSettings) -> FirstStage:
@@ -109,7 +115,11 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
         conditions = ()
         found = search(understood.text, ())
     lists, leading, there = [Ranked(1.0, found)], defaultdict[str, list[int]](list), dict[str, bool]()
+    heard = Heard(found)
     for number, focus in enumerate(understood.focuses):
+        if focus.missing and focus.only_tells and heard.has_one(focus.text or ""):  # spares the search
+            there[focus.missing] = True
+            continue
         met = search(focus.text or understood.text, (*conditions, *focus.conditions), worded=focus.worded)
         lists.append(Ranked(focus.weight, met))
         for candidate in met if focus.leads else ():
@@ -122,15 +132,37 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
     return FirstStage(chosen, dict(leading), given_up, missing)
 
 
+class Heard:
+    """The words of what was found."""
+
+    def __init__(self, found: Sequence[Candidate]) -> None:
+        self._found = found
+
+    def has_one(self, text: str) -> bool:
+        """Of these words; of stop words alone nobody can tell."""
+        return not self._words.isdisjoint(WORD.findall(text.casefold())) or not embed_sparse_query(text).indices
+
+    @cached_property
+    def _words(self) -> set[str]:
+        return {word for c in self._found for word in WORD.findall(c.passage.reading.casefold())}
+
+
 def is_misspelt(missing: str, understood: Understood, found: Sequence[Candidate]) -> bool:
-    """Whether a title that was found has a word much like one of those that are missing: it may well be meant."""
+    """Whether a passage that was found has a word much like one of those that are missing: it may well be meant."""
     asked = {w for f in understood.focuses if f.worded and f.missing == missing for w in _words(f.text or "")}
-    return bool(asked) and any(is_alike(w, other) for c in found for other in _words(c.passage.title) for w in asked)
+    texts = [f"{c.passage.title} {c.passage.reading}"[:LOOKED_AT] for c in found] if asked else []
+    there = {w for text in texts for w in _words(text)}
+    return any(is_alike(w, other) for w in asked for other in there) or any(_is_run_together(asked, t) for t in texts)
 
 
-def _words(text: str) -> list[str]:
-    looked_at = text[:LOOKED_AT]
-    return re.findall(r"[^\W\d_]+", f"{looked_at} {humps(looked_at)}".casefold())
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[^\W\d_]+", f"{text} {humps(text)}".casefold()))
+
+
+def _is_run_together(words: set[str], text: str) -> bool:
+    """Whether the text has one of them as two words: `geminilive`."""
+    letters = re.sub(r"[\W\d_]+", "", text.casefold())
+    return any(len(word) in ALIKE and word in letters for word in words)
 
 
 def fuse_by_rank(lists: Sequence[Ranked], rrf_k: int) -> list[Candidate]:

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from itertools import takewhile
 
 MISSPELT = range(5, 17)  # letters of a word that is also known with one of them wrong
-ALIKE, COMMON = range(7, 31), 0.8  # letters, and the share of them
+ALIKE, COMMON = range(4, 31), 0.77  # letters, and the share of them
 HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -56,7 +56,7 @@ def is_near(word: str, other: str) -> bool:
 
 
 def is_alike(word: str, other: str) -> bool:
-    """Whether they are near, or of seven to thirty letters with the same first one and four fifths in common.
+    """Whether they are near, or of four letters and more with the same first one: the same ones, or 77% in common.
 
     Too far to be found by, near enough not to say that there is no such word; counted by difflib (after Ratcliff and
     Metzener 1988).
@@ -66,7 +66,7 @@ def is_alike(word: str, other: str) -> bool:
     """
     if len(word) not in ALIKE or len(other) not in ALIKE or word[0] != other[0]:
         return is_near(word, other)
-    return SequenceMatcher(None, word, other, autojunk=False).ratio() >= COMMON
+    return sorted(word) == sorted(other) or SequenceMatcher(None, word, other, autojunk=False).ratio() >= COMMON
 
 
 def _shared(one: str, other: str) -> int:

@@ -22,7 +22,7 @@ class Focus(Frozen):
     whatever the second stage reads, and what leads by a larger number before what leads by a smaller one; of several
     focuses that lead alike, each has its turn: first the best of each, then the second ones. `missing` says what the
     question asks for and is not there, where nothing is found, nor by any other that says the same; nor, of a `worded`
-    one, a title with a word much like its own.
+    one, a passage with a word much like its own. What is only `among` so many passages is not asked of fewer.
     """
 
     conditions: tuple[Condition, ...] = ()
@@ -31,15 +31,22 @@ class Focus(Frozen):
     worded: bool = False
     leads: Place = 0
     missing: str | None = None
+    among: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def only_tells(self) -> bool:
+        """Whether it looks for nothing but whether one of its words is there."""
+        return self.worded and self.weight == TELLING and not self.conditions
 
 
-def absence(missing: str, *conditions: Condition, words: str | None = None) -> Focus:
+def absence(missing: str, *conditions: Condition, words: str | None = None, among: int = 0) -> Focus:
     """What finds next to nothing, and only tells: `missing` is there if a passage has one of the `words`, where given.
 
     >>> absence("no chakras", words="chakra chakras").worded
     True
     """
-    return Focus(conditions=conditions, text=words, worded=words is not None, weight=TELLING, missing=missing)
+    worded = words is not None
+    return Focus(conditions=conditions, text=words, worded=worded, weight=TELLING, missing=missing, among=among)
 
 
 def looked_up(field: str, values: str | Sequence[str], *conditions: Condition, **options: Any) -> Iterator[Focus]:
@@ -71,14 +78,11 @@ class Understood(Frozen):
         """All that is searched for, each once, the question's own first."""
         return list(dict.fromkeys([self.text, *(focus.text or self.text for focus in self.focuses)]))
 
-    def on(self, fields: set[str]) -> "Understood":
-        """What of it can be asked of passages that have no other `fields`, as those indexed before it could be."""
-        return self.model_copy(
-            update={
-                "conditions": tuple(c for c in self.conditions if c.field in fields),
-                "focuses": tuple(f for f in self.focuses if {c.field for c in f.conditions} <= fields),
-            }
-        )
+    def on(self, fields: set[str], passages: int) -> "Understood":
+        """What of it can be asked of so many passages that have no other `fields`, as those indexed before it could."""
+        asked = (f for f in self.focuses if {c.field for c in f.conditions} <= fields and f.among <= passages)
+        conditions = tuple(c for c in self.conditions if c.field in fields)
+        return self.model_copy(update={"conditions": conditions, "focuses": tuple(asked)})
 
 
 Understand = Callable[[str, date], Understood]

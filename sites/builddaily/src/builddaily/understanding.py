@@ -6,9 +6,10 @@ from datetime import date
 from functools import cached_property
 from itertools import chain, filterfalse, islice
 
+from builddaily.chunking import EMBEDDER
 from builddaily.identifiers import KNOWN, SEPARATORS, forms, is_identifier, key, parts_of, singular, squash, tokens
 from builddaily.wording import field_words, spelled
-from overfetch import AnyOf, Focus, Understood
+from overfetch import AnyOf, Focus, Understood, unheard
 
 LOOKED_AT = 1_000  # characters of a question
 MOST_IDENTIFIERS, MOST_WORDS, LONGEST_NAME = 4, 60, 5
@@ -127,22 +128,36 @@ class Asked:
             for tool, after in zip(self.words, self.words[1:], strict=False)
             if tool in tools and VERSION.fullmatch(after)
         ]
+        versions += [[*tools, name] for name in self.names if len(tools) == 1 and self.is_short]
         told = [*versions, *([self.command] if self.command else []), *([one] for one in self._joined())]
         if not told and len(tools) == 1 and self.is_short and not self.names:  # in passing, a tool says little
             told = [tools]
         for names in told:
             yield Focus(conditions=_all(list(map(squash, names))), weight=UNHEARD, missing=" ".join(names))
+        yield from self._unheard()
         for words in KNOWN.said("elsewhere", self.question.lower()):
             product = tuple(AnyOf(field="product", values=(singular(tool),)) for tool in tools[:1])
             yield Focus(conditions=product, text=words, worded=True, weight=UNHEARD, missing=f"nothing on {words}")
 
     def _joined(self) -> Iterator[str]:
-        """In a short question, plugins of a tool and models: `llm-teletext`, `bge-reranker-v9`."""
-        for token in tokens(self.question) if self.is_short else ():
+        """Plugins of a tool and models: `llm-teletext`, `bge-reranker-v9`; in a longer question, of three parts."""
+        for token in tokens(self.question):
             parts = [squash(part) for part in token.split("-")]
             own = KNOWN.words("products").intersection(parts) or any(map(str.isdigit, token))
-            if len(parts) > 1 and own and any(map(str.isalpha, token)) and token not in self.names:
+            if (
+                len(parts) > (1 if self.is_short else 2)
+                and own
+                and any(map(str.isalpha, token))
+                and token not in self.names
+            ):
                 yield token
+
+    def _unheard(self) -> Iterator[Focus]:
+        """What tells of single words; a message has the asker's own."""
+        if not MESSAGE.search(self.question):
+            parts = {part.casefold() for name in self.names for part in WORD.findall(name)}
+            known = KNOWN.words("stop") | KNOWN.words("asking") | parts
+            yield from unheard(self.question, EMBEDDER, known.__contains__, everyday=True)
 
     @cached_property
     def command(self) -> list[str]:

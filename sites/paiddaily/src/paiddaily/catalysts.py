@@ -7,7 +7,8 @@ from datetime import date
 from functools import partial
 from itertools import product
 
-from overfetch import AnyOf, Condition, Focus, Period, Understood, absence, period_in, told
+from overfetch import AnyOf, Condition, Focus, Period, Understood, absence, period_in, told, unheard
+from paiddaily.chunking import EMBEDDER
 from paiddaily.losses import loss_bounds, loss_sizes
 from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, having, near_keys, run_keys, words_of
 from paiddaily.records import INCIDENT
@@ -64,6 +65,7 @@ def understand_catalysts(question: str, day: date) -> Understood:
         *(Focus(conditions=(*span, *of_kind), text=t, weight=RAISED) for t in list(KNOWN.said("formal", lower))[:4]),
         # Texts on these have one of their words.
         *(absence(f"nothing about '{m[0]}'", words=t) for t, m in KNOWN.said("happenings", lower).items()),
+        *unheard(looked_at, EMBEDDER, KNOWN.knows),
     ]
     notes = tuple(map(told, [*bounds, *means, *likely, *chains]))
     return Understood(text=text, focuses=tuple(focuses[:32]), named=tuple(_named(looked_at, when)), notes=notes)

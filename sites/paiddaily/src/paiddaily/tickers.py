@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from overfetch import AnyOf, DateRange, Focus, Understood, absence, without_unwanted
+from overfetch import AnyOf, DateRange, Focus, Understood, absence, unheard, without_unwanted
+from paiddaily.chunking import EMBEDDER
 from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, having, named, near_keys, own_words, run_keys, words_of
 
 LARGE = AnyOf(field="size", values=("Mega Cap", "Large Cap"))
@@ -62,6 +63,7 @@ def understand_tickers(question: str, _day: date) -> Understood:
         # Of some day: records that bear none have no such figures.
         *(absence(f"no {k} ('{m[0]}'): no record bears a date", DATED) for k, m in KNOWN.said("daily", lower).items()),
         Focus(conditions=(COMMON,), weight=0.5),
+        *unheard(looked_at, EMBEDDER, KNOWN.knows),
     ]
     named = (*(symbol.name for symbol in symbols), *([" ".join(words)] if 0 < len(words) <= 6 else []))
     return Understood(text=wanted, focuses=tuple(focuses[:32]), named=named, notes=told)

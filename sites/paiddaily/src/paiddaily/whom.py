@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from overfetch import token_counter
+from overfetch import is_rare
 from paiddaily.chunking import EMBEDDER
 from paiddaily.names import KNOWN, bare_name, own_words
 
@@ -49,4 +49,4 @@ def _bare(text: str) -> Iterator[str]:
 
 def is_strange(word: str) -> bool:
     """Whether it is none that people commonly write."""
-    return word.isalpha() and token_counter(EMBEDDER)(word) > 1
+    return word.isalpha() and is_rare(word, EMBEDDER)

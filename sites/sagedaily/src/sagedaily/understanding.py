@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from overfetch import AnyOf, Focus, Understood
 from sagedaily.mentions import Mention, mentions_in
-from sagedaily.unheard import unheard
+from sagedaily.unheard import absent
 from sagedaily.vocabulary import (
     KNOWN,
     Meaning,
@@ -78,7 +78,7 @@ def understand(question: str, _day: date) -> Understood:
     return Understood(
         text=_with_names(question, subjects),
         conditions=way if draw else (),
-        focuses=(*_focuses(subjects, authors, way), *unheard(words, mentions)),
+        focuses=(*_focuses(subjects, authors, way), *absent(question, words, mentions)),
         named=tuple(dict.fromkeys(name for subject in subjects for name in _written(subject))),
         notes=tuple(_notes(subjects, authors, drawn)),
     )

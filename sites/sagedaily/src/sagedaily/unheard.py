@@ -3,18 +3,25 @@
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from overfetch import Focus, absence
+from overfetch import Focus, absence, unheard
 from sagedaily.mentions import Mention
-from sagedaily.vocabulary import KNOWN, Word, names, places_of
+from sagedaily.vocabulary import EMBEDDER, KNOWN, Word, names, places_of
+
+FEW_WORDS = 12
 
 
-def unheard(words: Sequence[Word], mentions: Sequence[Mention]) -> Iterator[Focus]:
-    """What readers ask for that these books need not speak of: nothing does without one of its words."""
+def absent(question: str, words: Sequence[Word], mentions: Sequence[Mention]) -> Iterator[Focus]:
+    """What readers ask for that these books need not speak of: nothing does without one of its words.
+
+    In a long question a rare word is of the asker's own story.
+    """
     for told, subject in KNOWN.table("elsewhere").items():
         if places_of(words, KNOWN.words(f"elsewhere.{told}.asked")):
             yield absence(told, words=subject["written"])
     yield from (absence(f"nothing by '{name}'", words=name) for name in _unread(words))
     yield from (absence(f"nothing about '{name}'", words=name) for name in _placed(words, mentions))
+    if len(words) <= FEW_WORDS:
+        yield from unheard(question, EMBEDDER, KNOWN.knows)
 
 
 def _placed(words: Sequence[Word], mentions: Sequence[Mention]) -> Iterator[str]:

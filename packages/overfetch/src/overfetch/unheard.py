@@ -1,0 +1,41 @@
+"""Words of a question that no passage may have."""
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from overfetch.token_counting import token_counter
+from overfetch.understanding import Focus, absence
+
+WORD = re.compile(r"[^\W\d_]+")
+LOOKED_AT, MOST = 60, 8  # words of a question, words that are looked for
+FEW_WORDS = 12  # of a short question
+SHORTEST = 3  # letters
+LEAST = 1_500  # passages
+
+IsKnown = Callable[[str], bool]
+
+
+def unheard(question: str, model: str, is_known: IsKnown, *, everyday: bool = False) -> Iterator[Focus]:
+    """What tells of each word that few people write whether any passage has it: without one, nothing answers.
+
+    That is told among 1,500 passages and more: fewer lack many a word that they need not have. Few write what is in capitals, and what the embedder `model` has no token of its own for (its 30,000 are the
+    commonest; Devlin et al. 2019). With `everyday`, where a corpus writes at length of its subject, so does each word
+    of a question of up to twelve. Not those that are known, in small letters: they only ask, or are written otherwise.
+
+    >>> [focus.missing for focus in unheard("typesense docs, kerberos", "all-minilm-l6-v2", {"kerberos"}.__contains__)]
+    ["nothing on 'typesense'"]
+    """
+    written = dict.fromkeys(islice(WORD.findall(question), LOOKED_AT))
+    words = [word for word in written if len(word) >= SHORTEST and not is_known(word.casefold())]
+    telling = words if everyday and len(written) <= FEW_WORDS else [word for word in words if is_rare(word, model)]
+    yield from (absence(f"nothing on '{word}'", words=word, among=LEAST) for word in telling[:MOST])
+
+
+def is_rare(word: str, model: str) -> bool:
+    """Whether few people write it: by the capitals, or by the tokens of the embedder `model`.
+
+    >>> [is_rare(word, "all-minilm-l6-v2") for word in ("RAPTOR", "raptor", "kerberos")]
+    [True, False, True]
+    """
+    return word.isupper() or token_counter(model)(word) > 1
