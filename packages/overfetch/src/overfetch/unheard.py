@@ -19,9 +19,10 @@ IsKnown = Callable[[str], bool]
 def unheard(question: str, model: str, is_known: IsKnown, *, everyday: bool = False) -> Iterator[Focus]:
     """What tells of each word that few people write whether any passage has it: without one, nothing answers.
 
-    That is told among 1,500 passages and more: fewer lack many a word that they need not have. Few write what is in capitals, and what the embedder `model` has no token of its own for (its 30,000 are the
-    commonest; Devlin et al. 2019). With `everyday`, where a corpus writes at length of its subject, so does each word
-    of a question of up to twelve. Not those that are known, in small letters: they only ask, or are written otherwise.
+    Among 1,500 passages and more: fewer lack many a word that they need not have. Few write what is in capitals, and
+    what the embedder `model` has no token of its own for (its 30,000 are the commonest; Devlin et al. 2019). With
+    `everyday`, where a corpus writes at length of its subject, so does each word of a question of up to twelve. Not
+    those that are known, in small letters: they only ask, or are written otherwise.
 
     >>> [focus.missing for focus in unheard("typesense docs, kerberos", "all-minilm-l6-v2", {"kerberos"}.__contains__)]
     ["nothing on 'typesense'"]
