@@ -58,8 +58,10 @@ def leading(question: str) -> list[Focus]:
     return [focus for focus in understand(question, DAY).focuses if focus.leads]
 
 
-def missing(question: str) -> list[str]:
-    return [focus.missing for focus in understand(question, DAY).focuses if focus.missing]
+def missing(question: str, *, among: bool = False) -> list[str]:
+    """What is said not to be there, if the store has none of it: of any, or only of many passages."""
+    told = [focus for focus in understand(question, DAY).focuses if bool(focus.among) is among]
+    return [focus.missing for focus in told if focus.missing]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,8 @@ def test_what_may_be_the_askers_own_is_never_called_missing(question: str) -> No
     ("question", "told"),
     [
         ("dspy.TextGrad", ["dspy.TextGrad"]),
-        ("uv --frobnicate", ["--frobnicate"]),
+        ("uv --frobnicate", ["uv --frobnicate"]),
+        ("fastembed AudioEmbedding class", ["fastembed AudioEmbedding"]),
         ("uv rollback", ["uv rollback"]),
         ("haystack 9.0 migration", ["haystack 9.0"]),
         ("uv cache prune", ["uv cache prune"]),
@@ -139,6 +142,13 @@ def test_what_may_be_the_askers_own_is_never_called_missing(question: str) -> No
 )
 def test_what_only_code_has_can_be_missing(question: str, told: list[str]) -> None:
     assert missing(question) == told
+
+
+def test_words_of_a_short_question_and_rare_ones_of_a_long_one_can_be_missing_among_many_passages() -> None:
+    assert missing("snooze a workflow", among=True) == ["nothing on 'snooze'", "nothing on 'workflow'"]
+    long = "my colleague and I would like to know how we should go about sending each page to typesense at night"
+    assert missing(long, among=True) == ["nothing on 'typesense'"]
+    assert missing("ImportError: typesense is not there", among=True) == []
 
 
 def test_the_longest_name_wins() -> None:

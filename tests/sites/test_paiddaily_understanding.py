@@ -31,8 +31,9 @@ def values(understood: Understood, field: str) -> set[str]:
     return {value for c in conditions(understood) if c.field == field for value in c.values}
 
 
-def missing(understood: Understood) -> set[str]:
-    return {focus.missing for focus in understood.focuses if focus.missing}
+def missing(understood: Understood, *, among: bool = False) -> set[str]:
+    """What is said not to be there, if the store has none of it: of any, or only of many passages."""
+    return {focus.missing for focus in understood.focuses if focus.missing and bool(focus.among) is among}
 
 
 @pytest.mark.parametrize(

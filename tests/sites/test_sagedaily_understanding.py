@@ -145,9 +145,9 @@ def test_a_book_is_asked_first() -> None:
     assert missing("what does Ptolemy say about Pluto") == ["Pluto in Ptolemy", "nothing by Ptolemy"]
 
 
-def missing(question: str) -> list[str]:
-    """What is said not to be there, if the store has none of it."""
-    return [focus.missing for focus in read(question).focuses if focus.missing]
+def missing(question: str, *, among: bool = False) -> list[str]:
+    """What is said not to be there, if the store has none of it: of any, or only of many passages."""
+    return [focus.missing for focus in read(question).focuses if focus.missing and bool(focus.among) is among]
 
 
 @pytest.mark.parametrize(

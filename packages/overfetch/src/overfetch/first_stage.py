@@ -4,6 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import chain, pairwise
 from typing import NamedTuple, Protocol
 
 from overfetch.bm25 import reading_of
@@ -13,7 +14,7 @@ from overfetch.protocols import EncodedQuery, Store, Vectors
 from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_query
-from overfetch.spelling import ALIKE, humps, is_alike
+from overfetch.spelling import humps, is_alike
 from overfetch.types import Candidate, Passage
 from overfetch.understanding import Understood
 
@@ -150,19 +151,18 @@ class Heard:
 def is_misspelt(missing: str, understood: Understood, found: Sequence[Candidate]) -> bool:
     """Whether a passage that was found has a word much like one of those that are missing: it may well be meant."""
     asked = {w for f in understood.focuses if f.worded and f.missing == missing for w in _words(f.text or "")}
-    texts = [f"{c.passage.title} {c.passage.reading}"[:LOOKED_AT] for c in found] if asked else []
-    there = {w for text in texts for w in _words(text)}
-    return any(is_alike(w, other) for w in asked for other in there) or any(_is_run_together(asked, t) for t in texts)
+    texts = [_words(f"{c.passage.title} {c.passage.reading}"[:LOOKED_AT]) for c in found] if asked else []
+    run_together = {f"{one}{other}" for words in texts for one, other in pairwise(words)}
+    return not asked.isdisjoint(run_together) or any(_is_mistake(w, o) for w in asked for o in {*chain(*texts)})
 
 
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"[^\W\d_]+", f"{text} {humps(text)}".casefold()))
+def _is_mistake(word: str, other: str) -> bool:
+    """Another form of it would have been found."""
+    return is_alike(word, other) and embed_sparse_query(word) != embed_sparse_query(other)
 
 
-def _is_run_together(words: set[str], text: str) -> bool:
-    """Whether the text has one of them as two words: `geminilive`."""
-    letters = re.sub(r"[\W\d_]+", "", text.casefold())
-    return any(len(word) in ALIKE and word in letters for word in words)
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", f"{text} {humps(text)}".casefold())
 
 
 def fuse_by_rank(lists: Sequence[Ranked], rrf_k: int) -> list[Candidate]:

@@ -103,7 +103,7 @@ class Asked:
             whole = (singular(forms(name)[0]),)
             yield Focus(conditions=(AnyOf(field="names", values=whole),), weight=4 * weight, leads=self.is_short)
             yield Focus(conditions=(AnyOf(field="defines", values=whole),), weight=2 * weight, leads=self.is_short)
-            missing = None if self._may_be_own(name) else name
+            missing = None if self._may_be_own(name) or self._of_tool(name) else name
             yield Focus(conditions=_all(_ends(name)), weight=weight, missing=missing)
 
     def titled(self) -> Iterator[Focus]:
@@ -119,17 +119,25 @@ class Asked:
         if self.is_short and len(single) > 1:
             yield Focus(conditions=_all(single))
 
+    @cached_property
+    def tools(self) -> list[str]:
+        known = frozenset(map(squash, KNOWN.table("products")))
+        return [word for word in dict.fromkeys(self.words) if word in known]
+
+    def _of_tool(self, name: str) -> list[str]:
+        """In a short question, the name beside the one tool that is to have it: `fastembed AudioEmbedding`."""
+        of_one = self.is_short and len(self.tools) == 1 and not self._may_be_own(name)
+        return [*self.tools, name] if of_one and self.tools[0] not in parts_of(name) else []
+
     def absent(self) -> Iterator[Focus]:
         """What only its tool can have: a command, a version, a plugin; a model by its full name; a tool itself."""
-        known = frozenset(map(squash, KNOWN.table("products")))
-        tools = [word for word in dict.fromkeys(self.words) if word in known]
+        tools = self.tools
         versions = [
             [tool, after.removeprefix("v")]
             for tool, after in zip(self.words, self.words[1:], strict=False)
             if tool in tools and VERSION.fullmatch(after)
         ]
-        versions += [[*tools, name] for name in self.names if len(tools) == 1 and self.is_short]
-        told = [*versions, *([self.command] if self.command else []), *([one] for one in self._joined())]
+        told = [*versions, *filter(None, map(self._of_tool, self.names)), *([self.command] if self.command else []), *([one] for one in self._joined())]
         if not told and len(tools) == 1 and self.is_short and not self.names:  # in passing, a tool says little
             told = [tools]
         for names in told:
