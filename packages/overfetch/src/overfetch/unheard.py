@@ -1,4 +1,4 @@
-"""Words of a question that no passage may have."""
+"""Rare words of a question, which no passage may have."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -7,9 +7,9 @@ from itertools import islice
 from overfetch.token_counting import token_counter
 from overfetch.understanding import Focus, absence
 
-WORD = re.compile(r"[^\W\d_]+")
+WORD = re.compile(r"(?<!\w)[A-Za-z\u00c0-\u024f]+(?![^\W\d_])")  # of Latin letters, as the embedder's own are
 LOOKED_AT, MOST = 60, 8  # words of a question, words that are looked for
-FEW_WORDS = 12  # of a short question
+FEW_WORDS, FOREIGN = 12, 4  # words of a short question, rare ones of one in another language
 SHORTEST = 3  # letters
 LEAST = 1_500  # passages
 
@@ -22,14 +22,18 @@ def unheard(question: str, model: str, is_known: IsKnown, *, everyday: bool = Fa
     Among 1,500 passages and more: fewer lack many a word that they need not have. Few write what is in capitals, and
     what the embedder `model` has no token of its own for (its 30,000 are the commonest; Devlin et al. 2019). With
     `everyday`, where a corpus writes at length of its subject, so does each word of a question of up to twelve. Not
-    those that are known, in small letters: they only ask, or are written otherwise.
+    those that are known, in small letters: they only ask, or are written otherwise; nor any where most are rare: then
+    the question is in another language, and what answers it may not be.
 
     >>> [focus.missing for focus in unheard("typesense docs, kerberos", "all-minilm-l6-v2", {"kerberos"}.__contains__)]
     ["nothing on 'typesense'"]
     """
-    written = dict.fromkeys(islice(WORD.findall(question), LOOKED_AT))
-    words = [word for word in written if len(word) >= SHORTEST and not is_known(word.casefold())]
-    telling = words if everyday and len(written) <= FEW_WORDS else [word for word in words if is_rare(word, model)]
+    written = {word.casefold(): word for word in islice(WORD.findall(question), LOOKED_AT)}
+    words = [word for folded, word in written.items() if len(word) >= SHORTEST and not is_known(folded)]
+    rare = [word for word in words if is_rare(word, model)]
+    if len(rare) >= FOREIGN and 2 * len(rare) > len(words):
+        return
+    telling = words if everyday and len(written) <= FEW_WORDS else rare
     yield from (absence(f"nothing on '{word}'", words=word, among=LEAST) for word in telling[:MOST])
 
 
