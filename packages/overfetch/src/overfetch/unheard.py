@@ -25,7 +25,7 @@ def unheard(question: str, model: str, is_known: IsKnown, *, everyday: bool = Fa
     those that are known, in small letters: they only ask, or are written otherwise; nor any where most are rare: then
     the question is in another language, and what answers it may not be.
 
-    >>> [focus.missing for focus in unheard("typesense docs, kerberos", "all-minilm-l6-v2", {"kerberos"}.__contains__)]
+    >>> [focus.missing for focus in unheard("typesense store, kerberos", "all-minilm-l6-v2", {"kerberos"}.__contains__)]
     ["nothing on 'typesense'"]
     """
     written = {word.casefold(): word for word in islice(WORD.findall(question), LOOKED_AT)}
@@ -40,7 +40,7 @@ def unheard(question: str, model: str, is_known: IsKnown, *, everyday: bool = Fa
 def is_rare(word: str, model: str) -> bool:
     """Whether few people write it: by the capitals, or by the tokens of the embedder `model`.
 
-    >>> [is_rare(word, "all-minilm-l6-v2") for word in ("RAPTOR", "raptor", "kerberos")]
+    >>> [is_rare(word, "all-minilm-l6-v2") for word in ("RAPTOR", "recipe", "kerberos")]
     [True, False, True]
     """
     return word.isupper() or token_counter(model)(word) > 1
