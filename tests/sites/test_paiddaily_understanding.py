@@ -361,6 +361,25 @@ def test_names_are_found_misspelt_and_former(tickers: Engine) -> None:
     assert found(tickers, "Statoil")[0] == "DNQ.DU"
 
 
+@pytest.mark.parametrize("question", ["nintendo vs telus", "T.TO versus NTOA.MU", "Telus or Nintendo"])
+def test_of_two_that_are_compared_each_leads(question: str, tickers: Engine) -> None:
+    hits = tickers.search("tickers", question, rerank=False).hits
+    assert {hit.passage.document_id for hit in hits[:2]} == {"NTOA.MU", "T.TO"}
+    assert all(hit.leads for hit in hits[:2])
+
+
+def test_subjects_that_are_compared_are_no_names() -> None:
+    leading = [focus for focus in understand_tickers("gold vs silver miners", DAY).focuses if focus.leads]
+    assert not leading
+
+
+@pytest.mark.parametrize("question", ["phones, not in the us", "phones outside Norway", "phones not in norway"])
+def test_a_country_is_left_out(question: str) -> None:
+    read = understand_tickers(question, DAY)
+    assert read.text == "phones"
+    assert read.notes == ("countries",) or read.notes[0].endswith("countries")
+
+
 def test_a_coin_and_a_share_of_one_symbol_are_both_there(tickers: Engine) -> None:
     assert {*found(tickers, "AE")[:2]} == {"AE", "coin:AE"}
 

@@ -5,6 +5,7 @@ from overfetch.answering import AnswerRequest, Draft
 from overfetch.bm25 import Bm25
 from overfetch.chunking import chunk_by_headings, split_at_headings
 from overfetch.citations import check_citations, guard, keep_valid, whole_sentences
+from overfetch.comparisons import compared
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
 from overfetch.environment import Environment
@@ -34,6 +35,7 @@ from overfetch.models import ModelSpec, Profile
 from overfetch.periods import Period, period_in
 from overfetch.pieces import split_by_words
 from overfetch.pipeline import retrieve
+from overfetch.rare_words import is_rare, unheard
 from overfetch.redacting import redacted
 from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
 from overfetch.settings import RetrievalSettings
@@ -58,7 +60,6 @@ from overfetch.types import (
     Turn,
 )
 from overfetch.understanding import Focus, Understood, absence, literally, looked_up
-from overfetch.unheard import is_rare, unheard
 from overfetch.unwanted import without_unwanted
 from overfetch.vocabulary import Vocabulary
 from overfetch.workspace import Workspace, open_reranker, open_site
@@ -126,6 +127,7 @@ __all__ = [
     "amounts_in",
     "check_citations",
     "chunk_by_headings",
+    "compared",
     "guard",
     "has_markers",
     "humps",

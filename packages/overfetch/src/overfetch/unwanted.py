@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 LOOKED_AT = 1_000  # characters of a question
 NEGATED = re.compile(
-    r"(?P<comma>[,;] ?)?(?<!\w)(?:(?P<strong>without|except(?: for)?|excluding|other than)|but no|not?|non|outside|ex)"
-    r"[\s-](?P<what>(?:(?! but )[^,;:.?!]){2,60})",
+    r"(?P<comma>[,;] ?)?(?<!\w)(?:(?P<strong>without|except(?: for)?|excluding|other than|besides|(?:apart|aside) from)"
+    r"|but no|not?|non|outside|ex)[\s-](?P<what>(?:(?! (?:but|who|what|which|are) )[^,;:.?!]){2,60})",
     re.IGNORECASE,
 )
 
@@ -18,6 +18,8 @@ def without_unwanted(question: str, is_unwanted: Callable[[str], bool]) -> tuple
     ('gold miners', ['in Canada'])
     >>> without_unwanted("gold miners not in Canada but in Australia", lambda what: "Canada" in what)
     ('gold miners but in Australia', ['in Canada'])
+    >>> without_unwanted("besides Apple who makes phones", lambda what: False)
+    ('who makes phones', ['Apple'])
     """
     wanted, unwanted = question, list[str]()
     for found in NEGATED.finditer(question[:LOOKED_AT]):
@@ -25,4 +27,4 @@ def without_unwanted(question: str, is_unwanted: Callable[[str], bool]) -> tuple
             wanted = wanted.replace(found[0], "")
             unwanted.append(found["what"])
     wanted = re.sub(" {2,}", " ", wanted)
-    return (wanted.strip(), unwanted) if len(wanted.split()) > 1 else (question, [])
+    return (wanted.strip(), unwanted) if wanted.strip() else (question, [])

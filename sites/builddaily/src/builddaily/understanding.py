@@ -6,7 +6,6 @@ from datetime import date
 from functools import cached_property
 from itertools import chain, filterfalse, islice
 
-from builddaily.chunking import EMBEDDER
 from builddaily.identifiers import KNOWN, SEPARATORS, forms, is_identifier, key, parts_of, singular, squash, tokens
 from builddaily.wording import field_words, spelled
 from overfetch import AnyOf, Focus, Understood, unheard
@@ -137,7 +136,12 @@ class Asked:
             for tool, after in zip(self.words, self.words[1:], strict=False)
             if tool in tools and VERSION.fullmatch(after)
         ]
-        told = [*versions, *filter(None, map(self._of_tool, self.names)), *([self.command] if self.command else []), *([one] for one in self._joined())]
+        told = [
+            *versions,
+            *filter(None, map(self._of_tool, self.names)),
+            *([self.command] if self.command else []),
+            *([one] for one in self._joined()),
+        ]
         if not told and len(tools) == 1 and self.is_short and not self.names:  # in passing, a tool says little
             told = [tools]
         for names in told:
@@ -165,7 +169,7 @@ class Asked:
         if not MESSAGE.search(self.question):
             parts = {part.casefold() for name in self.names for part in WORD.findall(name)}
             known = KNOWN.words("stop") | KNOWN.words("asking") | parts
-            yield from unheard(self.question, EMBEDDER, known.__contains__, everyday=True)
+            yield from unheard(self.question, known.__contains__, everyday=True)
 
     @cached_property
     def command(self) -> list[str]:

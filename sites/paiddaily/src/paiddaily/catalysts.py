@@ -7,12 +7,11 @@ from datetime import date
 from functools import partial
 from itertools import product
 
-from overfetch import AnyOf, Condition, Focus, Period, Understood, absence, period_in, told, unheard
-from paiddaily.chunking import EMBEDDER
+from overfetch import AnyOf, Condition, Focus, Period, Understood, absence, is_rare, period_in, told, unheard
 from paiddaily.losses import loss_bounds, loss_sizes
 from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, having, near_keys, run_keys, words_of
 from paiddaily.records import INCIDENT
-from paiddaily.whom import is_strange, named_in, proper
+from paiddaily.whom import named_in, proper
 
 # How far each leads.
 NUMBER, WHO, SIZE, ALL, CLOSE, MEANS, SCOPE = 13, 12, 10, 7, 5, 3, 2
@@ -65,7 +64,7 @@ def understand_catalysts(question: str, day: date) -> Understood:
         *(Focus(conditions=(*span, *of_kind), text=t, weight=RAISED) for t in list(KNOWN.said("formal", lower))[:4]),
         # Texts on these have one of their words.
         *(absence(f"nothing about '{m[0]}'", words=t) for t, m in KNOWN.said("happenings", lower).items()),
-        *unheard(looked_at, EMBEDDER, KNOWN.knows),
+        *unheard(looked_at, KNOWN.knows),
     ]
     notes = tuple(map(told, [*bounds, *means, *likely, *chains]))
     return Understood(text=text, focuses=tuple(focuses[:32]), named=tuple(_named(looked_at, when)), notes=notes)
@@ -118,7 +117,7 @@ def _who(text: str, of_kind: Sequence[AnyOf]) -> Iterator[Focus]:
         yield from having(near_keys(words), leads=1)
     yield from having([*run_keys(said), *run_keys(said[:6], "part", 4)], *of_kind, weight=2)
     yield from having([key for word in said[:6] if len(word) > 6 for key in near_keys([word])], *of_kind)
-    strange = [word for word in said[:6] if len(word) > 4 and is_strange(word) and not KNOWN.knows(word)]
+    strange = [word for word in said[:6] if len(word) > 4 and is_rare(word) and not KNOWN.knows(word)]
     yield from having([key for word in strange for key in near_keys([word])], *of_kind, weight=2, leads=MEANS)
 
 

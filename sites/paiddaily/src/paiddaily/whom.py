@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Sequence
 
 from overfetch import is_rare
-from paiddaily.chunking import EMBEDDER
 from paiddaily.names import KNOWN, bare_name, own_words
 
 MOST_NAMES, MOST_WORDS = 2, 3
@@ -21,7 +20,7 @@ def named_in(text: str) -> Iterator[tuple[str, list[str]]]:
     reported = [match["whom"] for match in KNOWN.said("whom", lower).values()]
     for name in [*QUOTED.findall(text), *reported, *_bare(lower)][:MOST_NAMES]:
         words = bare_name(name)
-        if 0 < len(words) <= MOST_WORDS and any(map(is_strange, words)) and not _says_how(name.lower()):
+        if 0 < len(words) <= MOST_WORDS and any(map(is_rare, words)) and not _says_how(name.lower()):
             yield name, words
 
 
@@ -43,10 +42,5 @@ def _bare(text: str) -> Iterator[str]:
     if len(alone) == 1 and len(alone[0]) > 3 and len(text.split()) < 5:
         yield alone[0]
     strange = [word for word in words if word not in KNOWN.words("names.months")]
-    if 0 < len(strange) < 4 and len(strange[0]) > 3 and is_strange(strange[0]):
+    if 0 < len(strange) < 4 and len(strange[0]) > 3 and is_rare(strange[0]):
         yield " ".join(strange)
-
-
-def is_strange(word: str) -> bool:
-    """Whether it is none that people commonly write."""
-    return word.isalpha() and is_rare(word, EMBEDDER)

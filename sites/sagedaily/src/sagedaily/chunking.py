@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from overfetch import Chunk, Document, Record, split_by_words, token_counter
 from sagedaily.mentions import mentions_in
 from sagedaily.understanding import NO_ORIENTATION, OF_CHARTS
-from sagedaily.vocabulary import EMBEDDER, KNOWN, Meaning, words_of
+from sagedaily.vocabulary import KNOWN, Meaning, words_of
 
+EMBEDDER = "all-minilm-l6-v2"
 MAX_TOKENS = 254  # what the embedder reads, but for the two tokens of its own
 CHUNKER = f"sagedaily-entry/3/tokens={MAX_TOKENS}"
 # How a line of an entry says which way up it speaks of: "Reversed: ...", "Interpretation: Upright, ...".

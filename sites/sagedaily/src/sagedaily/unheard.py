@@ -5,7 +5,7 @@ from functools import cache
 
 from overfetch import Focus, absence, unheard
 from sagedaily.mentions import Mention
-from sagedaily.vocabulary import EMBEDDER, KNOWN, Word, names, places_of
+from sagedaily.vocabulary import KNOWN, Word, names, places_of
 
 FEW_WORDS = 12
 
@@ -21,7 +21,7 @@ def absent(question: str, words: Sequence[Word], mentions: Sequence[Mention]) ->
     yield from (absence(f"nothing by '{name}'", words=name) for name in _unread(words))
     yield from (absence(f"nothing about '{name}'", words=name) for name in _placed(words, mentions))
     if len(words) <= FEW_WORDS:
-        yield from unheard(question, EMBEDDER, KNOWN.knows)
+        yield from unheard(question, KNOWN.knows)
 
 
 def _placed(words: Sequence[Word], mentions: Sequence[Mention]) -> Iterator[str]:

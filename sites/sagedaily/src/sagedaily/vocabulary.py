@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from overfetch import Vocabulary, is_near, without_accents
 
-EMBEDDER = "all-minilm-l6-v2"
 LONGEST = 2_000  # characters of a question or a passage that are looked at
 WORD = re.compile(r"[^\W_]+|[\u2200-\u27bf]")
 ORDINAL = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")

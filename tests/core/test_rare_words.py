@@ -4,12 +4,11 @@ import pytest
 
 from overfetch import unheard
 
-MODEL = "all-minilm-l6-v2"
 LONG = "my colleague and I would like to know how we should go about sending each of these pages to typesense at night"
 
 
 def told(question: str, *known: str, everyday: bool = False) -> list[str | None]:
-    return [focus.text for focus in unheard(question, MODEL, {*known}.__contains__, everyday=everyday)]
+    return [focus.text for focus in unheard(question, {*known}.__contains__, everyday=everyday)]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from overfetch.token_counting import token_counter
 from overfetch.understanding import Focus, absence
 
 WORD = re.compile(r"(?<!\w)[A-Za-z\u00c0-\u024f]+(?![^\W\d_])")  # of Latin letters, as the embedder's own are
+MODEL = "all-minilm-l6-v2"
 LOOKED_AT, MOST = 60, 8  # words of a question, words that are looked for
 FEW_WORDS, FOREIGN = 12, 4  # words of a short question, rare ones of one in another language
 SHORTEST = 3  # letters
@@ -16,31 +17,31 @@ LEAST = 1_500  # passages
 IsKnown = Callable[[str], bool]
 
 
-def unheard(question: str, model: str, is_known: IsKnown, *, everyday: bool = False) -> Iterator[Focus]:
+def unheard(question: str, is_known: IsKnown, *, everyday: bool = False) -> Iterator[Focus]:
     """What tells of each word that few people write whether any passage has it: without one, nothing answers.
 
     Among 1,500 passages and more: fewer lack many a word that they need not have. Few write what is in capitals, and
-    what the embedder `model` has no token of its own for (its 30,000 are the commonest; Devlin et al. 2019). With
+    what the default embedder has no token of its own for (its 30,000 are the commonest; Devlin et al. 2019). With
     `everyday`, where a corpus writes at length of its subject, so does each word of a question of up to twelve. Not
     those that are known, in small letters: they only ask, or are written otherwise; nor any where most are rare: then
-    the question is in another language, and what answers it may not be.
+    the question is in another language, and what answers it may not be. Raises ModelNotPrepared without overfetch-mini.
 
-    >>> [focus.missing for focus in unheard("typesense store, kerberos", "all-minilm-l6-v2", {"kerberos"}.__contains__)]
+    >>> [focus.missing for focus in unheard("typesense store, kerberos", {"kerberos"}.__contains__)]
     ["nothing on 'typesense'"]
     """
     written = {word.casefold(): word for word in islice(WORD.findall(question), LOOKED_AT)}
     words = [word for folded, word in written.items() if len(word) >= SHORTEST and not is_known(folded)]
-    rare = [word for word in words if is_rare(word, model)]
+    rare = [word for word in words if is_rare(word)]
     if len(rare) >= FOREIGN and 2 * len(rare) > len(words):
         return
     telling = words if everyday and len(written) <= FEW_WORDS else rare
     yield from (absence(f"nothing on '{word}'", words=word, among=LEAST) for word in telling[:MOST])
 
 
-def is_rare(word: str, model: str) -> bool:
-    """Whether few people write it: by the capitals, or by the tokens of the embedder `model`.
+def is_rare(word: str) -> bool:
+    """Whether few people write it: by the capitals, or by the tokens of the default embedder.
 
-    >>> [is_rare(word, "all-minilm-l6-v2") for word in ("RAPTOR", "recipe", "kerberos")]
+    >>> [is_rare(word) for word in ("RAPTOR", "recipe", "kerberos")]
     [True, False, True]
     """
-    return word.isupper() or token_counter(model)(word) > 1
+    return word.isalpha() and (word.isupper() or token_counter(MODEL)(word) > 1)
