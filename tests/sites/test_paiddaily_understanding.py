@@ -369,8 +369,14 @@ def test_of_two_that_are_compared_each_leads(question: str, tickers: Engine) -> 
 
 
 def test_subjects_that_are_compared_are_no_names() -> None:
-    leading = [focus for focus in understand_tickers("gold vs silver miners", DAY).focuses if focus.leads]
-    assert not leading
+    keys = {
+        value
+        for focus in understand_tickers("gold vs silver miners", DAY).focuses
+        for condition in focus.conditions
+        if focus.leads and isinstance(condition, AnyOf)
+        for value in condition.values
+    }
+    assert not keys & {"name:gold", "name:silver", "part:gold"}
 
 
 @pytest.mark.parametrize("question", ["phones, not in the us", "phones outside Norway", "phones not in norway"])

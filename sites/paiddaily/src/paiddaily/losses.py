@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from overfetch import Amount, AnyOf, NumberRange, amounts_in, limits_in
 from paiddaily.names import KNOWN
 
-LOOKED_AT = 2_000  # characters of a report
-LEAST = 1_000  # that is an amount without a unit
+LOOKED_AT, LEAST = 2_000, 1_000  # characters of a report; what is an amount without a unit
 
 
 def loss_of(text: str) -> tuple[float, list[str]] | None:

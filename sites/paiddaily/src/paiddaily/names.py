@@ -11,10 +11,8 @@ from overfetch import AnyOf, DateRange, Focus, Vocabulary, absence, looked_up, m
 
 KNOWN = Vocabulary("paiddaily")
 having = partial(looked_up, "keys")  # who has one of these keys
-LOOKED_AT = 1_000  # characters of a question
-LONGEST_NAME = 200  # characters that are looked at
-MOST_WORDS = 6  # of a name, and of what may be one in a question
-MOST_SAID = 40  # words of a question
+LOOKED_AT, LONGEST_NAME = 1_000, 200  # characters of a question, of a name
+MOST_SAID, MOST_WORDS = 40, 6  # words of a question; of a name, and of what may be one in a question
 DOTS = re.compile(r"['’.](?:com\b)?", re.IGNORECASE)
 POSSESSIVE = re.compile(r"['’]s\b")
 

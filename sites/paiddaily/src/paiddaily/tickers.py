@@ -19,6 +19,7 @@ CRYPTO = AnyOf(field="asset_class", values=("crypto",))
 # How far each leads.
 LISTING, US, LARGE_NAME, LARGE_SYMBOL, NAME, SYMBOL, PART, NEAR, SCOPE = 9, 8, 7, 6, 5, 4, 3, 2, 1
 MOST_TOLD, TOLD = 3, {"country": "countries", "size": "sizes", "markets": "exchanges"}
+NAMED = ("name", "also", "part")  # kinds of keys
 
 TOKEN = re.compile(r"(?<![\w.])(\$?)([A-Za-z0-9]{1,12}(?:[-^/][A-Za-z]{1,3})?)(?:\.([A-Za-z]{1,3}))?(?![\w.]\w)")
 ASKED = re.compile(r"\b(?:[Tt]icker|[Ss]ymbol) \$?([A-Z0-9]{1,6}|[a-z]{1,6}$)(?!\w)")
@@ -110,18 +111,14 @@ def _names(text: str, *, outright: bool) -> Iterator[Focus]:
     """Companies and coins of this name, in part, or with a letter wrong; and those named among other words."""
     words, said = bare_name(text), words_of(text)
     for one in [] if KNOWN.said("industries", text.lower()) else compared(text):  # no `gold vs silver miners`
-        yield from [*_whole_name(one, bare_name(one)), *(f for s in list(_symbols(one))[:1] for f in _bearers(s))]
+        yield from _whole_name(one, bare_name(one))
+        yield from (focus for symbol in list(_symbols(one))[:1] for focus in _bearers(symbol))
     yield from having([f"name:{''.join(named(text))}"] * (len(said) > 1), leads=US)  # as it is written, however long
     if 0 < len(words) <= 6:
         yield from _whole_name(text, words)
         if missing := None if outright else _missing_name(text, words):
             name, symbol = "".join(words), "".join(words).upper()
-            keys = [
-                *(f"{kind}:{name}" for kind in ("name", "also", "part")),
-                f"us:{symbol}",
-                f"symbol:{symbol}",
-                *near_keys(words),
-            ]
+            keys = [*(f"{kind}:{name}" for kind in NAMED), f"us:{symbol}", f"symbol:{symbol}", *near_keys(words)]
             coins = [CRYPTO] if "coins" in KNOWN.said("signs", text.lower()) else []
             yield from absent(missing, " ".join(own_words(words)), keys, *coins)
     yield from having([*run_keys(said), *run_keys(said, "also")], weight=0.7)
