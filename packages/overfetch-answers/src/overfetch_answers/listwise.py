@@ -155,6 +155,7 @@ def windows(passages: int) -> list[slice]:
 
 
 def number(texts: Iterable[str]) -> list[ListedPassage]:
+    """From 1, as a model is to name them."""
     return [ListedPassage(number=place, text=text) for place, text in enumerate(texts, start=1)]
 
 

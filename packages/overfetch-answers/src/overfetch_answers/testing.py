@@ -59,6 +59,7 @@ class AsyncRuleBasedEngine:
 
 
 def rule_based_model() -> dspy.LM:
+    """A language model without weights, which quotes by rule."""
     return dspy.LM("rules", engine=RuleBasedEngine(), async_engine=AsyncRuleBasedEngine(), cache=False)
 
 

@@ -62,6 +62,7 @@ def path_in(scope: MutableMapping[str, Any]) -> str:
 
 
 def request_id(request: Request) -> str | None:
+    """As the log has it."""
     return getattr(request.state, "request_id", None)
 
 

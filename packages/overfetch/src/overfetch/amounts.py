@@ -62,6 +62,7 @@ class Amount(NamedTuple):
 
     @property
     def whole(self) -> float:
+        """The number times what it is said in: thousands, millions."""
         return self.number * self.factor
 
 

@@ -215,6 +215,7 @@ class Engine:
         return load_answer_function(self.site.collection(collection).answering)
 
     def is_indexed(self, collection: str) -> bool:
+        """Whether anything is published of it."""
         try:
             self.store.provenance(self.name_of(collection))
         except CollectionMissing:

@@ -213,6 +213,7 @@ class Environment(Variables):
 
     @property
     def reads_windows(self) -> bool:
+        """Whether a passage beyond a model's limit is read in windows, else it is cut."""
         return self.long_passages == "windows"
 
     @property

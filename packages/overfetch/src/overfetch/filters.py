@@ -8,7 +8,7 @@ when a passage is made, conditions are turned into the same form, and stores onl
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Literal, Self
 
@@ -159,7 +159,13 @@ def to_stored_date(value: MetadataValue) -> str:
     return store_date(parse_date(str(value)))
 
 
+def is_bounded(conditions: Sequence[Condition]) -> bool:
+    """Whether nothing is to be seen of what became known later."""
+    return any(isinstance(condition, KnownBy) for condition in conditions)
+
+
 def store_date(moment: datetime) -> str:
+    """As stores keep moments: UTC, to the microsecond."""
     return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 

@@ -8,7 +8,7 @@ from itertools import chain, pairwise
 from typing import NamedTuple, Protocol
 
 from overfetch.bm25 import reading_of
-from overfetch.filters import Condition, KnownBy
+from overfetch.filters import Condition, is_bounded
 from overfetch.fusion import by_rank
 from overfetch.protocols import EncodedQuery, Store, Vectors
 from overfetch.provenance import Provenance
@@ -104,7 +104,7 @@ class StoreSearch:
     @property
     def _passages(self) -> int:
         """How many there are; under `as_of` nobody is to know."""
-        return 0 if any(isinstance(bound, KnownBy) for bound in self.bounds) else self._stored.passages or 0
+        return 0 if is_bounded(self.bounds) else self._stored.passages or 0
 
 
 def search_understood(understood: Understood, search: Search, settings: RetrievalSettings) -> FirstStage:

@@ -11,6 +11,7 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 def matches(passage: Passage, conditions: Sequence[Condition]) -> bool:
+    """Whether it meets all conditions, as the engines decide it."""
     return all(_holds(condition, passage.filters.get(condition.field, [])) for condition in conditions)
 
 

@@ -58,6 +58,7 @@ def combine(first_stage: Sequence[float], logits: Sequence[float], weight: float
 
 
 def standardise(scores: Sequence[float]) -> list[float]:
+    """z-scores by the population's deviation; zeros where all are alike."""
     if not scores:
         return []
     mean, spread = fmean(scores), pstdev(scores) or 1.0

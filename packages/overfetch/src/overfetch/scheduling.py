@@ -25,6 +25,7 @@ _rank: ContextVar[Rank] = ContextVar("rank", default=USUAL)
 
 
 def current() -> Rank:
+    """That of this thread or task."""
     return _rank.get()
 
 

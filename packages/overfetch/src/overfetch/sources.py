@@ -154,6 +154,7 @@ def _read_restructured(path: Path) -> Iterator[Located]:
 
 
 def read_jsonl(path: Path) -> Iterator[Located]:
+    """A record a line, each with its place; what is broken raises CorpusError when it is asked for."""
     number = 0
     for read in _lines_read(path):
         try:

@@ -84,6 +84,7 @@ class Passage(Frozen):
 
     @staticmethod
     def id_of(document_id: str, position: int) -> str:
+        """A UUID that the same document and position always have."""
         return str(uuid5(PASSAGE_NAMESPACE, f"{document_id}\x1f{position}"))
 
     @property

@@ -96,6 +96,7 @@ def answer_text(answer: AnswerDocument) -> str:
 
 
 def passage_uri(collection: str, passage_id: str) -> str:
+    """The address of a passage as a resource of MCP."""
     return f"{SCHEME}://{collection}/passages/{passage_id}"
 
 

@@ -117,6 +117,7 @@ def of_kinds(judged: JudgedQueries, stages: Stages) -> dict[str, OfKind]:
 
 
 def at(values: Values, places: Sequence[int]) -> Values:
+    """Of every metric the values of these queries."""
     return {name: [of_queries[place] for place in places] for name, of_queries in values.items()}
 
 
@@ -175,9 +176,11 @@ def measured(judged: JudgedQueries, retrievals: Sequence[Retrieval]) -> Values:
 
 
 def documents(hits: Sequence[Hit]) -> list[str]:
+    """Ids, each at its best passage's place."""
     return list(dict.fromkeys(hit.passage.document_id for hit in hits))
 
 
 def percentiles(values: Sequence[float]) -> Percentiles:
+    """Rounded to a tenth."""
     p50, p95 = np.percentile(values, [50, 95])
     return Percentiles(p50=round(float(p50), 1), p95=round(float(p95), 1))

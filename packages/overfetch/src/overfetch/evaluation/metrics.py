@@ -49,6 +49,7 @@ def measure(qrels: Qrels, run: Run) -> Values:
 
 
 def means(values: Values) -> dict[str, float]:
+    """Of every metric the mean over the queries."""
     return {name: fmean(of_queries) for name, of_queries in values.items()}
 
 

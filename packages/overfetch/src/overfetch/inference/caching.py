@@ -176,6 +176,7 @@ def _row_digest(key: bytes, logit: object, cut: object) -> bytes:
 
 
 def digest_of(text: str) -> bytes:
+    """16 bytes (BLAKE2b), of any text that Python can hold."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

@@ -9,6 +9,7 @@ from overfetch.models import ModelSpec
 
 
 def sha256(path: Path) -> str:
+    """Of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

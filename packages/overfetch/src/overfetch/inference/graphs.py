@@ -120,6 +120,7 @@ def _halve(graph: Any, name: str) -> str:
 
 
 def set_nodes(graph: Any, nodes: list[Any]) -> None:
+    """In place of those that the graph has."""
     del graph.node[:]
     graph.node.extend(nodes)
 

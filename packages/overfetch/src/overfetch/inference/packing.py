@@ -113,6 +113,7 @@ def mean_vector(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Ten
 
 
 def mean(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """Of a sequence's token states, float32 [sequences, width] from [sequences, tokens, width]."""
     mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
     return (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1e-9)
 

@@ -53,6 +53,7 @@ def make_durable(folder: Path) -> None:
 
 
 def sync(path: str | Path) -> None:
+    """Waits until a file or folder would survive a loss of power."""
     if os.name == "nt" and Path(path).is_dir():  # Windows opens no folders
         return
     descriptor = os.open(path, os.O_RDONLY)

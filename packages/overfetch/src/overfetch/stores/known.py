@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from overfetch.filters import Condition, KnownBy
 from overfetch.fusion import fuse
 from overfetch.protocols import EncodedQuery
 from overfetch.settings import RetrievalSettings
@@ -11,10 +10,6 @@ from overfetch.types import Candidate
 SPARE = 2  # times what is kept: where scores tie, an engine cuts as its points lie, and here by id
 
 Search = Callable[[RetrievalSettings], list[Candidate]]
-
-
-def is_bounded(conditions: Sequence[Condition]) -> bool:
-    return any(isinstance(condition, KnownBy) for condition in conditions)
 
 
 def search_known(search: Search, query: EncodedQuery, settings: RetrievalSettings) -> list[Candidate]:

@@ -37,6 +37,7 @@ def read_pointer(path: Path) -> Pointer:
 
 
 def write_pointer(path: Path, pointer: Pointer) -> None:
+    """Published as a whole: readers see the old pointer or this one."""
     lines = (pointer.live, pointer.previous, f"{pointer.highest:06d}", pointer.identity)
     replace(path, "".join(f"{line or NOTHING}\n" for line in lines))
 

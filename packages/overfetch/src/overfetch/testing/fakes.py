@@ -55,6 +55,7 @@ def fake_spec(kind: str, name: str = "fake", revision: str = "0") -> ModelSpec:
 
 
 def words_of(text: str) -> list[str]:
+    """Runs of letters and figures, in small letters."""
     return "".join(c.lower() if c.isalnum() else " " for c in text).split()
 
 
