@@ -16,7 +16,7 @@ def told(question: str, *known: str, everyday: bool = False) -> list[str | None]
     [
         ("typesense document store", ["typesense"]),
         ("is there a RAPTOR example", ["RAPTOR"]),
-        ("Typesense, typesense and kerberos", ["typesense", "kerberos"]),
+        ("Typesense, typesense and kerberos", ["Typesense", "kerberos"]),
         ("where do I keep my documents", []),
         ("go to it", []),
         ("300mln in 24h", []),

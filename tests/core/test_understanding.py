@@ -234,6 +234,37 @@ def test_few_passages_lack_words_that_they_need_not_have(among: int, missing: tu
     assert (understood.missing if understood else ()) == missing
 
 
+def test_of_a_part_of_the_passages_few_have_a_word(tmp_path: Path) -> None:
+    focuses = (absence("no joker", words="joker", among=4),)
+    reads = Understood(text="love", focuses=focuses)
+    within = indexed(tmp_path, reads).search("cards", "love", where=["name=moon"]).understood
+    assert (within.missing if within else ()) == ()
+    bound = indexed(tmp_path, Understood(text="love", conditions=(named("moon"),), focuses=focuses))
+    understood = bound.search("cards", "love").understood
+    assert understood is not None
+    assert understood.missing == ()
+
+
+def test_a_stop_word_beside_it_is_not_the_word(tmp_path: Path) -> None:
+    reads = Understood(text="a love reading", focuses=(absence("no joker", words="joker in the"),))
+    understood = indexed(tmp_path, reads).search("cards", "a love reading").understood
+    assert understood is not None
+    assert understood.missing == ("no joker",)
+
+
+def test_words_alone_are_not_embedded() -> None:
+    read = Understood(text="love", focuses=(Focus(text="moon"), absence("no joker", words="joker")))
+    assert read.texts == ["love", "moon", "joker"]
+    assert read.embedded == ["love", "moon"]
+
+
+def test_what_is_told_outright_is_told_alone(tmp_path: Path) -> None:
+    focuses = (absence("no joker", words="joker", among=2), absence("nothing that is called 'joker'", named("joker")))
+    understood = indexed(tmp_path, Understood(text="love", focuses=focuses)).search("cards", "love").understood
+    assert understood is not None
+    assert understood.missing == ("nothing that is called 'joker'",)
+
+
 def test_how_many_passages_there_will_be_is_not_known_before(tmp_path: Path) -> None:
     reads = Understood(text="love", focuses=(absence("no joker", words="joker", among=2),))
     (tmp_path / "notes.jsonl").write_text(

@@ -361,7 +361,7 @@ def test_names_are_found_misspelt_and_former(tickers: Engine) -> None:
     assert found(tickers, "Statoil")[0] == "DNQ.DU"
 
 
-@pytest.mark.parametrize("question", ["nintendo vs telus", "T.TO versus NTOA.MU", "Telus or Nintendo"])
+@pytest.mark.parametrize("question", ["nintendo vs telus", "Telus versus NTOA", "ntoa compared to telus"])
 def test_of_two_that_are_compared_each_leads(question: str, tickers: Engine) -> None:
     hits = tickers.search("tickers", question, rerank=False).hits
     assert {hit.passage.document_id for hit in hits[:2]} == {"NTOA.MU", "T.TO"}
@@ -379,11 +379,36 @@ def test_subjects_that_are_compared_are_no_names() -> None:
     assert not keys & {"name:gold", "name:silver", "part:gold"}
 
 
+def test_of_many_that_are_compared_the_last_leads_too(tickers: Engine) -> None:
+    hits = tickers.search("tickers", "equinor vs telenor vs nintendo vs telus", rerank=False).hits
+    assert {hit.passage.document_id for hit in hits[:4]} == {"DNQ.DU", "TEL.OL", "NTOA.MU", "T.TO"}
+
+
 @pytest.mark.parametrize("question", ["phones, not in the us", "phones outside Norway", "phones not in norway"])
 def test_a_country_is_left_out(question: str) -> None:
     read = understand_tickers(question, DAY)
+    left_out = "Norway" if "orway" in question else "United States"
+    countries = {
+        v for f in read.focuses for c in f.conditions if c.field == "country" for v in getattr(c, "values", ())
+    }
     assert read.text == "phones"
-    assert read.notes == ("countries",) or read.notes[0].endswith("countries")
+    assert left_out not in countries
+    assert "Germany" in countries
+    assert not any("name:phones" in getattr(c, "values", ()) for f in read.focuses for c in f.conditions)
+
+
+def test_what_a_rare_word_may_be_called_is_not_missing() -> None:
+    """Symbols are in no text."""
+    for understand in (understand_tickers, understand_catalysts):
+        read = understand("is ULVR listed", DAY)
+        assert missing(read, among=True) == {"nothing on 'ULVR'"}
+        values = {v for f in read.focuses if f.among for c in f.conditions for v in getattr(c, "values", ())}
+        assert {"symbol:ULVR", "us:ULVR", "name:ulvr"} <= values
+
+
+def test_rare_words_that_texts_write_otherwise_are_not_missing() -> None:
+    assert missing(understand_catalysts("losses over xmas", DAY), among=True) == set()
+    assert missing(understand_tickers("kombucha brewers", DAY), among=True) == {"nothing on 'kombucha'"}
 
 
 def test_a_coin_and_a_share_of_one_symbol_are_both_there(tickers: Engine) -> None:

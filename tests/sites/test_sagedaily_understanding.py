@@ -297,3 +297,10 @@ def test_the_rule_that_ships_is_of_what_ships() -> None:
     assert rule.made_by["chunker"] == canon.chunker
     assert (rule.made_by["embedder"], rule.made_by["reranker"]) == (mini.embedder.identity, mini.reranker.identity)
     assert rule.fitted_on.wrongly <= 0.05
+
+
+def test_rare_words_of_a_short_question_can_be_missing_among_many_passages() -> None:
+    assert missing("moldavite and the moon", among=True) == ["nothing on 'moldavite'"]
+    story = "two of coins, I have two jobs and a toddler and an evening course and should I drop something"
+    assert missing(story, among=True) == []
+    assert missing("König der Münzen", among=True) == []

@@ -2,15 +2,16 @@
 
 import re
 
-VERSUS = re.compile(r"\s+(?:vs?\.?|versus|against|compared (?:to|with)|or)\s+", re.IGNORECASE)
+VERSUS = re.compile(r"\s+(?:vs?\.?|versus|compared (?:to|with))\s+", re.IGNORECASE)
 LOOKED_AT, MOST_NAMES, MOST_WORDS = 1_000, 4, 4  # characters; names, and words of one
 
 
 def compared(question: str) -> list[str]:
-    """The names that it holds against each other; none where it does not, or says more of them.
+    """Up to four names that it holds against each other; none where it does not, or says more of one.
 
-    >>> compared("AMD vs. Intel"), compared("Coca Cola or Pepsi"), compared("is it better for a beginner, R or Julia")
+    >>> compared("AMD vs. Intel"), compared("Coca Cola versus Pepsi"), compared("tell me which is better, R vs Julia")
     (['AMD', 'Intel'], ['Coca Cola', 'Pepsi'], [])
     """
-    names = VERSUS.split(question[:LOOKED_AT].strip(" ?"))[:MOST_NAMES]
-    return names if len(names) > 1 and all(0 < len(name.split()) <= MOST_WORDS for name in names) else []
+    names = VERSUS.split(question[:LOOKED_AT].strip(" ?"))
+    is_names = len(names) > 1 and all(0 < len(name.split()) <= MOST_WORDS for name in names)
+    return names[:MOST_NAMES] if is_names else []

@@ -8,7 +8,7 @@ when a passage is made, conditions are turned into the same form, and stores onl
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Literal, Self
 
@@ -157,11 +157,6 @@ def parse_date(text: str, *, end_of_day: bool = False) -> datetime:
 def to_stored_date(value: MetadataValue) -> str:
     """One form for all stores, which also sorts as text. Raises SettingsError."""
     return store_date(parse_date(str(value)))
-
-
-def is_bounded(conditions: Sequence[Condition]) -> bool:
-    """Whether nothing is to be seen of what became known later."""
-    return any(isinstance(condition, KnownBy) for condition in conditions)
 
 
 def store_date(moment: datetime) -> str:

@@ -2,19 +2,19 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, pairwise
 from typing import NamedTuple, Protocol
 
 from overfetch.bm25 import reading_of
-from overfetch.filters import Condition, is_bounded
+from overfetch.filters import Condition
 from overfetch.fusion import by_rank
 from overfetch.protocols import EncodedQuery, Store, Vectors
 from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_query
-from overfetch.spelling import humps, is_alike
+from overfetch.spelling import humps, is_alike, without_accents
 from overfetch.types import Candidate, Passage
 from overfetch.understanding import Understood
 
@@ -77,7 +77,9 @@ class StoreSearch:
         self._tokenizer = expected.sparse_tokenizer
 
     def __call__(self, text: str, conditions: Sequence[Condition], *, worded: bool = False) -> Sequence[Candidate]:
-        query = EncodedQuery(self.vectors[text], embed_sparse_query(text, self._tokenizer))
+        # Words alone need no vector: any will do.
+        vector = next(iter(self.vectors.values())) if worded else self.vectors[text]
+        query = EncodedQuery(vector, embed_sparse_query(text, self._tokenizer))
         settings = worded_settings(self.settings, query, worded=worded)
         if settings is None:
             return ()
@@ -94,17 +96,13 @@ class StoreSearch:
         """What of it can be asked: what was indexed before a field was declared goes on serving without it."""
         if not (understood.conditions or understood.focuses):
             return understood
-        return understood.on({*(self._stored.filters or ())}, self._passages)
+        searched = 0 if self.bounds or understood.conditions else self._stored.passages or 0  # of a part nobody knows
+        return understood.on({*(self._stored.filters or ())}, searched)
 
     @cached_property
     def _stored(self) -> Provenance:
         """Asked once for all parts of a question."""
         return self.store.provenance(self.collection)
-
-    @property
-    def _passages(self) -> int:
-        """How many there are; under `as_of` nobody is to know."""
-        return 0 if is_bounded(self.bounds) else self._stored.passages or 0
 
 
 def search_understood(understood: Understood, search: Search, settings: RetrievalSettings) -> FirstStage:
@@ -129,8 +127,20 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
             there[focus.missing] = there.get(focus.missing, False) or bool(met)
     merged = fuse_by_rank(lists, settings.rrf_k) if understood.focuses else found
     chosen = choose(merged, settings, leading)
-    missing = tuple(told for told, met in there.items() if not met and not is_misspelt(told, understood, chosen))
-    return FirstStage(chosen, dict(leading), given_up, missing)
+    missing = [told for told, met in there.items() if not met]
+    return FirstStage(chosen, dict(leading), given_up, tuple(_told(missing, understood, Heard(chosen))))
+
+
+def _told(missing: Sequence[str], understood: Understood, heard: "Heard") -> Iterator[str]:
+    """What is not there, unless what was found has a word much like it, which may well be meant.
+
+    What is told of single words `among` many passages is not, beside what is told outright.
+    """
+    words = {told: [f.text or "" for f in understood.focuses if f.worded and f.missing == told] for told in missing}
+    among = {f.missing for f in understood.focuses if f.among}
+    told = [told for told in missing if not any(map(heard.has_alike, words[told]))]
+    outright = [told for told in told if told not in among]
+    yield from outright or told
 
 
 class Heard:
@@ -141,28 +151,40 @@ class Heard:
 
     def has_one(self, text: str) -> bool:
         """Of these words; of stop words alone nobody can tell."""
-        return not self._words.isdisjoint(WORD.findall(text.casefold())) or not embed_sparse_query(text).indices
+        words = [word for word in WORD.findall(text.casefold()) if embed_sparse_query(word).indices]
+        return not words or not self._words.isdisjoint(words)
+
+    def has_alike(self, text: str) -> bool:
+        """Whether one of the words is written otherwise: with a letter wrong, or as two words."""
+        words = letters(text)
+        return not self._run_together.isdisjoint(words) or any(_is_mistake(w, o) for w in words for o in self._letters)
 
     @cached_property
     def _words(self) -> set[str]:
         return {word for c in self._found for word in WORD.findall(c.passage.reading.casefold())}
 
+    @cached_property
+    def _texts(self) -> list[list[str]]:
+        read = [f"{c.passage.title} {c.passage.reading}"[:LOOKED_AT] for c in self._found]
+        return [letters(text) for one in read for text in (one, humps(one))]
 
-def is_misspelt(missing: str, understood: Understood, found: Sequence[Candidate]) -> bool:
-    """Whether a passage that was found has a word much like one of those that are missing: it may well be meant."""
-    asked = {w for f in understood.focuses if f.worded and f.missing == missing for w in _words(f.text or "")}
-    texts = [_words(f"{c.passage.title} {c.passage.reading}"[:LOOKED_AT]) for c in found] if asked else []
-    run_together = {f"{one}{other}" for words in texts for one, other in pairwise(words)}
-    return not asked.isdisjoint(run_together) or any(_is_mistake(w, o) for w in asked for o in {*chain(*texts)})
+    @cached_property
+    def _letters(self) -> set[str]:
+        return {*chain(*self._texts)}
+
+    @cached_property
+    def _run_together(self) -> set[str]:
+        return {f"{one}{other}" for words in self._texts for one, other in pairwise(words)}
+
+
+def letters(text: str) -> list[str]:
+    """Words without figures and accents, in small letters."""
+    return re.findall(r"[^\W\d_]+", without_accents(text).casefold())
 
 
 def _is_mistake(word: str, other: str) -> bool:
     """Another form of it would have been found."""
     return is_alike(word, other) and embed_sparse_query(word) != embed_sparse_query(other)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+", f"{text} {humps(text)}".casefold())
 
 
 def fuse_by_rank(lists: Sequence[Ranked], rrf_k: int) -> list[Candidate]:

@@ -90,14 +90,15 @@ class Gate:
     def _measure(self, judged: JudgedQueries, search: Search, tokenizer: str) -> Recall:
         settings = self.collection.retrieval
         understood = [self._understood(query) for query in judged.queries]
-        texts = list(dict.fromkeys(text for one in understood for text in one.texts))
+        texts = list(dict.fromkeys(text for one in understood for text in one.embedded))
         vectors = dict(zip(texts, self.embedder.embed_queries(texts), strict=True))
 
         def find(query: JudgedQuery, one: Understood) -> list[Candidate]:
             bounds = list(_conditions(self.collection, query))
 
             def listed(text: str, conditions: Sequence[Condition], *, worded: bool = False) -> list[Candidate]:
-                encoded = EncodedQuery(vectors[text], embed_sparse_query(text, tokenizer))
+                vector = vectors[texts[0] if worded else text]  # words alone need none
+                encoded = EncodedQuery(vector, embed_sparse_query(text, tokenizer))
                 deep = worded_settings(deepened(settings), encoded, worded=worded)
                 return search(encoded, [*bounds, *conditions], deep) if deep else []
 

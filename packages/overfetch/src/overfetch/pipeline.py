@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
@@ -101,8 +102,8 @@ def retrieve_parts(
     began = time.monotonic()
     deadline = settings.deadline(began if asked_at is None else asked_at)
     settings = settings.shared_by(len(asked))
-    texts = list(dict.fromkeys(text for one in asked for text in one.understood.texts))
-    with until(deadline):
+    texts = list(dict.fromkeys(text for one in asked for text in one.understood.embedded))
+    with until(deadline) if deadline is not None else nullcontext():
         vectors = dict(zip(texts, embedder.embed_queries(texts), strict=True))
     embedded = time.monotonic()
     bounds = [*conditions, *([KnownBy(field=as_of.field, end=as_of.moment)] if as_of else [])]

@@ -91,7 +91,10 @@ class Embedder(Protocol):
         """Loads and runs the model, so that the first request is not the slow one."""
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
-        """float32 [len(texts), dimension], unit length."""
+        """float32 [len(texts), dimension], unit length.
+
+        Raises DeadlineExceeded where a server does not give them in the time that `overfetch.scheduling` leaves.
+        """
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
         """float32 [len(texts), dimension], unit length."""

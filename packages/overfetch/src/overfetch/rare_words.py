@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 
+from overfetch.filters import Condition
+from overfetch.spelling import without_accents
 from overfetch.token_counting import token_counter
 from overfetch.understanding import Focus, absence
 
@@ -15,27 +17,38 @@ SHORTEST = 3  # letters
 LEAST = 1_500  # passages
 
 IsKnown = Callable[[str], bool]
+Called = Callable[[str], Condition]
+"""Meets what has this word as its name."""
 
 
-def unheard(question: str, is_known: IsKnown, *, everyday: bool = False) -> Iterator[Focus]:
+def unheard(
+    question: str, is_known: IsKnown, *, everyday: bool = False, called: Called | None = None
+) -> Iterator[Focus]:
     """What tells of each word that few people write whether any passage has it: without one, nothing answers.
 
     Among 1,500 passages and more: fewer lack many a word that they need not have. Few write what is in capitals, and
     what the default embedder has no token of its own for (its 30,000 are the commonest; Devlin et al. 2019). With
     `everyday`, where a corpus writes at length of its subject, so does each word of a question of up to twelve. Not
-    those that are known, in small letters: they only ask, or are written otherwise; nor any where most are rare: then
-    the question is in another language, and what answers it may not be. Raises ModelNotPrepared without overfetch-mini.
+    those that are known, in small letters without accents: they only ask, or are written otherwise; nor what passages
+    are `called`; nor any where most are rare: then the question is in another language, and what answers it may not
+    be. Raises ModelNotPrepared without overfetch-mini.
 
     >>> [focus.missing for focus in unheard("typesense store, kerberos", {"kerberos"}.__contains__)]
     ["nothing on 'typesense'"]
     """
-    written = {word.casefold(): word for word in islice(WORD.findall(question), LOOKED_AT)}
-    words = [word for folded, word in written.items() if len(word) >= SHORTEST and not is_known(folded)]
-    rare = [word for word in words if is_rare(word)]
+    words = dict[str, str]()
+    for found in islice(WORD.finditer(question), LOOKED_AT):
+        words.setdefault(found[0].casefold(), found[0])
+    rare = {folded: word for folded, word in words.items() if len(word) >= SHORTEST and is_rare(word)}
     if len(rare) >= FOREIGN and 2 * len(rare) > len(words):
         return
-    telling = words if everyday and len(written) <= FEW_WORDS else rare
-    yield from (absence(f"nothing on '{word}'", words=word, among=LEAST) for word in telling[:MOST])
+    telling = words if everyday and len(words) <= FEW_WORDS else rare
+    asked = (folded for folded in telling if len(folded) >= SHORTEST and not is_known(without_accents(folded)))
+    for word in map(words.__getitem__, islice(asked, MOST)):
+        missing = f"nothing on '{word}'"
+        yield absence(missing, words=word, among=LEAST)
+        if called:
+            yield absence(missing, called(word), among=LEAST)
 
 
 def is_rare(word: str) -> bool:

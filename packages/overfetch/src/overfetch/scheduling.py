@@ -29,9 +29,14 @@ def current() -> Rank:
     return _rank.get()
 
 
-def until(end: float | None) -> AbstractContextManager[None]:
-    """Runs herein end then (`time.monotonic()`), also those of models that take no deadline; None: whenever they do."""
+def until(end: float) -> AbstractContextManager[None]:
+    """Runs herein end then (`time.monotonic()`), also those of models that take no deadline."""
     return _ranked(end=end)
+
+
+def at_leisure() -> AbstractContextManager[None]:
+    """Runs herein end when they do."""
+    return _ranked(end=None)
 
 
 def ahead() -> AbstractContextManager[None]:

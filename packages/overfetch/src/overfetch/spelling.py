@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from itertools import takewhile
 
 MISSPELT = range(5, 17)  # letters of a word that is also known with one of them wrong
-ALIKE, COMMON = range(4, 31), 0.77  # letters, and the share of them
+ALIKE, LONG, COMMON = range(4, 31), 7, 0.77  # letters, of a long word, and the share of them
 HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -46,27 +46,39 @@ def is_near(word: str, other: str) -> bool:
     >>> is_near("knigth", "knight"), is_near("temperence", "temperance"), is_near("stars", "stare")
     (True, True, False)
     """
-    if abs(len(word) - len(other)) > 1 or min(len(word), len(other)) < MISSPELT.start:
+    if min(len(word), len(other)) < MISSPELT.start:
         return False
-    start = _shared(word, other)
-    end = _shared(word[start:][::-1], other[start:][::-1])
-    left, right = word[start : len(word) - end], other[start : len(other) - end]
-    swapped = len(left) == 2 and left == right[::-1]
-    return swapped or (max(len(word), len(other)) > MISSPELT.start and max(len(left), len(right)) == 1)
+    swapped, by_one = _apart(word, other)
+    return swapped or (by_one and max(len(word), len(other)) > MISSPELT.start)
 
 
 def is_alike(word: str, other: str) -> bool:
-    """Whether they are near, or of four letters and more with the same first one: the same ones, or 77% in common.
+    """Whether they are near, or of four letters and more with the same first one: by a letter, the same ones in another
+    order, or of seven letters and more with 77% in common.
 
     Too far to be found by, near enough not to say that there is no such word; counted by difflib (after Ratcliff and
     Metzener 1988).
 
     >>> is_alike("grizify", "grizzifi"), is_alike("badgr", "badger"), is_alike("foobarswap", "steamswap")
     (True, True, False)
+    >>> is_alike("htpx", "httpx"), is_alike("crad", "card"), is_alike("trino", "train")
+    (True, True, False)
     """
     if len(word) not in ALIKE or len(other) not in ALIKE or word[0] != other[0]:
         return is_near(word, other)
-    return sorted(word) == sorted(other) or SequenceMatcher(None, word, other, autojunk=False).ratio() >= COMMON
+    if any(_apart(word, other)) or sorted(word) == sorted(other):
+        return True
+    return min(len(word), len(other)) >= LONG and SequenceMatcher(None, word, other, autojunk=False).ratio() >= COMMON
+
+
+def _apart(word: str, other: str) -> tuple[bool, bool]:
+    """Whether they differ by two letters that changed places, by one that is another, too much or missing."""
+    if abs(len(word) - len(other)) > 1:
+        return False, False
+    start = _shared(word, other)
+    end = _shared(word[start:][::-1], other[start:][::-1])
+    left, right = word[start : len(word) - end], other[start : len(other) - end]
+    return len(left) == 2 and left == right[::-1], max(len(left), len(right)) <= 1
 
 
 def _shared(one: str, other: str) -> int:

@@ -36,7 +36,7 @@ class Focus(Frozen):
     @property
     def only_tells(self) -> bool:
         """Whether it looks for nothing but whether one of its words is there."""
-        return self.worded and self.weight == TELLING and not self.conditions
+        return self.worded and self.weight == TELLING and not (self.conditions or self.leads)
 
 
 def absence(missing: str, *conditions: Condition, words: str | None = None, among: int = 0) -> Focus:
@@ -77,6 +77,12 @@ class Understood(Frozen):
     def texts(self) -> list[str]:
         """All that is searched for, each once, the question's own first."""
         return list(dict.fromkeys([self.text, *(focus.text or self.text for focus in self.focuses)]))
+
+    @property
+    def embedded(self) -> list[str]:
+        """What of it needs a vector: a `worded` focus looks by words alone."""
+        near = (focus.text or self.text for focus in self.focuses if not focus.worded)
+        return list(dict.fromkeys([self.text, *near]))
 
     def on(self, fields: set[str], passages: int) -> "Understood":
         """What of it can be asked of so many passages that have no other `fields`, as those indexed before it could."""

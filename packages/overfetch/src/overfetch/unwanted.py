@@ -4,9 +4,11 @@ import re
 from collections.abc import Callable
 
 LOOKED_AT = 1_000  # characters of a question
+STRONG = r"(?:without|except(?: for)?|excluding|other than|besides|(?:apart|aside) from)[\s-]"
+INSIDE = r"[^,;:.?!]"
 NEGATED = re.compile(
-    r"(?P<comma>[,;] ?)?(?<!\w)(?:(?P<strong>without|except(?: for)?|excluding|other than|besides|(?:apart|aside) from)"
-    r"|but no|not?|non|outside|ex)[\s-](?P<what>(?:(?! (?:but|who|what|which|are) )[^,;:.?!]){2,60})",
+    rf"(?P<comma>[,;] ?)?(?<!\w)(?:{STRONG}(?P<named>(?:(?! (?:but|in|who|what|which|are) ){INSIDE}){{2,60}})"
+    rf"|(?:but no|not?|non|outside|ex)[\s-](?P<what>(?:(?! (?:but|who|what|which|are) ){INSIDE}){{2,60}}))",
     re.IGNORECASE,
 )
 
@@ -20,11 +22,14 @@ def without_unwanted(question: str, is_unwanted: Callable[[str], bool]) -> tuple
     ('gold miners but in Australia', ['in Canada'])
     >>> without_unwanted("besides Apple who makes phones", lambda what: False)
     ('who makes phones', ['Apple'])
+    >>> without_unwanted("ev makers besides Tesla in Europe", lambda what: False)
+    ('ev makers in Europe', ['Tesla'])
     """
     wanted, unwanted = question, list[str]()
     for found in NEGATED.finditer(question[:LOOKED_AT]):
-        if found["comma"] or found["strong"] or is_unwanted(found["what"]):
+        what = found["named"] or found["what"]
+        if found["comma"] or found["named"] or is_unwanted(what):
             wanted = wanted.replace(found[0], "")
-            unwanted.append(found["what"])
+            unwanted.append(what)
     wanted = re.sub(" {2,}", " ", wanted)
-    return (wanted.strip(), unwanted) if wanted.strip() else (question, [])
+    return (wanted.strip(), unwanted) if re.search(r"\w", wanted) else (question, [])

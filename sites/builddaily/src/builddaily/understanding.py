@@ -12,6 +12,7 @@ from overfetch import AnyOf, Focus, Understood, unheard
 
 LOOKED_AT = 1_000  # characters of a question
 MOST_IDENTIFIERS, MOST_WORDS, LONGEST_NAME = 4, 60, 5
+MOST_FOCUSES = 32  # of Understood
 SHORT = 3  # words beside a name: it is looked up, not asked about
 IN_PASSING, UNHEARD = 0.2, 0.1  # weights: of a name in a longer question, of what may not be there at all
 AS_WRITTEN, AS_CALLED = 0.5, 0.5  # weights: of a question that means more, of pages that are called what it means
@@ -43,7 +44,7 @@ def understand(question: str, _day: date) -> Understood:
         "not searched for": UNWANTED.findall(question) if text == wanted else [],
     }
     notes = tuple(f"{what}: {', '.join(name.strip(' ,;') for name in names)}" for what, names in told.items() if names)
-    focuses = (*asked.looked_up(), *asked.titled(), *asked.reworded(text), *asked.absent())
+    focuses = (*asked.looked_up(), *asked.titled(), *asked.reworded(text), *asked.absent())[:MOST_FOCUSES]
     read = f"{text} ({', '.join(asked.meant)})" if asked.meant else text
     return Understood(text=read, focuses=focuses, named=tuple(dict.fromkeys(asked.written())), notes=notes)
 
@@ -152,16 +153,11 @@ class Asked:
             yield Focus(conditions=product, text=words, worded=True, weight=UNHEARD, missing=f"nothing on {words}")
 
     def _joined(self) -> Iterator[str]:
-        """Plugins of a tool and models: `llm-teletext`, `bge-reranker-v9`; in a longer question, of three parts."""
-        for token in tokens(self.question):
+        """In a short question, plugins of a tool and models: `llm-teletext`, `bge-reranker-v9`."""
+        for token in dict.fromkeys(tokens(self.question)) if self.is_short else ():
             parts = [squash(part) for part in token.split("-")]
             own = KNOWN.words("products").intersection(parts) or any(map(str.isdigit, token))
-            if (
-                len(parts) > (1 if self.is_short else 2)
-                and own
-                and any(map(str.isalpha, token))
-                and token not in self.names
-            ):
+            if len(parts) > 1 and own and any(map(str.isalpha, token)) and token not in self.names:
                 yield token
 
     def _unheard(self) -> Iterator[Focus]:

@@ -9,9 +9,9 @@ from itertools import product
 
 from overfetch import AnyOf, Condition, Focus, Period, Understood, absence, is_rare, period_in, told, unheard
 from paiddaily.losses import loss_bounds, loss_sizes
-from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, having, near_keys, run_keys, words_of
+from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, called, having, near_keys, own_name, run_keys, words_of
 from paiddaily.records import INCIDENT
-from paiddaily.whom import named_in, proper
+from paiddaily.whom import named_in
 
 # How far each leads.
 NUMBER, WHO, SIZE, ALL, CLOSE, MEANS, SCOPE = 13, 12, 10, 7, 5, 3, 2
@@ -64,7 +64,7 @@ def understand_catalysts(question: str, day: date) -> Understood:
         *(Focus(conditions=(*span, *of_kind), text=t, weight=RAISED) for t in list(KNOWN.said("formal", lower))[:4]),
         # Texts on these have one of their words.
         *(absence(f"nothing about '{m[0]}'", words=t) for t, m in KNOWN.said("happenings", lower).items()),
-        *unheard(looked_at, KNOWN.knows),
+        *unheard(looked_at, KNOWN.knows, called=called),
     ]
     notes = tuple(map(told, [*bounds, *means, *likely, *chains]))
     return Understood(text=text, focuses=tuple(focuses[:32]), named=tuple(_named(looked_at, when)), notes=notes)
@@ -125,10 +125,11 @@ def _missing(text: str, when: Period | None) -> Iterator[Focus]:
     """Whoever is named outright, of whom no event speaks, or none of that time: about a month people may be wrong."""
     spans = [(), (when.of("date"),)] if when and not (when.near or when.written) else [()]
     for whom, words in named_in(text):
-        for span, word in product(spans, proper(words)):
+        # An event may say no more than `Uranium` of Uranium Finance; nothing misspelt.
+        for span, word in product(spans, [word for word in own_name(words) if not KNOWN.is_misspelt(word)]):
             keys = [f"{kind}:{name}" for kind in ("name", "part") for name in ("".join(words), word)] + near_keys(words)
             missing = f"nothing about '{whom}': no '{word}'" + "".join(f" from {told(time)}" for time in span)
-            yield from absent(missing, word, keys, *span)
+            yield from absent(missing, [word], keys, *span)
 
 
 def _scoped(when: Period | None, bounds: Sequence[Condition], means: Sequence[AnyOf]) -> Iterator[Focus]:

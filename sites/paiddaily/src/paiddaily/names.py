@@ -13,6 +13,7 @@ KNOWN = Vocabulary("paiddaily")
 having = partial(looked_up, "keys")  # who has one of these keys
 LOOKED_AT, LONGEST_NAME = 1_000, 200  # characters of a question, of a name
 MOST_SAID, MOST_WORDS = 40, 6  # words of a question; of a name, and of what may be one in a question
+NAMED = ("name", "also", "part")  # kinds of keys
 DOTS = re.compile(r"['’.](?:com\b)?", re.IGNORECASE)
 POSSESSIVE = re.compile(r"['’]s\b")
 
@@ -64,12 +65,12 @@ def keys_of(names: Iterable[str]) -> list[str]:
 
 
 def _keys(words: list[str]) -> Iterator[str]:
-    yield from (f"name:{''.join(whole)}" for whole in (words, own_words(words)))
+    yield from (f"name:{''.join(whole)}" for whole in (words, own_name(words)))
     yield from (f"part:{''.join(part)}" for part in (words[:1], *runs(words[:MOST_WORDS], MOST_WORDS, 2)))
     yield from (key for part in (words[:1], words) for key in near_keys(part))
 
 
-def own_words(words: Sequence[str]) -> Sequence[str]:
+def own_name(words: Sequence[str]) -> Sequence[str]:
     """Without those that many are called by, such as `group`."""
     return [word for word in words if word not in KNOWN.words("names.generic")] or words
 
@@ -86,7 +87,17 @@ def run_keys(words: Sequence[str], kind: str = "name", shortest: int = 3) -> lis
     return [f"{kind}:{key}" for key in dict.fromkeys(joined) if len(key) >= shortest]
 
 
-def absent(missing: str, text: str, keys: Iterable[str], *conditions: AnyOf | DateRange) -> Iterator[Focus]:
+def called(word: str) -> AnyOf:
+    """What has it as its name, or a part of it, or its symbol.
+
+    >>> called("Ulvr").values
+    ('name:ulvr', 'also:ulvr', 'part:ulvr', 'us:ULVR', 'symbol:ULVR')
+    """
+    keys = (*(f"{kind}:{word.lower()}" for kind in NAMED), f"us:{word.upper()}", f"symbol:{word.upper()}")
+    return AnyOf(field="keys", values=keys)
+
+
+def absent(missing: str, words: Sequence[str], keys: Iterable[str], *conditions: AnyOf | DateRange) -> Iterator[Focus]:
     """Foci by which it is known that something is not there: nobody has one of the keys, no text one of the words."""
     yield absence(missing, AnyOf(field="keys", values=tuple(dict.fromkeys(keys))), *conditions)
-    yield absence(missing, *conditions, words=text)
+    yield absence(missing, *conditions, words=" ".join(own_name(words)))

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from overfetch import AnyOf, DateRange, Focus, Understood, absence, compared, unheard, without_unwanted
-from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, having, named, near_keys, own_words, run_keys, words_of
+from paiddaily.names import KNOWN, LOOKED_AT, absent, bare_name, called, having, named, near_keys, run_keys, words_of
 
 LARGE = AnyOf(field="size", values=("Mega Cap", "Large Cap"))
 COMMON = AnyOf(field="share", values=("common",))
@@ -19,11 +19,10 @@ CRYPTO = AnyOf(field="asset_class", values=("crypto",))
 # How far each leads.
 LISTING, US, LARGE_NAME, LARGE_SYMBOL, NAME, SYMBOL, PART, NEAR, SCOPE = 9, 8, 7, 6, 5, 4, 3, 2, 1
 MOST_TOLD, TOLD = 3, {"country": "countries", "size": "sizes", "markets": "exchanges"}
-NAMED = ("name", "also", "part")  # kinds of keys
 
 TOKEN = re.compile(r"(?<![\w.])(\$?)([A-Za-z0-9]{1,12}(?:[-^/][A-Za-z]{1,3})?)(?:\.([A-Za-z]{1,3}))?(?![\w.]\w)")
 ASKED = re.compile(r"\b(?:[Tt]icker|[Ss]ymbol) \$?([A-Z0-9]{1,6}|[a-z]{1,6}$)(?!\w)")
-US_WRITTEN = re.compile(r"(?<!\w)(?:US|U\.S\.)(?!\w)|(?<=\b[Tt]he )us(?!\w)|(?<=\b[Ii]n )us(?!\w)")
+US_WRITTEN = re.compile(r"(?<!\w)(?:US|U\.S\.)(?!\w)|(?<=\b[Tt]he )us(?!\w)|(?<=\b[Ii]n )us(?!\w| dollars?)")
 CAPITALS = re.compile(r"(?=.*[A-Z])[A-Z0-9^/-]{2,5}")
 NO_VOWEL = re.compile(r"[^\W\d_aeiouy]{3,5}", re.IGNORECASE)
 
@@ -54,15 +53,16 @@ def understand_tickers(question: str, _day: date) -> Understood:
     scope = _scope(lower, _lower(" ".join(unwanted)))
     told = tuple(map(_told, scope))
     wanted = next(iter(KNOWN.instead("meant", lower).values()), wanted)  # as what it means is written
-    symbols, words = list(_symbols(looked_at))[:3], bare_name(looked_at)
+    name = looked_at if " " in looked_at or not unwanted else ""  # one word that is left is none
+    symbols, words = list(_symbols(name))[:3], bare_name(name)
     focuses = [
         *(focus for symbol in symbols for focus in _bearers(symbol)),
-        *_names(looked_at, outright=any(symbol.outright for symbol in symbols)),
+        *_names(name, outright=any(symbol.outright for symbol in symbols)),
         *_scoped(lower, scope, told),
         # Of some day: records that bear none have no such figures.
         *(absence(f"no {k} ('{m[0]}'): no record bears a date", DATED) for k, m in KNOWN.said("daily", lower).items()),
         Focus(conditions=(COMMON,), weight=0.5),
-        *unheard(looked_at, KNOWN.knows),
+        *unheard(looked_at, KNOWN.knows, called=called),
     ]
     named = (*(symbol.name for symbol in symbols), *([" ".join(words)] if 0 < len(words) <= 6 else []))
     return Understood(text=wanted, focuses=tuple(focuses[:32]), named=named, notes=told)
@@ -111,16 +111,15 @@ def _names(text: str, *, outright: bool) -> Iterator[Focus]:
     """Companies and coins of this name, in part, or with a letter wrong; and those named among other words."""
     words, said = bare_name(text), words_of(text)
     for one in [] if KNOWN.said("industries", text.lower()) else compared(text):  # no `gold vs silver miners`
-        yield from _whole_name(one, bare_name(one))
-        yield from (focus for symbol in list(_symbols(one))[:1] for focus in _bearers(symbol))
+        name = called("".join(bare_name(one)))
+        yield from [Focus(conditions=(name, COMMON, LARGE), leads=US + 1), Focus(conditions=(name, COMMON), leads=NAME)]
     yield from having([f"name:{''.join(named(text))}"] * (len(said) > 1), leads=US)  # as it is written, however long
     if 0 < len(words) <= 6:
         yield from _whole_name(text, words)
         if missing := None if outright else _missing_name(text, words):
-            name, symbol = "".join(words), "".join(words).upper()
-            keys = [*(f"{kind}:{name}" for kind in NAMED), f"us:{symbol}", f"symbol:{symbol}", *near_keys(words)]
+            keys = [*called("".join(words)).values, *near_keys(words)]
             coins = [CRYPTO] if "coins" in KNOWN.said("signs", text.lower()) else []
-            yield from absent(missing, " ".join(own_words(words)), keys, *coins)
+            yield from absent(missing, words, keys, *coins)
     yield from having([*run_keys(said), *run_keys(said, "also")], weight=0.7)
 
 

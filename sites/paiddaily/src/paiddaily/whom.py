@@ -1,10 +1,10 @@
 """Whom a question about events names outright: by the words beside a name, or by a word that nobody commonly writes."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from overfetch import is_rare
-from paiddaily.names import KNOWN, bare_name, own_words
+from paiddaily.names import KNOWN, bare_name
 
 MOST_NAMES, MOST_WORDS = 2, 3
 QUOTED = re.compile(r"[\"“]([^\"“”]{2,60})[\"”]")
@@ -22,11 +22,6 @@ def named_in(text: str) -> Iterator[tuple[str, list[str]]]:
         words = bare_name(name)
         if 0 < len(words) <= MOST_WORDS and any(map(is_rare, words)) and not _says_how(name.lower()):
             yield name, words
-
-
-def proper(words: Sequence[str]) -> list[str]:
-    """An event may say no more than `Uranium` of Uranium Finance; nothing misspelt."""
-    return [word for word in own_words(words) if not KNOWN.is_misspelt(word)]
 
 
 def _says_how(words: str) -> bool:

@@ -5,8 +5,8 @@ from datetime import date
 from typing import NamedTuple
 
 from overfetch import AnyOf, Focus, Understood
+from sagedaily.absent import absent
 from sagedaily.mentions import Mention, mentions_in
-from sagedaily.unheard import absent
 from sagedaily.vocabulary import (
     KNOWN,
     Meaning,

@@ -122,7 +122,8 @@ def _prepare(
     requests = [_request(query, collection) for query in judged.queries]
     understood = [request.understood(collection) for request in requests]
     texts = list(dict.fromkeys(text for one in understood for text in one.texts))
-    vectors = dict(zip(texts, engine.embedder.embed_queries(texts), strict=True))
+    embedded = list(dict.fromkeys(text for one in understood for text in one.embedded))
+    vectors = dict(zip(embedded, engine.embedder.embed_queries(embedded), strict=True))
     name = engine.name_of(collection.name)
     terms, made = count(engine.store.passages(name), texts), engine.store.provenance(name)
     near = deepened(settings).top_k * settings.prefetch

@@ -127,13 +127,14 @@ class Reweighed:
         self.terms = terms
         self.bm25 = Bm25()
         self.settings = RetrievalSettings()
-        self._asked: dict[tuple[str, tuple[Condition, ...]], Lists] = {}
+        self._asked: dict[tuple[str, tuple[Condition, ...], bool], Lists] = {}
         self._passages: dict[str, Passage] = {}
 
     def __call__(self, text: str, conditions: Sequence[Condition], *, worded: bool = False) -> Sequence[Candidate]:
         settings = deepened(self.settings)
         first_stage = "bm25" if worded else settings.first_stage
-        best = _best(self._scores(self._lists(text, tuple(conditions)), settings, first_stage), settings.top_k)
+        lists = self._lists(text, tuple(conditions), worded=worded)
+        best = _best(self._scores(lists, settings, first_stage), settings.top_k)
         return [Candidate(passage=self._passages[passage], score=score) for passage, score in best.items()]
 
     def _scores(self, lists: Lists, settings: RetrievalSettings, first_stage: FirstStage) -> Mapping[str, float]:
@@ -144,14 +145,15 @@ class Reweighed:
         depth = settings.top_k * settings.prefetch
         return fuse([_best(lists.dense, depth), _best(lists.weigh(self.bm25), depth)], settings)
 
-    def _lists(self, text: str, conditions: tuple[Condition, ...]) -> Lists:
-        if (text, conditions) not in self._asked:
-            near, worded = self.dense(text, conditions), self.words(text, conditions, worded=True)
-            self._passages |= {c.passage.id: c.passage for c in (*near, *worded)}
-            pool = [c.passage.id for c in worded]
+    def _lists(self, text: str, conditions: tuple[Condition, ...], *, worded: bool) -> Lists:
+        if (text, conditions, worded) not in self._asked:
+            near = () if worded else self.dense(text, conditions)
+            having = self.words(text, conditions, worded=True)
+            self._passages |= {c.passage.id: c.passage for c in (*near, *having)}
+            pool = [c.passage.id for c in having]
             matching = {r: terms.matching(_terms(text, r), pool) for r, terms in self.terms.items()}
-            self._asked[text, conditions] = Lists({c.passage.id: c.score for c in near}, pool, matching)
-        return self._asked[text, conditions]
+            self._asked[text, conditions, worded] = Lists({c.passage.id: c.score for c in near}, pool, matching)
+        return self._asked[text, conditions, worded]
 
 
 def _terms(text: str, stop_words: StopWords) -> list[int]:

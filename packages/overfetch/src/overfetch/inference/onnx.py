@@ -18,7 +18,7 @@ from overfetch.inference.tokenizing import TextTokenizer, Tokens
 from overfetch.inference.windows import Plan, Reading
 from overfetch.models import ModelSpec
 from overfetch.protocols import RerankScores, Vectors
-from overfetch.scheduling import ahead, alone, until
+from overfetch.scheduling import ahead, alone, at_leisure
 
 TOKEN_BUDGET = 256  # until `warm_up` has measured
 BUDGETS = (0, 128, 256, 512)  # beyond, attention's padding and full caches cost more than larger products save
@@ -107,7 +107,7 @@ class OnnxEmbedder:
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         # Nothing of its request can be searched before it, nor may who else asks move a rank; and it is short.
-        with ahead(), alone(), until(None):
+        with ahead(), alone(), at_leisure():
             return self._embed([self.spec.query_prefix + text for text in texts])
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:

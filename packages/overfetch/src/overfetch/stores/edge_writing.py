@@ -9,14 +9,14 @@ from pathlib import Path
 from qdrant_edge import EdgeShard, ScrollRequest, UpdateOperation
 
 from overfetch.errors import OverfetchError, StoreError, StoreUnavailable
-from overfetch.filters import Condition, Schema, is_bounded
+from overfetch.filters import Condition, Schema
 from overfetch.protocols import Copied, EncodedPassage, EncodedQuery
 from overfetch.provenance import Provenance, Recall
 from overfetch.settings import RetrievalSettings
 from overfetch.stores import edge_requests as requests
 from overfetch.stores.copying import make_durable, size_of, sync
 from overfetch.stores.edge_generations import CollectionFolder, GenerationFolder, remove
-from overfetch.stores.known import search_known
+from overfetch.stores.known import is_bounded, search_known
 from overfetch.stores.optimising import optimise
 from overfetch.stores.payloads import CONTENT_HASH, from_payload, from_record
 from overfetch.stores.room import require_room, size_in_store, size_with_search_index

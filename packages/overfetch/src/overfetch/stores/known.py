@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from overfetch.filters import Condition, KnownBy
 from overfetch.fusion import fuse
 from overfetch.protocols import EncodedQuery
 from overfetch.settings import RetrievalSettings
@@ -10,6 +11,11 @@ from overfetch.types import Candidate
 SPARE = 2  # times what is kept: where scores tie, an engine cuts as its points lie, and here by id
 
 Search = Callable[[RetrievalSettings], list[Candidate]]
+
+
+def is_bounded(conditions: Sequence[Condition]) -> bool:
+    """Whether nothing is to be seen of what became known later."""
+    return any(isinstance(condition, KnownBy) for condition in conditions)
 
 
 def search_known(search: Search, query: EncodedQuery, settings: RetrievalSettings) -> list[Candidate]:

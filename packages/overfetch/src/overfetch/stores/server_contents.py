@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from overfetch.environment import ServerSettings
-from overfetch.filters import Condition, is_bounded
+from overfetch.filters import Condition
 from overfetch.partitions import Partition
 from overfetch.protocols import EncodedPassage, EncodedQuery, ValueCount
 from overfetch.settings import RetrievalSettings
 from overfetch.stores import server_requests as requests
-from overfetch.stores.known import search_known
+from overfetch.stores.known import is_bounded, search_known
 from overfetch.stores.payloads import CONTENT_HASH, field_key, from_payload, from_record
 from overfetch.stores.server_connection import MEMORY, Connection
 from overfetch.types import Candidate, Passage

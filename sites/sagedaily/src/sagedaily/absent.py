@@ -7,7 +7,7 @@ from overfetch import Focus, absence, unheard
 from sagedaily.mentions import Mention
 from sagedaily.vocabulary import KNOWN, Word, names, places_of
 
-FEW_WORDS = 12
+SHORT = 12  # words of a question
 
 
 def absent(question: str, words: Sequence[Word], mentions: Sequence[Mention]) -> Iterator[Focus]:
@@ -20,7 +20,7 @@ def absent(question: str, words: Sequence[Word], mentions: Sequence[Mention]) ->
             yield absence(told, words=subject["written"])
     yield from (absence(f"nothing by '{name}'", words=name) for name in _unread(words))
     yield from (absence(f"nothing about '{name}'", words=name) for name in _placed(words, mentions))
-    if len(words) <= FEW_WORDS:
+    if len(words) <= SHORT:
         yield from unheard(question, KNOWN.knows)
 
 
