@@ -14,7 +14,7 @@ from overfetch.protocols import EncodedQuery, Store, Vectors
 from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_query
-from overfetch.spelling import humps, is_alike, without_accents
+from overfetch.spelling import ALIKE, humps, is_alike, without_accents
 from overfetch.types import Candidate, Passage
 from overfetch.understanding import Understood
 
@@ -155,13 +155,20 @@ class Heard:
         return not words or not self._words.isdisjoint(words)
 
     def has_alike(self, text: str) -> bool:
-        """Whether one of the words is written otherwise: with a letter wrong, or as two words."""
+        """Whether one of the words is written otherwise, with a letter wrong or as two words; or is in a title."""
         words = letters(text)
-        return not self._run_together.isdisjoint(words) or any(_is_mistake(w, o) for w in words for o in self._letters)
+        if not self._run_together.isdisjoint(words):
+            return True
+        told = any(is_alike(word, other, ALIKE.start) for word in words for other in self._titles)
+        return told or any(_is_mistake(word, other) for word in words for other in self._letters)
 
     @cached_property
     def _words(self) -> set[str]:
         return {word for c in self._found for word in WORD.findall(c.passage.reading.casefold())}
+
+    @cached_property
+    def _titles(self) -> set[str]:
+        return {word for c in self._found for word in letters(f"{c.passage.title} {humps(c.passage.title)}")}
 
     @cached_property
     def _texts(self) -> list[list[str]]:

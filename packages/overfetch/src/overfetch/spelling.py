@@ -52,9 +52,9 @@ def is_near(word: str, other: str) -> bool:
     return swapped or (by_one and max(len(word), len(other)) > MISSPELT.start)
 
 
-def is_alike(word: str, other: str) -> bool:
+def is_alike(word: str, other: str, long: int = LONG) -> bool:
     """Whether they are near, or of four letters and more with the same first one: by a letter, the same ones in another
-    order, or of seven letters and more with 77% in common.
+    order, or `long` ones with 77% in common.
 
     Too far to be found by, near enough not to say that there is no such word; counted by difflib (after Ratcliff and
     Metzener 1988).
@@ -68,7 +68,7 @@ def is_alike(word: str, other: str) -> bool:
         return is_near(word, other)
     if any(_apart(word, other)) or sorted(word) == sorted(other):
         return True
-    return min(len(word), len(other)) >= LONG and SequenceMatcher(None, word, other, autojunk=False).ratio() >= COMMON
+    return min(len(word), len(other)) >= long and SequenceMatcher(None, word, other, autojunk=False).ratio() >= COMMON
 
 
 def _apart(word: str, other: str) -> tuple[bool, bool]:
