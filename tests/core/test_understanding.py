@@ -227,6 +227,16 @@ def test_whether_a_word_is_there_is_asked_only_where_no_hit_has_it(word: str, se
     assert (store.searches, understood.missing) == (searches, () if word == "feared" else ("no joker",))
 
 
+def test_what_is_found_one_way_is_not_looked_for_the_other(tmp_path: Path) -> None:
+    both = (absence("no moon", words="moon"), absence("no moon", named("moon")))
+    store = Counting()
+    engine = opened(tmp_path, lambda question, day: Understood(text="night", focuses=both), store=store)
+    engine.index("cards")
+    store.searches = 0
+    assert engine.search("cards", "night").hits
+    assert store.searches == 1
+
+
 @pytest.mark.parametrize(("among", "missing"), [(0, ("no joker",)), (4, ("no joker",)), (5, ())])
 def test_few_passages_lack_words_that_they_need_not_have(among: int, missing: tuple[str, ...], tmp_path: Path) -> None:
     reads = Understood(text="love", focuses=(absence("no joker", words="joker", among=among),))

@@ -16,7 +16,7 @@ from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_query
 from overfetch.spelling import ALIKE, humps, is_alike, without_accents
 from overfetch.types import Candidate, Passage
-from overfetch.understanding import Understood
+from overfetch.understanding import Focus, Understood
 
 GROUPING_DEPTH = 3
 LOOKED_AT = 2_000  # characters of a passage
@@ -116,8 +116,8 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
     lists, leading, there = [Ranked(1.0, found)], defaultdict[str, list[int]](list), dict[str, bool]()
     heard = Heard(found)
     for number, focus in enumerate(understood.focuses):
-        if focus.missing and focus.only_tells and heard.has_one(focus.text or ""):  # spares the search
-            there[focus.missing] = True
+        if focus.missing and focus.only_tells and (there.get(focus.missing) or heard.tells(focus)):
+            there[focus.missing] = True  # which spares the search
             continue
         met = search(focus.text or understood.text, (*conditions, *focus.conditions), worded=focus.worded)
         lists.append(Ranked(focus.weight, met))
@@ -149,9 +149,11 @@ class Heard:
     def __init__(self, found: Sequence[Candidate]) -> None:
         self._found = found
 
-    def has_one(self, text: str) -> bool:
-        """Of these words; of stop words alone nobody can tell."""
-        words = [word for word in WORD.findall(text.casefold()) if embed_sparse_query(word).indices]
+    def tells(self, focus: Focus) -> bool:
+        """Whether it has one of the focus's words; of stop words alone nobody can tell."""
+        if focus.conditions or not (focus.worded and focus.text):
+            return False
+        words = [word for word in WORD.findall(focus.text.casefold()) if embed_sparse_query(word).indices]
         return not words or not self._words.isdisjoint(words)
 
     def has_alike(self, text: str) -> bool:

@@ -35,8 +35,8 @@ class Focus(Frozen):
 
     @property
     def only_tells(self) -> bool:
-        """Whether it looks for nothing but whether one of its words is there."""
-        return self.worded and self.weight == TELLING and not (self.conditions or self.leads)
+        """Whether it looks for nothing but whether something is there."""
+        return self.weight == TELLING and not self.leads
 
 
 def absence(missing: str, *conditions: Condition, words: str | None = None, among: int = 0) -> Focus:
