@@ -14,7 +14,7 @@ from overfetch.protocols import EncodedQuery, Store, Vectors
 from overfetch.provenance import Provenance
 from overfetch.settings import RetrievalSettings
 from overfetch.sparse import embed_sparse_query
-from overfetch.spelling import ALIKE, humps, is_alike, without_accents
+from overfetch.spelling import humps, is_alike, without_accents
 from overfetch.types import Candidate, Passage
 from overfetch.understanding import Focus, Understood
 
@@ -161,7 +161,7 @@ class Heard:
         words = letters(text)
         if not self._run_together.isdisjoint(words):
             return True
-        told = any(is_alike(word, other, ALIKE.start) for word in words for other in self._titles)
+        told = any(is_alike(word, other) for word in words for other in self._titles)
         return told or any(_is_mistake(word, other) for word in words for other in self._letters)
 
     @cached_property

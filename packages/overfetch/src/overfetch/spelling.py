@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from itertools import takewhile
 
 MISSPELT = range(5, 17)  # letters of a word that is also known with one of them wrong
-ALIKE, LONG, COMMON = range(4, 31), 7, 0.77  # letters, of a long word, and the share of them
+ALIKE, COMMON = range(4, 31), 0.77  # letters, and the share of them
 HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -52,23 +52,23 @@ def is_near(word: str, other: str) -> bool:
     return swapped or (by_one and max(len(word), len(other)) > MISSPELT.start)
 
 
-def is_alike(word: str, other: str, long: int = LONG) -> bool:
+def is_alike(word: str, other: str) -> bool:
     """Whether they are near, or of four letters and more with the same first one: by a letter, the same ones in another
-    order, or `long` ones with 77% in common.
+    order, or 77% in common.
 
     Too far to be found by, near enough not to say that there is no such word; counted by difflib (after Ratcliff and
-    Metzener 1988).
+    Metzener 1988). Stricter for short words, no more is refused rightly, and more wrongly (`shared/evals/README.md`).
 
     >>> is_alike("grizify", "grizzifi"), is_alike("badgr", "badger"), is_alike("foobarswap", "steamswap")
     (True, True, False)
-    >>> is_alike("htpx", "httpx"), is_alike("crad", "card"), is_alike("trino", "train")
+    >>> is_alike("htpx", "httpx"), is_alike("crad", "card"), is_alike("trino", "torch")
     (True, True, False)
     """
     if len(word) not in ALIKE or len(other) not in ALIKE or word[0] != other[0]:
         return is_near(word, other)
     if any(_apart(word, other)) or sorted(word) == sorted(other):
         return True
-    return min(len(word), len(other)) >= long and SequenceMatcher(None, word, other, autojunk=False).ratio() >= COMMON
+    return SequenceMatcher(None, word, other, autojunk=False).ratio() >= COMMON
 
 
 def _apart(word: str, other: str) -> tuple[bool, bool]:
