@@ -25,6 +25,7 @@ from overfetch.inference.classifier import TransformersReranker
 from overfetch.inference.remote import PAUSES_S, Endpoint, RemoteEmbedder, RemoteReranker
 from overfetch.leaving import in_thread
 from overfetch.models import find_profile
+from overfetch.scheduling import until
 from overfetch.testing import FakeEmbedder
 from overfetch.workspace import open_reranker, open_site
 
@@ -296,6 +297,13 @@ def test_vectors_come_in_order_and_of_unit_length(server: ModelServer, make_spec
     assert np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-6
     assert np.abs(vectors - FakeEmbedder().embed_passages(texts)).max() < 1e-6
     assert sorted(len(body["input"]) for body in server.bodies) == [4, 32, 32, 32]
+
+
+@pytest.mark.parametrize("count", [1, 70])
+def test_vectors_are_not_waited_for_beyond_the_end_of_the_runs(count: int, server: ModelServer, make_spec: Any) -> None:
+    server.faults.extend([late] * 3)
+    with until(time.monotonic() + 0.2), pytest.raises(DeadlineExceeded, match="has no time left"):
+        embedder(server, make_spec).embed_passages(["a star"] * count)
 
 
 def test_no_text_no_request(server: ModelServer, make_spec: Any) -> None:
