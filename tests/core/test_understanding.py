@@ -23,6 +23,7 @@ CARDS = """{"_id": "tower", "title": "The Tower", "text": "It falls in love and 
 {"_id": "levi", "title": "Magic", "text": "The death card in a love reading is often feared.", "name": "essay"}
 {"_id": "moon", "title": "The Moon", "text": "A dream of love, a reading of the night.", "name": "moon"}
 """
+DAYS = {"tower": "2024-01-01", "death": "2024-01-02", "levi": "2024-01-03", "moon": "2024-01-04"}
 FILTERS: dict[str, FieldKind] = {"name": "keyword"}
 
 
@@ -31,7 +32,12 @@ def whole(document: Document) -> list[Chunk]:
 
 
 def opened(
-    folder: Path, understand: Understand = literally, *, store: FakeStore | None = None, filters: bool = True
+    folder: Path,
+    understand: Understand = literally,
+    *,
+    store: FakeStore | None = None,
+    filters: dict[str, FieldKind] = FILTERS,
+    known_at: str | None = None,
 ) -> Engine:
     (folder / "cards.jsonl").write_text(CARDS, encoding="utf-8")
     cards = Collection(
@@ -40,8 +46,10 @@ def opened(
         chunk=whole,
         chunker="whole/1",
         answering="",
-        fields=FieldMap(metadata={"name": ("name",)}),
-        filters=FILTERS if filters else {},
+        fields=FieldMap(metadata={"name": ("name",), "known": ("known",)}),
+        adapt=lambda record: {**record, "known": DAYS[record["_id"]]},
+        filters=filters,
+        known_at=known_at,
         understand=understand,
     )
     site = Site(name="deck", title="Deck", collections=(cards,), ask="cards")
@@ -277,25 +285,9 @@ def test_what_is_told_outright_is_told_alone(tmp_path: Path) -> None:
 
 def test_how_many_passages_there_will_be_is_not_known_before(tmp_path: Path) -> None:
     reads = Understood(text="love", focuses=(absence("no joker", words="joker", among=2),))
-    (tmp_path / "notes.jsonl").write_text(
-        "".join(f'{{"_id": "{n}", "title": "A note", "text": "love", "known": "2024-01-0{n}"}}\n' for n in range(1, 5)),
-        encoding="utf-8",
-    )
-    notes = Collection(
-        name="notes",
-        sample=tmp_path / "notes.jsonl",
-        chunk=whole,
-        chunker="whole/1",
-        answering="",
-        fields=FieldMap(metadata={"known": ("known",)}),
-        filters={"known": "date"},
-        known_at="known",
-        understand=lambda question, day: reads,
-    )
-    site = Site(name="notes", title="Notes", collections=(notes,), ask="notes")
-    engine = Engine(site, embedder=FakeEmbedder(), reranker=FakeReranker(), store=FakeStore())
-    engine.index("notes")
-    told = [engine.search("notes", "love", as_of=day).understood for day in (None, "2024-01-03")]
+    engine = opened(tmp_path, lambda question, day: reads, filters={"known": "date"}, known_at="known")
+    engine.index("cards")
+    told = [engine.search("cards", "love", as_of=day).understood for day in (None, "2024-01-03")]
     assert [reading.missing if reading else () for reading in told] == [("no joker",), ()]
 
 
@@ -308,7 +300,7 @@ def test_a_worded_focus_finds_only_what_has_its_words(tmp_path: Path) -> None:
 
 def test_what_was_indexed_before_a_field_was_declared_is_searched_without_it(tmp_path: Path) -> None:
     store = FakeStore()
-    opened(tmp_path, store=store, filters=False).index("cards")
+    opened(tmp_path, store=store, filters={}).index("cards")
     reads = Understood(text="love", conditions=(named("moon"),), focuses=(Focus(conditions=(named("moon"),)),))
     engine = opened(tmp_path, lambda question, day: reads, store=store)
     assert len(found(engine, "love")) > 1

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import chain, pairwise
 from typing import NamedTuple, Protocol
@@ -128,19 +128,20 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
     merged = fuse_by_rank(lists, settings.rrf_k) if understood.focuses else found
     chosen = choose(merged, settings, leading)
     missing = [told for told, met in there.items() if not met]
-    return FirstStage(chosen, dict(leading), given_up, tuple(_told(missing, understood, Heard(chosen))))
+    return FirstStage(chosen, dict(leading), given_up, _told(missing, understood, Heard(chosen)))
 
 
-def _told(missing: Sequence[str], understood: Understood, heard: "Heard") -> Iterator[str]:
+def _told(missing: Sequence[str], understood: Understood, heard: "Heard") -> tuple[str, ...]:
     """What is not there, unless what was found has a word much like it, which may well be meant.
 
     What is told of single words `among` many passages is not, beside what is told outright.
     """
-    words = {told: [f.text or "" for f in understood.focuses if f.worded and f.missing == told] for told in missing}
+    meant = {
+        f.missing for f in understood.focuses if f.worded and f.missing in missing and heard.has_alike(f.text or "")
+    }
     among = {f.missing for f in understood.focuses if f.among}
-    told = [told for told in missing if not any(map(heard.has_alike, words[told]))]
-    outright = [told for told in told if told not in among]
-    yield from outright or told
+    lacking = [told for told in missing if told not in meant]
+    return tuple([told for told in lacking if told not in among] or lacking)
 
 
 class Heard:

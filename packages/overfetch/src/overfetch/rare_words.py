@@ -39,11 +39,12 @@ def unheard(
     words = dict[str, str]()
     for found in islice(WORD.finditer(question), LOOKED_AT):
         words.setdefault(found[0].casefold(), found[0])
-    rare = {folded: word for folded, word in words.items() if len(word) >= SHORTEST and is_rare(word)}
+    long = [folded for folded in words if len(folded) >= SHORTEST]
+    rare = [folded for folded in long if is_rare(words[folded])]
     if len(rare) >= FOREIGN and 2 * len(rare) > len(words):
         return
-    telling = words if everyday and len(words) <= FEW_WORDS else rare
-    asked = (folded for folded in telling if len(folded) >= SHORTEST and not is_known(without_accents(folded)))
+    telling = long if everyday and len(words) <= FEW_WORDS else rare
+    asked = (folded for folded in telling if not is_known(without_accents(folded)))
     for word in map(words.__getitem__, islice(asked, MOST)):
         missing = f"nothing on '{word}'"
         yield absence(missing, words=word, among=LEAST)

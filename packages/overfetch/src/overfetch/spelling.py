@@ -57,7 +57,7 @@ def is_alike(word: str, other: str) -> bool:
     order, or 77% in common.
 
     Too far to be found by, near enough not to say that there is no such word; counted by difflib (after Ratcliff and
-    Metzener 1988). Stricter for short words, no more is refused rightly, and more wrongly (`shared/evals/README.md`).
+    Metzener 1988). The shares were set by judged questions (`shared/evals/README.md`).
 
     >>> is_alike("grizify", "grizzifi"), is_alike("badgr", "badger"), is_alike("foobarswap", "steamswap")
     (True, True, False)

@@ -131,11 +131,10 @@ class Asked:
 
     def absent(self) -> Iterator[Focus]:
         """What only its tool can have: a command, a version, a plugin; a model by its full name; a tool itself."""
-        tools = self.tools
         versions = [
             [tool, after.removeprefix("v")]
             for tool, after in zip(self.words, self.words[1:], strict=False)
-            if tool in tools and VERSION.fullmatch(after)
+            if tool in self.tools and VERSION.fullmatch(after)
         ]
         told = [
             *versions,
@@ -143,13 +142,13 @@ class Asked:
             *([self.command] if self.command else []),
             *([one] for one in self._joined()),
         ]
-        if not told and len(tools) == 1 and self.is_short and not self.names:  # in passing, a tool says little
-            told = [tools]
+        if not told and len(self.tools) == 1 and self.is_short and not self.names:  # in passing, a tool says little
+            told = [self.tools]
         for names in told:
             yield Focus(conditions=_all(list(map(squash, names))), weight=UNHEARD, missing=" ".join(names))
         yield from self._unheard()
         for words in KNOWN.said("elsewhere", self.question.lower()):
-            product = tuple(AnyOf(field="product", values=(singular(tool),)) for tool in tools[:1])
+            product = tuple(AnyOf(field="product", values=(singular(tool),)) for tool in self.tools[:1])
             yield Focus(conditions=product, text=words, worded=True, weight=UNHEARD, missing=f"nothing on {words}")
 
     def _joined(self) -> Iterator[str]:
