@@ -48,6 +48,11 @@ class Vocabulary:
         found = ((name, pattern.search(text)) for name, pattern in self._patterns(path).items())
         return {name: match for name, match in found if match}
 
+    def others(self, path: str, text: str) -> list[str]:
+        """Where one of the names or more is said, all that are not."""
+        said = self.said(path, text)
+        return [name for name in self.table(path) if said and name not in said]
+
     def without(self, path: str, text: str) -> str:
         """The text without what `said` finds in it."""
         for start, end in sorted((found.span() for found in self.said(path, text.lower()).values()), reverse=True):

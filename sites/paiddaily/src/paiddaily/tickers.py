@@ -47,10 +47,10 @@ def understand_tickers(question: str, _day: date) -> Understood:
     >>> understand_tickers("banks with a strong pre-earnings setup", date(2026, 1, 1)).text[:40]
     'banks with a forecasts keep rising, stra'
     """
-    wanted, unwanted = without_unwanted(question.strip(), lambda what: bool(_countries(_lower(what))))
+    wanted, unwanted = without_unwanted(question.strip(), _is_scope)
     looked_at = wanted[:LOOKED_AT]
     lower = _lower(looked_at)
-    scope = _scope(lower, _lower(" ".join(unwanted)))
+    scope = _scope(lower, _lower("".join(f"the {one} " for one in unwanted)))
     told = tuple(map(_told, scope))
     wanted = next(iter(KNOWN.instead("meant", lower).values()), wanted)  # as what it means is written
     name = looked_at if " " in looked_at or not unwanted else ""  # one word that is left is none
@@ -71,6 +71,10 @@ def understand_tickers(question: str, _day: date) -> Understood:
 def _lower(text: str) -> str:
     """In small letters, where the United States would be taken for a pronoun."""
     return US_WRITTEN.sub("usa", text).lower()
+
+
+def _is_scope(what: str) -> bool:
+    return bool(_countries(_lower(f"the {what}")) or KNOWN.said("sizes", what.lower()))
 
 
 def _bearers(symbol: Symbol) -> Iterator[Focus]:
@@ -113,7 +117,8 @@ def _names(text: str, *, outright: bool) -> Iterator[Focus]:
     for one in [] if KNOWN.said("industries", text.lower()) else compared(text):  # no `gold vs silver miners`
         name = called("".join(bare_name(one)))
         yield from [Focus(conditions=(name, COMMON, LARGE), leads=US + 1), Focus(conditions=(name, COMMON), leads=NAME)]
-    yield from having([f"name:{''.join(named(text))}"] * (len(said) > 1), leads=US)  # as it is written, however long
+    # As it is written, however long; not of `bank on the Faroe Islands` the bank.
+    yield from having([f"name:{''.join(named(text))}"] * (len(said) == 2 or len(named(text)) > 1), leads=US)
     if 0 < len(words) <= 6:
         yield from _whole_name(text, words)
         if missing := None if outright else _missing_name(text, words):
@@ -152,7 +157,7 @@ def _scope(text: str, unwanted: str) -> list[AnyOf]:
     named = _countries(places, "cities") or (KNOWN.table("countries") if left_out else ())
     found: dict[str, Sequence[str]] = {
         "country": [country for country in named if country not in left_out],
-        "size": [*KNOWN.said("sizes", text)],
+        "size": [*KNOWN.said("sizes", text)] or KNOWN.others("sizes", unwanted),
         "markets": [*KNOWN.said("suffixes", text)] if "listed" in signs else (),
         "asset_class": [*KNOWN.said("classes", text)] if "coins" in signs else (),
     }
@@ -162,7 +167,7 @@ def _scope(text: str, unwanted: str) -> list[AnyOf]:
 def _countries(text: str, *tables: str) -> list[str]:
     """Those that are named, by themselves, by region, or in further tables."""
     named = [one for table in ("countries", *tables) for one in KNOWN.said(table, text)]
-    members = (KNOWN.table("members")[region] for region in KNOWN.said("regions", text))
+    members = (KNOWN.table("members")[region] for region in KNOWN.instead("regions", text))
     return list(dict.fromkeys([*named, *(country for region in members for country in region)]))
 
 
