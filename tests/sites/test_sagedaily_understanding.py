@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from overfetch import AnyOf, Engine, Environment, Understood, load_site, open_site
+from overfetch import AnyOf, Document, Engine, Environment, Understood, load_site, open_site
 from overfetch.models import find_profile
 from overfetch.refusing import RefusalRules
 from overfetch.stores.edge import EdgeStore
 from overfetch.testing import FakeEmbedder, FakeReranker
-from sagedaily.chunking import adapt_entry
+from sagedaily.chunking import adapt_entry, chunk_entry
 from sagedaily.understanding import orientation_in, understand
 
 CORPUS = Path(__file__).parents[3] / "shared/data/corpora/tarot-astrology/corpus.jsonl"
@@ -400,3 +400,14 @@ def test_rare_words_of_a_short_question_can_be_missing_among_many_passages() -> 
     assert missing(story, among=True) == []
     assert missing("König der Münzen", among=True) == []
     assert missing("QoC, 10 of pents and Merc in Sag", among=True) == []
+
+
+def test_who_translated_a_book_did_not_write_it() -> None:
+    work = "Eliphas Levi, The History of Magic, tr. A. E. Waite (1913)"
+    assert adapt_entry({"_id": "l", "title": "Magic", "text": "It is.", "work": work})["authors"] == ["Levi"]
+
+
+def test_a_books_index_is_no_passage() -> None:
+    index = " ".join(f"Mercury, {page}; Hymn of Mercury, {page + 1};" for page in range(10, 20))
+    entries = [Document(id=str(n), title="Magic", text=text, metadata={}) for n, text in enumerate((index, "It is."))]
+    assert [chunk.text for entry in entries for chunk in chunk_entry(entry)] == ["It is."]

@@ -2,6 +2,7 @@
 
 from overfetch.amounts import Amount, amounts_in, limits_in
 from overfetch.answering import AnswerRequest, Draft
+from overfetch.back_matter import without_back_matter
 from overfetch.bm25 import Bm25
 from overfetch.chunking import chunk_by_headings, split_at_headings
 from overfetch.citations import check_citations, guard, keep_valid, whole_sentences
@@ -156,5 +157,6 @@ __all__ = [
     "unheard",
     "whole_sentences",
     "without_accents",
+    "without_back_matter",
     "without_unwanted",
 ]

@@ -4,14 +4,14 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
-from overfetch import Chunk, Document, Record, split_by_words, token_counter
+from overfetch import Chunk, Document, Record, split_by_words, token_counter, without_back_matter
 from sagedaily.mentions import OF_CHARTS, mentions_in
 from sagedaily.understanding import NO_ORIENTATION
 from sagedaily.vocabulary import KNOWN, Meaning, words_of
 
 EMBEDDER = "all-minilm-l6-v2"
 MAX_TOKENS = 254  # what the embedder reads, but for the two tokens of its own
-CHUNKER = f"sagedaily-entry/3/tokens={MAX_TOKENS}"
+CHUNKER = f"sagedaily-entry/4/tokens={MAX_TOKENS}"
 # How a line of an entry says which way up it speaks of: "Reversed: ...", "Interpretation: Upright, ...".
 WAY_UP = re.compile(r"(?:[^:\n]{0,40}:\s)?(?:[^:\n]{0,40}\()?(upright|reversed)\b", re.IGNORECASE)
 LABEL = re.compile(r"[A-Z][\w' ]{1,40}: ")
@@ -29,7 +29,7 @@ def adapt_entry(record: Record) -> Record:
         "orientation": record.get("orientation") or NO_ORIENTATION,
         "subjects": names,
         "sole": subjects[0].sole if len(subjects) == 1 else None,
-        "authors": sorted({meaning.name for meaning in _meant(str(record.get("work") or ""), ("author",))}),
+        "authors": sorted({m.name for m in _meant(str(record.get("work") or "").partition(", tr.")[0], ("author",))}),
     }
 
 
@@ -61,7 +61,7 @@ def _meant(text: str, families: Collection[str]) -> list[Meaning]:
 
 
 def chunk_entry(entry: Document, tokens: int = MAX_TOKENS) -> Iterator[Chunk]:
-    """Pieces under `TITLE > work`, or `TITLE, reversed > work`.
+    """Pieces under `TITLE > work`, or `TITLE, reversed > work`; nothing of a book's index or contents.
 
     >>> text = "It falls.\\nUpright: Ruin.\\nReversed: Relief."
     >>> about = {"work": "Lantern Notes", "orientation": "any", "subjects": ["card:The Tower"]}
@@ -72,10 +72,10 @@ def chunk_entry(entry: Document, tokens: int = MAX_TOKENS) -> Iterator[Chunk]:
     """
     for way, text in _ways_up(entry).items():
         title = f"{entry.title}, {way}" if way else entry.title
-        breadcrumb = " > ".join(str(part) for part in (title, entry.metadata.get("work")) if part)
+        above = " > ".join(str(part) for part in (title, entry.metadata.get("work")) if part)
         size = token_counter(EMBEDDER)
-        for piece in split_by_words(text, max(tokens // 3, tokens - size(breadcrumb)), size):
-            yield Chunk(breadcrumb=breadcrumb, text=piece, metadata=_metadata(entry, way, piece))
+        for piece in without_back_matter(split_by_words(text, max(tokens // 3, tokens - size(above)), size)):
+            yield Chunk(breadcrumb=above, text=piece, metadata=_metadata(entry, way, piece))
 
 
 def _ways_up(entry: Document) -> Mapping[str, str]:
