@@ -62,7 +62,8 @@ RULES = [
 # What is read where no year is said; `latest` may be said of something else.
 BARE = re.compile(
     rf"(?<!\w)(?:(?:in|since|during|from|until|before|after|between|(?:to|and|or)(?! may)) (?P<month>{MONTH})"
-    r"\.?(?! ?\d)|(?P<latest>latest|newest|(?:most )?recent(?:ly)?)(?! (?:block|header|state|root|price|value|hash|deploy)))(?!\w)"
+    r"\.?(?! ?\d)"
+    r"|(?P<latest>latest|newest|(?:most )?recent(?:ly)?)(?! (?:block|header|state|root|price|value|hash|deploy)))(?!\w)"
 )
 PART = re.compile(
     rf"(?<!\w)(?:(?P<part>{'|'.join(PARTS)})|(?P<edge>first|opening|last|final|closing) (?:{COUNT} )?{UNIT}"
