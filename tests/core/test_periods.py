@@ -115,7 +115,7 @@ def test_the_latest_is_all_until_today_and_the_later_the_closer(question: str) -
     found = period_in(question, DAY)
     assert found is not None
     assert found == found.whole == (date(1900, 1, 1), DAY, True)
-    assert [(DAY - closer.first).days for closer in found.closer] == [30, 120, 500]
+    assert [(DAY - closer.first).days for closer in found.closer] == [10, 40, 150, 600]
     assert {closer.last for closer in found.closer} == {DAY}
 
 

@@ -32,6 +32,7 @@ from overfetch.indexing import IndexReport
 from overfetch.leaving import in_thread
 from overfetch.markers import has_markers, renumber_markers
 from overfetch.models import ModelSpec, Profile
+from overfetch.parting import parted
 from overfetch.periods import period_in
 from overfetch.pieces import split_by_words
 from overfetch.pipeline import retrieve
@@ -144,6 +145,7 @@ __all__ = [
     "open_reranker",
     "open_site",
     "parse_date",
+    "parted",
     "period_in",
     "redacted",
     "renumber_markers",

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from overfetch.filters import DateRange
 
 EVER, NEVER = date(1900, 1, 1), date(2099, 12, 31)
-AROUND, LATELY, FAR = (2, 10, 30), (30, 120, 500), 30  # days around a day; before it, where the latest is asked for
+AROUND, LATELY, FAR = (2, 10, 30), (10, 40, 150, 600), 30  # days around a day; before it, where the latest is asked for
+WEEK = 7
 
 
 class Period(NamedTuple):
@@ -30,10 +31,10 @@ class Period(NamedTuple):
 
     @property
     def closer(self) -> list["Period"]:
-        """What lies around it or, where the latest is asked for, before its end, the closest first."""
+        """What lies around a day or a week or, where the latest is asked for, before its end, the closest first."""
         if self.near and self.first == EVER:
             return [Period(self.last - timedelta(days), self.last) for days in LATELY]
-        return [self.within(days) for days in AROUND]
+        return [self.within(days) for days in AROUND if self.near or (self.last - self.first).days < WEEK]
 
     @property
     def written(self) -> str | None:
