@@ -254,6 +254,8 @@ def test_what_is_left_out_is_no_name() -> None:
         ("hacks april 2023 not by flash loan", "hacks april 2023"),
         ("hacks without flash loans in 2022", "hacks in 2022"),
         ("non-flash-loan hacks", "hacks"),
+        ("hacks with no flash loan involved in 2023", "hacks in 2023"),
+        ("without flash loans, what hacks", "what hacks"),
         ("rug pulls not on bsc in 2023", "rug pulls in 2023"),
         ("hacks in 2022 that weren't on ethereum or bsc", "hacks in 2022"),
         ("oracle failures, non-BSC", "oracle failures"),
@@ -292,6 +294,7 @@ def test_what_a_flaw_lacks_is_not_left_out(question: str) -> None:
         ("selfdestruct eips not stagnant", {"Withdrawn", "Final", "Draft", "Review", "Living", "Last Call"}),
         ("eips that are not withdrawn or final", {"Stagnant", "Draft", "Review", "Living", "Last Call"}),
         ("withdrawn eips, not stagnant", {"Withdrawn"}),
+        ("eips that were never final", {"Withdrawn", "Stagnant", "Draft", "Review", "Living", "Last Call"}),
         ("funds that could not be withdrawn", set()),
     ],
 )

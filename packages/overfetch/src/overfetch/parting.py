@@ -24,4 +24,4 @@ def parted(question: str, pattern: str, is_left_out: Callable[[str], bool]) -> t
         what = next(filter(None, groups.values())).lower()
         if outright or is_left_out(what):
             wanted, left_out = wanted[: found.start()] + wanted[found.end() :], f"{left_out} {what}"
-    return (wanted.strip(), left_out) if re.search(r"\w", wanted) else (question, left_out)
+    return (wanted.strip(" ,;"), left_out) if re.search(r"\w", wanted) else (question, left_out)
