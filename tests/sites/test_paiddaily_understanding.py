@@ -258,6 +258,7 @@ def test_what_is_left_out_is_no_name() -> None:
         ("without flash loans, what hacks", "what hacks"),
         ("rug pulls not on bsc in 2023", "rug pulls in 2023"),
         ("hacks in 2022 that weren't on ethereum or bsc", "hacks in 2022"),
+        ("which hacks were not on ethereum", "which hacks"),
         ("oracle failures, non-BSC", "oracle failures"),
         ("hacks under 10k not in 2025", "hacks under 10k"),
         ("biggest bridge hacks, excluding Ronin, 2022", "biggest bridge hacks, 2022"),

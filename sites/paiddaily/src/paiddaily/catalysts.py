@@ -14,7 +14,7 @@ from paiddaily.records import INCIDENT
 from paiddaily.whom import named_in, says_how
 
 # How far each leads.
-NUMBER, WHO, SIZE, ALL, CLOSE, MEANS, SCOPE = 17, 16, 14, 8, 6, 3, 2
+NUMBER, WHO, SIZE, ALL, CLOSE, MEANS, SCOPE = 18, 17, 15, 8, 6, 3, 2
 RAISED = 1.5  # weight of the events that a question speaks of without naming their type
 USD = AnyOf(field="loss_unit", values=("usd",))
 
@@ -155,4 +155,4 @@ def _scoped(when: Period | None, bounds: Sequence[Condition], means: list[AnyOf]
         met = (closer.of("date"), *(bound for bound in bounds if bound.field != "date"))
         yield Focus(conditions=met, leads=(CLOSE + 1 if when and when.near else SCOPE) - place)
         if when and when.near and (how := (*means[:1], *on[:1])):
-            yield Focus(conditions=(*met, *how), leads=ALL + 3 - place)
+            yield Focus(conditions=(*met, *how), leads=ALL + 4 - place)
