@@ -11,8 +11,9 @@ from overfetch import AnyOf, Focus, Understood, absence, literally
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
 from overfetch.filters import Condition, DateRange, FieldKind, FullText, NumberRange, parse_condition, spell_condition
-from overfetch.first_stage import Ranked, fuse_by_rank, in_turns
+from overfetch.first_stage import Ranked, fuse_by_rank, in_turns, search_understood
 from overfetch.protocols import Found
+from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site
 from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore, open_fake
 from overfetch.types import Candidate, Chunk, Document, Passage
@@ -268,6 +269,22 @@ def test_a_stop_word_beside_it_is_not_the_word(tmp_path: Path) -> None:
     understood = indexed(tmp_path, reads).search("cards", "a love reading").understood
     assert understood is not None
     assert understood.missing == ("no joker",)
+
+
+@pytest.mark.parametrize(("having", "read"), [(1, True), (5, True), (6, False)])
+def test_the_few_that_have_a_rare_word_are_read(having: int, read: bool) -> None:
+    def candidates(kind: str, number: int) -> list[Candidate]:
+        documents = [Document(id=f"{kind}{n}", title="", text=kind) for n in range(number)]
+        passages = [Passage.of(document, 0, Chunk(breadcrumb="", text=kind)) for document in documents]
+        return [Candidate(passage=passage, score=1.0 - n / 100) for n, passage in enumerate(passages)]
+
+    def search(text: str, conditions: Sequence[Condition], *, worded: bool = False) -> Sequence[Candidate]:
+        return candidates("joker", having) if worded else candidates("love", 30)
+
+    understood = Understood(text="love", focuses=(absence("no joker", words="joker"),))
+    chosen = search_understood(understood, search, RetrievalSettings()).candidates
+    assert len(chosen) == 20
+    assert ("joker0" in {candidate.passage.document_id for candidate in chosen}) is read
 
 
 def test_words_alone_are_not_embedded() -> None:

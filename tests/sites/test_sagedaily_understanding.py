@@ -54,6 +54,16 @@ def leading(question: str) -> list[str]:
         ("herimt card", "The Hermit"),
         ("judgemnt", "Judgement"),
         ("number 15 in tarot", "The Devil"),
+        ("tower love", "The Tower"),
+        ("does death mean a breakup", "Death"),
+        ("temperence crad", "Temperance"),
+        ("10 of pents", "Ten of Pentacles"),
+        ("3oS", "Three of Swords"),
+        ("Q of C", "Queen of Cups"),
+        ("KoW as a person", "King of Wands"),
+        ("sei di coppe", "Six of Cups"),
+        ("zwei der Kelche", "Two of Cups"),
+        ("siete de espadas", "Seven of Swords"),
     ],
 )
 def test_a_card_is_known_by_all_its_names(question: str, card: str) -> None:
@@ -79,6 +89,32 @@ def test_a_card_is_known_by_all_its_names(question: str, card: str) -> None:
         ("13th house", ["house:13"]),
         ("rahu", ["indian planet:North Node"]),
         ("suit of rods", ["suit:Wands"]),
+        ("I got only swords in my reading", ["suit:Swords"]),
+        ("a spread full of cups", ["suit:Cups"]),
+        ("venus career", ["planet:Venus"]),
+        (
+            "My Sun's in Leo, Moon's in Pisces and I've Scorpio rising",
+            ["planet:Sun", "sign:Leo", "planet:Moon", "sign:Pisces", "sign:Scorpio", "house:1"],
+        ),
+        (
+            "saturn in 1st house square mars in 10th",
+            ["aspect:Square", "planet:Saturn", "house:1", "planet:Mars", "house:10"],
+        ),
+        (
+            "fool, magician, empress, death, tower",
+            ["card:The Fool", "card:The Magician", "card:The Empress", "card:Death", "card:The Tower"],
+        ),
+        ("Past: Death. Present: Tower. Future: Star", ["card:Death", "card:The Tower", "card:The Star"]),
+        ("Leo rising", ["sign:Leo", "house:1"]),
+        ("Mars in Taurus in the 8th", ["planet:Mars", "sign:Taurus", "house:8"]),
+        ("mercury rx in my 10th", ["planet:Mercury", "house:10"]),
+        ("Merc in Sag", ["planet:Mercury", "sign:Sagittarius"]),
+        ("NN in Cap", ["planet:North Node", "sign:Capricorn"]),
+        ("sun 5H", ["planet:Sun", "house:5"]),
+        ("moon H9", ["planet:Moon", "house:9"]),
+        ("full moon in scorpio", ["planet:Moon", "sign:Scorpio"]),
+        ("moon nakshatra pushya", ["indian planet:Moon", "indian nakshatra:Pushya"]),
+        ("rahu in leo in the 7th house", ["indian planet:North Node", "indian sign:Leo", "house:7"]),
     ],
 )
 def test_what_is_composed_has_each_of_its_parts(question: str, subjects: list[str]) -> None:
@@ -100,6 +136,22 @@ def test_what_is_composed_has_each_of_its_parts(question: str, subjects: list[st
         "the mercury and the sulphur of which all the metals consist",
         "in the 7th century the church",
         "three swords were hung above his head by those barbarians",
+        "earth triplicity taurus virgo capricorn",
+        "sun, moon, mars, mercury, jupiter, venus and saturn as metals",
+        "moon hoax",
+        "rings of saturn",
+        "transit of venus",
+        "exaltation of saturn",
+        "which sign is the Sun exalted in",
+        "the universe is mental",
+        "death penalty for sorcerers",
+        "Simon Magus flight and fall",
+        "Albertus Magnus",
+        "the legend of pope joan in the middle ages",
+        "Cap in hand",
+        "he sat in a cap and gown",
+        "a cupboard full of cups",
+        "a full moon in June",
     ],
 )
 def test_everyday_words_lead_nowhere(question: str) -> None:
@@ -122,6 +174,11 @@ def test_everyday_words_lead_nowhere(question: str) -> None:
         ("I took the direct train and met the fool", None),
         ("how do I read reversed cards", None),
         ("the queen of cups", None),
+        ("tower not reversed", None),
+        ("the tower isn't reversed", None),
+        ("la papesse renversée", "reversed"),
+        ("el loco invertido", "reversed"),
+        ("Ace of Cups, Tower, reversed", None),
     ],
 )
 def test_the_orientation_is_that_of_what_is_named(query: str, orientation: str | None) -> None:
@@ -133,16 +190,54 @@ def test_the_orientation_is_that_of_what_is_named(query: str, orientation: str |
     assert understood.conditions == ((way,) if ", " in query and orientation else ())
 
 
-def test_the_names_of_the_books_are_said_beside_those_of_the_question() -> None:
-    assert read("la papesse").text == "la papesse (The High Priestess)"
-    assert read("the high priestess").text == "the high priestess"
+@pytest.mark.parametrize(
+    ("query", "ways"),
+    [
+        ("Tower upright and Ace of Cups reversed", ["upright", "reversed"]),
+        ("Queen of Pentacles, Knight of Wands rx, The Sun", [None, "reversed", None]),
+        ("past: 5 of cups, present: the star, future: 10 of pents rx", [None, None, "reversed"]),
+        ("reversed ace of cups, the tower", ["reversed", None]),
+        ("mercury rx and venus direct", ["retrograde", "direct"]),
+        ("Ace of Cups, Tower, reversed", [None, "reversed"]),
+    ],
+)
+def test_each_of_several_cards_has_the_orientation_that_is_said_of_it(query: str, ways: list[str | None]) -> None:
+    own = [{c.field: c.values[0] for c in f.conditions if isinstance(c, AnyOf)} for f in read(query).focuses if f.leads]
+    assert [each.get("orientation") for each in own if "sole" in each] == ways
+    assert read(query).conditions == ()
+
+
+@pytest.mark.parametrize(
+    ("question", "beside"),
+    [
+        ("la papesse", " (The High Priestess)"),
+        ("the high priestess", ""),
+        ("Merc in Sag", " (Mercury, Sagittarius)"),
+        ("10 of pentacles rx", " (Ten of Pentacles, reversed)"),
+        ("the tower, ill dignified", " (reversed)"),
+        ("the tower reversed", ""),
+        ("pope Sylvester and the bronze head", ""),
+        ("great moon hoax bat people 1835", ""),
+    ],
+)
+def test_the_words_of_the_books_are_said_beside_those_of_the_question(question: str, beside: str) -> None:
+    assert read(question).text == question + beside
+
+
+def test_what_names_nothing_is_left_as_it_is() -> None:
     assert read("what is lost at dawn") == Understood(text="what is lost at dawn")
+
+
+def test_a_question_may_name_a_whole_deck() -> None:
+    understood = read(", ".join(f"{rank} of {suit}" for suit in ("cups", "wands", "swords") for rank in range(1, 15)))
+    assert len(understood.named) == 32
 
 
 def test_a_book_is_asked_first() -> None:
     focuses = read("what does Ptolemy say about Pluto").focuses
     assert AnyOf(field="authors", values=("Ptolemy",)) in focuses[0].conditions
     assert missing("what does Ptolemy say about Pluto") == ["Pluto in Ptolemy", "nothing by Ptolemy"]
+    assert missing("rider waite deck, the tower") == ["The Tower"]
 
 
 def missing(question: str, *, among: bool = False) -> list[str]:
@@ -304,3 +399,4 @@ def test_rare_words_of_a_short_question_can_be_missing_among_many_passages() -> 
     story = "two of coins, I have two jobs and a toddler and an evening course and should I drop something"
     assert missing(story, among=True) == []
     assert missing("König der Münzen", among=True) == []
+    assert missing("QoC, 10 of pents and Merc in Sag", among=True) == []

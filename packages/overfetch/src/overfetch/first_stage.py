@@ -21,6 +21,7 @@ from overfetch.understanding import Focus, Understood
 GROUPING_DEPTH = 3
 LOOKED_AT = 2_000  # characters of a passage
 WORD = re.compile(r"\w+")
+FEW = 5  # passages that alone have a word
 LEVEL = 100  # more than focuses: what their numbers are less by for each step that they lead by
 
 
@@ -120,7 +121,7 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
             there[focus.missing] = True  # which spares the search
             continue
         met = search(focus.text or understood.text, (*conditions, *focus.conditions), worded=focus.worded)
-        lists.append(Ranked(focus.weight, met))
+        lists.append(Ranked(_weight(focus, met), met))
         for candidate in met if focus.leads else ():
             leading[candidate.passage.id].append(number - LEVEL * focus.leads)
         if focus.missing:
@@ -129,6 +130,11 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
     chosen = choose(merged, settings, leading)
     missing = [told for told, met in there.items() if not met]
     return FirstStage(chosen, dict(leading), given_up, _told(missing, understood, Heard(chosen)))
+
+
+def _weight(focus: Focus, met: Sequence[Candidate]) -> float:
+    """What alone has a rare word is read: in a fusion by score a list of one says little, and may lose its place."""
+    return 1.0 if focus.only_tells and focus.worded and len(met) <= FEW else focus.weight
 
 
 def _told(missing: Sequence[str], understood: Understood, heard: "Heard") -> tuple[str, ...]:

@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable
 
 LOOKED_AT = 1_000  # characters of a question
-STRONG = r"(?:without|except(?: for)?|excluding|other than|besides|(?:apart|aside) from)[\s-]"
+STRONG = r"(?:but not?|without|except(?: for)?|excluding|other than|besides|(?:apart|aside) from)[\s-]"
 INSIDE = r"[^,;:.?!]"
 NEGATED = re.compile(
     rf"(?P<comma>[,;] ?)?(?<!\w)(?:{STRONG}(?P<named>(?:(?! (?:but|in|who|what|which|are) ){INSIDE}){{2,60}})"
-    rf"|(?:but no|not?|non|outside|ex)[\s-](?P<what>(?:(?! (?:but|who|what|which|are) ){INSIDE}){{2,60}}))",
+    rf"|(?:not?|outside)[\s-](?P<what>(?:(?! (?:but|who|what|which|are) ){INSIDE}){{2,60}})"
+    r"|(?:non|ex)[\s-](?P<two>(?P<one>[^\W_]+)(?:[ -][^\W_]+)?))",
     re.IGNORECASE,
 )
 
@@ -20,6 +21,10 @@ def without_unwanted(question: str, is_unwanted: Callable[[str], bool]) -> tuple
     ('gold miners', ['in Canada'])
     >>> without_unwanted("gold miners not in Canada but in Australia", lambda what: "Canada" in what)
     ('gold miners but in Australia', ['in Canada'])
+    >>> without_unwanted("German carmakers, but not BMW", lambda what: False)
+    ('German carmakers', ['BMW'])
+    >>> without_unwanted("Asia ex Japan insurers", lambda what: "Japan" in what)
+    ('Asia insurers', ['Japan'])
     >>> without_unwanted("besides Apple who makes phones", lambda what: False)
     ('who makes phones', ['Apple'])
     >>> without_unwanted("ev makers besides Tesla in Europe", lambda what: False)
@@ -27,9 +32,11 @@ def without_unwanted(question: str, is_unwanted: Callable[[str], bool]) -> tuple
     """
     wanted, unwanted = question, list[str]()
     for found in NEGATED.finditer(question[:LOOKED_AT]):
-        what = found["named"] or found["what"]
-        if found["comma"] or found["named"] or is_unwanted(what):
-            wanted = wanted.replace(found[0], "")
-            unwanted.append(what)
+        group = (
+            "named" if found["named"] else "what" if found["what"] else "one" if is_unwanted(found["one"]) else "two"
+        )
+        if found["comma"] or found["named"] or is_unwanted(found[group]):
+            wanted = wanted.replace(question[found.start() : found.end(group)], "")
+            unwanted.append(found[group])
     wanted = re.sub(" {2,}", " ", wanted)
     return (wanted.strip(), unwanted) if re.search(r"\w", wanted) else (question, [])

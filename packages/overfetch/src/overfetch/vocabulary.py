@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+LEFT_OVER = re.compile(r"(?:(?<!\w)(?:in|on|at|of|from|across|within|the)\s+)+$", re.IGNORECASE)
 NEAR, SHORTEST_MISSPELT = 0.85, 6  # how alike a misspelt word and its right form are, of 1; letters of it
 
 
@@ -48,10 +49,20 @@ class Vocabulary:
         found = ((name, pattern.search(text)) for name, pattern in self._patterns(path).items())
         return {name: match for name, match in found if match}
 
+    def others(self, path: str, text: str) -> list[str]:
+        """Where one of the names or more is said, all that are not."""
+        said = self.said(path, text)
+        return [name for name in self.table(path) if said and name not in said]
+
+    def whole(self, path: str, text: str) -> dict[str, range]:
+        """Where `said` finds what is not within something longer: of `bed bugs` not `bed`."""
+        spans = {name: range(found.start(), found.end()) for name, found in self.said(path, text).items()}
+        return {name: at for name, at in spans.items() if not any(_within(at, other) for other in spans.values())}
+
     def without(self, path: str, text: str) -> str:
-        """The text without what `said` finds in it."""
-        for start, end in sorted((found.span() for found in self.said(path, text.lower()).values()), reverse=True):
-            text = text[:start] + text[end:]
+        """The text without what `said` finds in it, and what of a preposition is left before it."""
+        for at in sorted(self.whole(path, text.lower()).values(), key=lambda at: at.start, reverse=True):
+            text = LEFT_OVER.sub("", text[: at.start]) + text[at.stop :]
         return text
 
     def counted(self, path: str, text: str) -> Counter[str]:
@@ -59,10 +70,8 @@ class Vocabulary:
         return Counter(name.partition(":")[0] for name in self.said(path, text))
 
     def instead(self, path: str, text: str) -> dict[str, str]:
-        """Of those that `said` finds the text with each name in place of what was found, of `bed bugs` not `bed`."""
-        spans = {name: range(found.start(), found.end()) for name, found in self.said(path, text).items()}
-        whole = {name: at for name, at in spans.items() if not any(_within(at, other) for other in spans.values())}
-        return {name: f"{text[: at.start]}{name}{text[at.stop :]}" for name, at in whole.items()}
+        """Of those that `said` finds whole the text with each name in place of what was found."""
+        return {name: f"{text[: at.start]}{name}{text[at.stop :]}" for name, at in self.whole(path, text).items()}
 
     def knows(self, word: str) -> bool:
         """Whether a word in small letters is written anywhere in the file, or near to one that is."""

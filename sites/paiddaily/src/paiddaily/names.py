@@ -32,7 +32,7 @@ def named(text: str) -> list[str]:
     >>> named("ROYAL DUTCH SHELL A EO-07"), named("AT&T Inc. Depositary Shares each representing 1/1000th")
     (['royal', 'dutch', 'shell'], ['at', 't'])
     """
-    words, shares = words_of(text), KNOWN.words("names.shares")
+    words, shares = words_of(re.sub(KNOWN.table("names.form"), "", text)), KNOWN.words("names.shares")
     words = words[: next((place for place, word in enumerate(words) if place and word in shares), len(words))]
     while len(words) > 1 and (words[-1] in KNOWN.words("names.endings") or words[-1].isdigit()):
         words.pop()

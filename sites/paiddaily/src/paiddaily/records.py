@@ -9,10 +9,8 @@ from paiddaily.losses import loss_of
 from paiddaily.names import KNOWN, keys_of, named
 
 LOOKED_AT = 2_000  # characters of a text
-SUBJECT = re.compile(r"(?:(?:[^\W_a-z][^\s,;(]*|&|-|–|and|of|de|du|la|y|e) ?){1,8}")
-OTHER_NAMES = re.compile(
-    r"(?:formerly|previously|now|also) known as ([^;()]{2,80}?)(?:[,;]| (?:and changed|until|in \d)|\.(?: |$)|$)"
-)
+JOINING = r"(?:&|-|–|and|of|d[aeiou]|d[aeo]s|del|la|y|e)"  # words within a name
+SUBJECT = re.compile(rf"(?:(?:[^\W_a-z][^\s,;(]*|\([^\W_a-z][a-z]+\)|{JOINING}(?= )) ?){{1,8}}")
 TICKER_IN_TEXT = re.compile(r"\b(?:NYSE|NASDAQ|Nasdaq)(?: Global Select Market)?\s?[:)]\s?“?([A-Z]{1,5})\b")
 INCIDENT = "security-incident"
 LATER_TEXTS = ("protocol-proposal", "protocol-upgrade")
@@ -91,7 +89,7 @@ def _with_sections(record: Record) -> str:
 def subject_of(record: Record) -> str:
     """What the first sentence of its text is about, where that is a name."""
     found = SUBJECT.match(text_of(record, "summary"))
-    name = re.sub(r" (?:and|of|de|du|la|y|e|-|–|&)$", "", found[0].strip()) if found else ""
+    name = re.sub(rf" {JOINING}$", "", found[0].strip()) if found else ""
     return "" if name.split(" ")[0] in KNOWN.words("records.no_subject") else name
 
 
@@ -100,6 +98,10 @@ def company_of(record: Record) -> str:
 
     >>> company_of({"name": "LVMH ADR /2 EO-,30", "summary": "LVMH Moët Hennessy SE is a house."})
     'lvmhmoethennessy'
+    >>> company_of({"summary": "Nestlé (Malaysia) Berhad makes food."}), company_of({"summary": "easyJet plc flies."})
+    ('nestlemalaysia', '')
+    >>> company_of({"name": "Public Joint Stock Company Polyus", "summary": "Public Joint Stock Company Polyus mines."})
+    'polyus'
     """
     return "".join(named(subject_of(record)) or named(text_of(record, "name")))
 
@@ -113,7 +115,7 @@ def ticker_keys(record: Record) -> list[str]:
     home, own, name = (text_of(record, field) for field in ("us_symbol", "symbol", "name"))
     listings = [str(listing).upper() for listing in (*(record.get("listings") or ()), home, own) if listing]
     at_home = [*filter(None, [home.upper()]), *(listing for listing in listings if "." not in listing)]
-    also = OTHER_NAMES.findall(text_of(record, "summary")[:LOOKED_AT])
+    also = re.findall(KNOWN.table("records.also"), text_of(record, "summary")[:LOOKED_AT])
     keys = [
         *(f"us:{symbol}" for symbol in at_home),
         *(f"symbol:{base}" for listing in listings for base in _bases(listing)),

@@ -20,7 +20,6 @@ CRYPTO = AnyOf(field="asset_class", values=("crypto",))
 LISTING, US, LARGE_NAME, LARGE_SYMBOL, NAME, SYMBOL, PART, NEAR, SCOPE = 9, 8, 7, 6, 5, 4, 3, 2, 1
 MOST_TOLD, TOLD = 3, {"country": "countries", "size": "sizes", "markets": "exchanges"}
 
-TOKEN = re.compile(r"(?<![\w.])(\$?)([A-Za-z0-9]{1,12}(?:[-^/][A-Za-z]{1,3})?)(?:\.([A-Za-z]{1,3}))?(?![\w.]\w)")
 ASKED = re.compile(r"\b(?:[Tt]icker|[Ss]ymbol) \$?([A-Z0-9]{1,6}|[a-z]{1,6}$)(?!\w)")
 US_WRITTEN = re.compile(r"(?<!\w)(?:US|U\.S\.)(?!\w)|(?<=\b[Tt]he )us(?!\w)|(?<=\b[Ii]n )us(?!\w| dollars?)")
 CAPITALS = re.compile(r"(?=.*[A-Z])[A-Z0-9^/-]{2,5}")
@@ -47,18 +46,20 @@ def understand_tickers(question: str, _day: date) -> Understood:
     >>> understand_tickers("banks with a strong pre-earnings setup", date(2026, 1, 1)).text[:40]
     'banks with a forecasts keep rising, stra'
     """
-    wanted, unwanted = without_unwanted(question.strip(), lambda what: bool(_countries(_lower(what))))
+    wanted, unwanted = without_unwanted(question.strip(), _is_scope)
     looked_at = wanted[:LOOKED_AT]
     lower = _lower(looked_at)
-    scope = _scope(lower, _lower(" ".join(unwanted)))
+    scope = _scope(lower, _lower("".join(f"the {one} " for one in unwanted)))
     told = tuple(map(_told, scope))
-    wanted = next(iter(KNOWN.instead("meant", lower).values()), wanted)  # as what it means is written
+    # As what it means is written; without regions: a company is called Asia Fiber wherever it is.
+    wider = wanted if KNOWN.said("countries", lower) else KNOWN.without("regions", wanted).strip() or wanted
+    wanted = next(iter(KNOWN.instead("meant", lower).values()), wider)
     name = looked_at if " " in looked_at or not unwanted else ""  # one word that is left is none
     symbols, words = list(_symbols(name))[:3], bare_name(name)
     focuses = [
         *(focus for symbol in symbols for focus in _bearers(symbol)),
         *_names(name, outright=any(symbol.outright for symbol in symbols)),
-        *_scoped(lower, scope, told),
+        *_scoped(KNOWN.without("regions", lower), scope, told),
         # Of some day: records that bear none have no such figures.
         *(absence(f"no {k} ('{m[0]}'): no record bears a date", DATED) for k, m in KNOWN.said("daily", lower).items()),
         Focus(conditions=(COMMON,), weight=0.5),
@@ -71,6 +72,10 @@ def understand_tickers(question: str, _day: date) -> Understood:
 def _lower(text: str) -> str:
     """In small letters, where the United States would be taken for a pronoun."""
     return US_WRITTEN.sub("usa", text).lower()
+
+
+def _is_scope(what: str) -> bool:
+    return bool(_countries(_lower(f"the {what}")) or KNOWN.said("sizes", what.lower()))
 
 
 def _bearers(symbol: Symbol) -> Iterator[Focus]:
@@ -92,7 +97,7 @@ def _symbols(text: str) -> Iterator[Symbol]:
     bare = bare_name(text)
     alone, shouted = len(bare) == 1 and text.isascii(), len(bare) > 1 and text.isupper()
     asked = {found[1].upper() for found in ASKED.finditer(text)}
-    for dollar, base, suffix in TOKEN.findall(text):
+    for dollar, base, suffix in re.findall(KNOWN.table("names.token"), text):
         upper, lower, exchange = base.upper(), base.lower(), suffix.upper()
         listed = len(base) > 1 and (base.isupper() or base.isdigit() or len(bare) < 4)
         word = upper in KNOWN.words("names.acronyms")
@@ -113,7 +118,8 @@ def _names(text: str, *, outright: bool) -> Iterator[Focus]:
     for one in [] if KNOWN.said("industries", text.lower()) else compared(text):  # no `gold vs silver miners`
         name = called("".join(bare_name(one)))
         yield from [Focus(conditions=(name, COMMON, LARGE), leads=US + 1), Focus(conditions=(name, COMMON), leads=NAME)]
-    yield from having([f"name:{''.join(named(text))}"] * (len(said) > 1), leads=US)  # as it is written, however long
+    # As it is written, however long; not of `bank on the Faroe Islands` the bank.
+    yield from having([f"name:{''.join(named(text))}"] * (len(said) == 2 or len(named(text)) > 1), leads=US)
     if 0 < len(words) <= 6:
         yield from _whole_name(text, words)
         if missing := None if outright else _missing_name(text, words):
@@ -132,7 +138,7 @@ def _whole_name(text: str, words: Sequence[str]) -> Iterator[Focus]:
     yield from having(f"also:{name}", COMMON, leads=NAME)
     yield from having(f"part:{name}", COMMON, LARGE, leads=NAME)
     yield from having(f"part:{name}", COMMON, leads=PART)
-    yield from having(near_keys(words), COMMON, leads=NEAR)
+    yield from having([] if "brand" in KNOWN.said("signs", text.lower()) else near_keys(words), COMMON, leads=NEAR)
 
 
 def _missing_name(text: str, words: Sequence[str]) -> str | None:
@@ -152,7 +158,7 @@ def _scope(text: str, unwanted: str) -> list[AnyOf]:
     named = _countries(places, "cities") or (KNOWN.table("countries") if left_out else ())
     found: dict[str, Sequence[str]] = {
         "country": [country for country in named if country not in left_out],
-        "size": [*KNOWN.said("sizes", text)],
+        "size": [*KNOWN.said("sizes", text)] or KNOWN.others("sizes", unwanted),
         "markets": [*KNOWN.said("suffixes", text)] if "listed" in signs else (),
         "asset_class": [*KNOWN.said("classes", text)] if "coins" in signs else (),
     }
@@ -162,7 +168,7 @@ def _scope(text: str, unwanted: str) -> list[AnyOf]:
 def _countries(text: str, *tables: str) -> list[str]:
     """Those that are named, by themselves, by region, or in further tables."""
     named = [one for table in ("countries", *tables) for one in KNOWN.said(table, text)]
-    members = (KNOWN.table("members")[region] for region in KNOWN.said("regions", text))
+    members = (KNOWN.table("members")[region] for region in KNOWN.whole("regions", text))
     return list(dict.fromkeys([*named, *(country for region in members for country in region)]))
 
 

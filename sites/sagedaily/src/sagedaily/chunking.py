@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
 from overfetch import Chunk, Document, Record, split_by_words, token_counter
-from sagedaily.mentions import mentions_in
-from sagedaily.understanding import NO_ORIENTATION, OF_CHARTS
+from sagedaily.mentions import OF_CHARTS, mentions_in
+from sagedaily.understanding import NO_ORIENTATION
 from sagedaily.vocabulary import KNOWN, Meaning, words_of
 
 EMBEDDER = "all-minilm-l6-v2"

@@ -1,25 +1,19 @@
 """What a text names, and where: by the names of the vocabulary, and by rule what is composed of a number or a rank."""
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from sagedaily.vocabulary import (
-    KNOWN,
-    NUMBER,
-    Meaning,
-    Word,
-    names,
-    number_at,
-    numbers,
-    trumps,
-)
+from sagedaily.vocabulary import KNOWN, LONGEST, NUMBER, Meaning, Word, names, number_at, numbers, trumps, words_of
+
+OF_CHARTS = ("planet", "sign", "house", "aspect", "nakshatra")
 
 OF = {("of",), ("of", "the"), ("de",), ("d",), ("des",), ("di",), ("der",), ("delle",), ()}
 MARKERS = {"trump", "key", "arcanum", "arcana", "card"}
 NUMBERED = {"no", "nr", "number", "numbered"}
 HOUSES = 12
-NO_HOUSE = {"century", "degree", "degrees", "decan", "day", "month", "year", "harmonic"}
+NO_HOUSE = {"century", "degree", "degrees", "decan", "day", "month", "year", "harmonic", "place", "position", "card"}
 
 
 class Mention(NamedTuple):
@@ -28,6 +22,24 @@ class Mention(NamedTuple):
     start: int
     end: int
     meanings: tuple[Meaning, ...]
+
+
+def in_full(question: str) -> str:
+    """What is looked at of a question, with the names that it shortens.
+
+    >>> in_full("QoC, Merc in Sag"), in_full("Cap in hand")
+    ('queen of cups, Mercury in Sagittarius', 'Cap in hand')
+    """
+    cards = _in_full(question[:LONGEST], "shortened.cards")
+    charts = _in_full(cards, "shortened.charts")
+    places = [m for m in mentions_in(words_of(charts)) if any(e.family in OF_CHARTS for e in m.meanings)]
+    return charts if len(places) > 1 else cards
+
+
+def _in_full(text: str, path: str) -> str:
+    for pattern, full in KNOWN.table(path):
+        text = re.sub(rf"\b(?:{pattern})\b", full, text)
+    return text
 
 
 def mentions_in(words: Sequence[Word]) -> Iterator[Mention]:
@@ -150,9 +162,10 @@ def _house(words: Sequence[Word], place: int) -> tuple[int, Meaning] | None:
 
 
 def _is_in_planets(words: Sequence[Word], place: int) -> bool:
-    """After `Mars in the` or `Mars in`."""
+    """After `Mars in`, `Mars in the`, `in Leo in the`, `rx in my`."""
     before = [word.folded for word in words[max(0, place - 3) : place]]
     if before and before[-1] != "in":
         before.pop()
     named = names().get(tuple(before[-2:-1]), ()) if before[-1:] == ["in"] else ()
-    return any(meaning.family == "planet" for meaning in named)
+    is_turned = tuple(before[-2:-1]) in KNOWN.words("orientations.retrograde")
+    return is_turned or any(meaning.family in ("planet", "sign") for meaning in named)

@@ -6,24 +6,17 @@ from typing import NamedTuple
 
 from overfetch import AnyOf, Focus, Understood
 from sagedaily.absent import absent
-from sagedaily.mentions import Mention, mentions_in
-from sagedaily.vocabulary import (
-    KNOWN,
-    Meaning,
-    Word,
-    corrected,
-    indian,
-    places_of,
-    words_of,
-)
+from sagedaily.mentions import OF_CHARTS, Mention, in_full, mentions_in
+from sagedaily.vocabulary import KNOWN, Meaning, Word, corrected, indian, places_of, trumps, words_of
 
 # Entries without an orientation speak of both, so they stay in every draw.
 NO_ORIENTATION = "any"
-ORIENTATIONS = ("upright", "reversed", "direct", "retrograde")
-OF_CHARTS = ("planet", "sign", "house", "aspect", "nakshatra")
+WAYS = {"card": ("upright", "reversed"), "planet": ("direct", "retrograde")}
+ORIENTATIONS = (*WAYS["card"], *WAYS["planet"])
 MOST_SUBJECTS = 4  # a question that names more is about something else
+MOST_LISTED = 8  # but for one that does little else
+MOST = 32  # names and focuses that an `Understood` has
 FEW_WORDS = 2  # beside names: then the question is about what it names
-SOME_WORDS = 3  # beside a planet alone: of more, the planet is but a part
 RAISES, HINTS = 1.0, 0.7  # beside the question's own list, which has 1
 OWNED = {"my", "natal", "your", "his", "her", "their", "transiting", "transit"}
 INDIAN = "Jyotish"
@@ -34,7 +27,7 @@ class Subject(NamedTuple):
     """What a question names in one place, with what else it may be.
 
     `sure` where it is meant; `certain` where not even a short question could mean another thing; `others` are the
-    words of the question that name nothing.
+    words of the question that neither name nor ask; `way` is the orientation that is said of it.
     """
 
     names: tuple[str, ...]
@@ -43,6 +36,7 @@ class Subject(NamedTuple):
     others: int = 0
     indian: bool = False
     start: int = 0
+    way: str | None = None
 
     @property
     def family(self) -> str:
@@ -69,27 +63,38 @@ def understand(question: str, _day: date) -> Understood:
     """
     draw = _draw(question)
     question = ", ".join(draw) if draw else question.strip()
-    words = corrected(words_of(question))
+    words = corrected(words_of(full := in_full(question)))
     mentions = list(mentions_in(words))
     subjects = subjects_of(words, mentions)
     authors = [m.name for mention in mentions for m in mention.meanings if m.family == "author"]
-    drawn = _drawn(question, words, subjects)
-    way = (AnyOf(field="orientation", values=(drawn, NO_ORIENTATION)),) if drawn else ()
     return Understood(
         text=_with_names(question, subjects),
-        conditions=way if draw else (),
-        focuses=(*_focuses(subjects, authors, way), *absent(question, words, mentions)),
-        named=tuple(dict.fromkeys(name for subject in subjects for name in _written(subject))),
-        notes=tuple(_notes(subjects, authors, drawn)),
+        conditions=_turned(_drawn(question, subjects)) if draw else (),
+        focuses=(*_focuses(subjects, authors), *absent(full, words, mentions))[:MOST],
+        named=tuple(dict.fromkeys(name for subject in subjects for name in _written(subject)))[:MOST],
+        notes=tuple(_notes(subjects, authors)),
     )
 
 
 def subjects_of(words: Sequence[Word], mentions: Sequence[Mention]) -> list[Subject]:
     """What is named, each once; nothing of which it is unclear whether an everyday word is one."""
     known = _Question(words, mentions)
-    found = [known.subject(mention) for mention in mentions if not _is_author(mention)]
+    found = [known.subject(mention) for mention in mentions if mention.meanings[0].family != "author"]
     distinct = {subject.names: subject for subject in reversed(found) if subject}
-    return sorted(distinct.values(), key=lambda subject: subject.start)
+    return list(_with_ways(words, sorted(distinct.values(), key=lambda subject: subject.start)))
+
+
+def _with_ways(words: Sequence[Word], subjects: Sequence[Subject]) -> Iterator[Subject]:
+    """Each with the orientation that is said after it, of the first also before; with none where that is both."""
+    turning = [s for s in subjects if s.sure and s.family in WAYS]
+    said: dict[int, set[str]] = {subject.start: set() for subject in turning}
+    for way in ORIENTATIONS if turning else ():
+        for place in places_of(words, KNOWN.words(f"orientations.{way}")):
+            if not any((word.folded,) in KNOWN.words("context.denied") for word in words[place - 1 : place]):
+                said[max((start for start in said if start < place), default=turning[0].start)].add(way)
+    for subject in subjects:
+        ways = said.get(subject.start, set()).intersection(WAYS.get(subject.family, ()))
+        yield subject._replace(way=ways.pop()) if len(ways) == 1 else subject
 
 
 class _Question:
@@ -98,36 +103,36 @@ class _Question:
     def __init__(self, words: Sequence[Word], mentions: Sequence[Mention]) -> None:
         self.words = words
         self.mentions = mentions
+        self.meanings = [meaning for mention in mentions for meaning in mention.meanings]
+        named = {place for m in mentions for place in range(m.start, m.end)}
+        stop = KNOWN.words("context.stop")
+        self.others = {i for i, w in enumerate(words) if i not in named and (w.folded,) not in stop}
         of_cards = ("context.cards", "orientations.reversed", "orientations.upright")
         self.card_words = {place for path in of_cards for place in places_of(words, KNOWN.words(path))}
         self.of_charts = self._is_of_charts()
         self.cards = [m for m in mentions if any(e.family in ("card", "suit") and not e.plain for e in m.meanings)]
         self.cards = self.cards or [m for m in mentions if self._is_marked(m)]
         self.of_cards = bool(self.card_words or self.cards)
-        named = {place for m in mentions for place in range(m.start, m.end)}
-        stop = KNOWN.words("context.stop")
-        self.others = sum((w.folded,) not in stop for i, w in enumerate(words) if i not in named)
+        self.is_indian = any(e.indian and (not e.plain or e.family == "nakshatra") for e in self.meanings)
 
     def _is_of_charts(self) -> bool:
         if places_of(self.words, KNOWN.words("context.charts") | (KNOWN.words("orientations.retrograde") - {("rx",)})):
             return True
-        meanings = [e for m in self.mentions for e in m.meanings]
-        if any(e.indian or (e.family in ("house", "nakshatra", "aspect") and not e.plain) for e in meanings):
+        if any(e.indian or (e.family in ("house", "nakshatra", "aspect") and not e.plain) for e in self.meanings):
             return True
         named = [m for m in self.mentions if any(e.family in OF_CHARTS for e in m.meanings)]
         return len(named) > 1 and any(all(e.family in OF_CHARTS for e in m.meanings) for m in named)
 
     def subject(self, mention: Mention) -> Subject | None:
         kept = self._meant(mention)
-        if not kept:
-            return None
-        if kept[0].family == "aspect" and kept[0].plain and not self.of_charts:
+        if not kept or (kept[0].family == "aspect" and kept[0].plain and not self.of_charts):
             return None
         certain = not self.others or all(not e.plain or self._is_clear(e, mention) for e in kept)
         names = tuple(e.subject for e in kept)
-        indian = any(e.indian for e in kept)
-        few = FEW_WORDS if len({e.family for e in kept}) == 1 else FEW_WORDS - 1
-        return Subject(names, certain or self.others <= few, certain, self.others, indian, mention.start)
+        indian = any(e.indian for e in kept) or (self.is_indian and kept[0].family in ("planet", "sign"))
+        is_told = self.of_cards or self.of_charts or not (kept[0].family == "planet" or kept[0].name in trumps())
+        few = FEW_WORDS - (len({e.family for e in kept}) > 1) if is_told else 0
+        return Subject(names, certain or len(self.others) <= few, certain, len(self.others), indian, mention.start)
 
     def _meant(self, mention: Mention) -> list[Meaning]:
         """The sun of a chart or that of the cards, where the question says so."""
@@ -152,13 +157,11 @@ class _Question:
         return "card" in families and (self._is_drawn(mention) or self._is_titled(mention))
 
     def _is_titled(self, mention: Mention) -> bool:
-        """Written as a card's name within a sentence: `I always get The Emperor`, but not `the Emperor Julian`."""
-        before, after = (self.words[i : i + 1] for i in (mention.start - 1, mention.end))
-        named = [word.written[0].isupper() for word in self.words[mention.start : mention.end]]
-        follows = bool(after) and after[0].written[0].isupper()
-        is_article = bool(before) and before[0].folded == "the"
-        said = mention.start > 1 if is_article else mention.start > 0
-        return said and all(named) and not follows and (not is_article or before[0].written == "The")
+        """As a card's name within a sentence: `I always get The Emperor`, no `Simon Magus` or `Emperor Julian`."""
+        first = mention.start - (self.words[mention.start - 1].folded == "the")
+        capitals = {place for place, word in enumerate(self.words) if word.written[0].isupper()}
+        is_of_another = mention.end in capitals or mention.start - 1 in capitals & self.others
+        return first > 0 and capitals.issuperset(range(first, mention.end)) and not is_of_another
 
     def _is_drawn(self, mention: Mention) -> bool:
         """It stands beside a word of cards: `the tower, reversed`, `I pulled the star`."""
@@ -173,8 +176,8 @@ class _Question:
 
 def orientation_in(question: str) -> str | None:
     """Which way up the card was drawn, or which way the planet moves; None where it is not said, or both are."""
-    words = corrected(words_of(question))
-    return _drawn(question, words, subjects_of(words, list(mentions_in(words))))
+    words = corrected(words_of(in_full(question)))
+    return _drawn(question, subjects_of(words, list(mentions_in(words))))
 
 
 def _draw(question: str) -> tuple[str, str] | None:
@@ -183,16 +186,18 @@ def _draw(question: str) -> tuple[str, str] | None:
     return (subject, orientation.lower()) if subject and orientation.lower() in ORIENTATIONS else None
 
 
-def _drawn(question: str, words: Sequence[Word], subjects: Sequence[Subject]) -> str | None:
-    if draw := _draw(question):
-        return draw[1]
-    families = [s.family for s in subjects if s.sure and s.family in ("card", "planet")]
-    ways = ORIENTATIONS[:2] if families == ["card"] else ORIENTATIONS[2:] if families == ["planet"] else ()
-    said = [way for way in ways if places_of(words, KNOWN.words(f"orientations.{way}"))]
-    return said[0] if len(said) == 1 else None
+def _drawn(question: str, subjects: Sequence[Subject]) -> str | None:
+    """The orientation of all that is asked: of several cards, each has its own."""
+    turning = [s.way for s in subjects if s.sure and s.family in WAYS]
+    said = draw[1] if (draw := _draw(question)) else turning[0] if turning else None
+    return said if len(turning) < 2 else None
 
 
-def _focuses(subjects: Sequence[Subject], authors: Sequence[str], way: tuple[AnyOf, ...]) -> Iterator[Focus]:
+def _turned(way: str | None) -> tuple[AnyOf, ...]:
+    return (AnyOf(field="orientation", values=(way, NO_ORIENTATION)),) if way else ()
+
+
+def _focuses(subjects: Sequence[Subject], authors: Sequence[str]) -> Iterator[Focus]:
     """First what is about all that is named, then each of it; by whom it is asked for goes before others."""
     by = tuple(AnyOf(field="authors", values=(author,)) for author in authors[:1])
     sure = sorted((s for s in subjects if s.sure), key=lambda s: s.family != "aspect")  # what relates the others
@@ -200,10 +205,10 @@ def _focuses(subjects: Sequence[Subject], authors: Sequence[str], way: tuple[Any
     if len(sure) in (2, 3):
         yield Focus(conditions=tuple(AnyOf(field="subjects", values=s.names) for s in sure), leads=True)
         yield Focus(conditions=tuple(AnyOf(field="mentions", values=s.names) for s in sure), weight=RAISES)
-    for subject in sure[:MOST_SUBJECTS]:
+    for subject in sure[: MOST_LISTED if leads else MOST_SUBJECTS]:
         is_indian = subject.indian or INDIAN in authors
-        sole = tuple(map(indian, subject.names)) if is_indian else subject.names
-        yield Focus(conditions=(AnyOf(field="sole", values=sole), *by, *way), leads=leads, weight=RAISES)
+        sole = AnyOf(field="sole", values=tuple(map(indian, subject.names)) if is_indian else subject.names)
+        yield Focus(conditions=(sole, *by, *_turned(subject.way)), leads=leads, weight=RAISES)
         named = AnyOf(field="mentions", values=subject.names)
         yield Focus(conditions=(named, *by), weight=HINTS, missing=_missing(subject, authors))
     for subject in [s for s in subjects if not s.sure][:MOST_SUBJECTS]:
@@ -214,9 +219,11 @@ def _focuses(subjects: Sequence[Subject], authors: Sequence[str], way: tuple[Any
 
 def _leads(sure: Sequence[Subject]) -> bool:
     """Whether the question is about what it names."""
-    if [subject.family for subject in sure] == ["planet"]:
-        return sure[0].others <= SOME_WORDS
-    return len(sure) <= (2 if {subject.family for subject in sure} == {"sign"} else MOST_SUBJECTS)
+    families = {subject.family for subject in sure}
+    if len(sure) < 2:
+        return families != {"planet"} or not sure[0].others
+    is_list = families != {"planet"} and sure[0].others <= len(sure)
+    return len(sure) <= (2 if families == {"sign"} else MOST_LISTED if is_list else MOST_SUBJECTS)
 
 
 def _missing(subject: Subject, authors: Sequence[str]) -> str | None:
@@ -228,9 +235,10 @@ def _missing(subject: Subject, authors: Sequence[str]) -> str | None:
 
 
 def _with_names(question: str, subjects: Sequence[Subject]) -> str:
-    """The question, and the names under which the books know the cards that it calls otherwise."""
+    """The question, and the words by which the books know the cards, and their ways, that it calls otherwise."""
     said = " ".join(word.folded for word in words_of(question))
-    names = [s.spelt for s in subjects if s.family in ("card", "planet", "sign")]
+    told = [s for s in subjects if len(s.names) == 1 and s.family in (*WAYS, "sign") and (s.sure or s.family != "card")]
+    names = dict.fromkeys(name for s in told for name in (s.spelt, s.way) if name)
     others = [name for name in names if " ".join(w.folded for w in words_of(name)).removeprefix("the ") not in said]
     return f"{question} ({', '.join(others)})" if others else question
 
@@ -246,17 +254,13 @@ def _written(subject: Subject) -> Iterator[str]:
             yield f"{ordinals[int(called)]} house"
 
 
-def _notes(subjects: Sequence[Subject], authors: Sequence[str], drawn: str | None) -> Iterator[str]:
+def _notes(subjects: Sequence[Subject], authors: Sequence[str]) -> Iterator[str]:
     for subject in subjects:
         yield f"{subject.family}: {subject.spelt}{'' if subject.sure else ', perhaps'}"
     if authors:
         yield f"by {authors[0]}"
-    if drawn:
-        yield f"entries on {drawn}, and those on both, go first"
-
-
-def _is_author(mention: Mention) -> bool:
-    return mention.meanings[0].family == "author"
+    for way in dict.fromkeys(subject.way for subject in subjects if subject.way):
+        yield f"entries on {way}, and those on both, go first"
 
 
 def spell(name: str) -> str:
