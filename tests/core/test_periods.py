@@ -68,6 +68,33 @@ DAY = date(2024, 2, 10)
         ("in 2021 or 2022", "2021-01-01", "2022-12-31"),
         ("2023 onwards", "2023-01-01", "2099-12-31"),
         ("shortly after 3 may 2023", "2023-05-04", "2023-05-17"),
+        ("costco dividend 2023", "2023-01-01", "2023-12-31"),  # no `end 2023`
+        ("standby 2023", "2023-01-01", "2023-12-31"),  # no `by 2023`
+        ("the monday after 21 february 2023", "2023-02-22", "2023-02-28"),  # no `day after`
+        ("run-up to 15 september 2022", "2022-08-16", "2022-09-14"),  # no `up to`
+        ("29/05/2023", "2023-05-29", "2023-05-29"),
+        ("5/29/2023", "2023-05-29", "2023-05-29"),
+        ("5/6/2023", "2023-01-01", "2023-12-31"),  # in May or in June
+        ("2023/05/29", "2023-05-29", "2023-05-29"),
+        ("29-05-2023", "2023-05-29", "2023-05-29"),
+        ("the hack of 20230529", "2023-05-29", "2023-05-29"),
+        ("29 May 23", "2023-05-29", "2023-05-29"),
+        ("spring 22", "2022-03-01", "2022-05-31"),
+        ("2021-22", "2021-01-01", "2022-12-31"),
+        ("2011-12", "2011-12-01", "2011-12-31"),
+        ("the past year", "2023-02-10", "2024-02-10"),
+        ("hacks in march", "2023-03-01", "2023-03-31"),
+        ("from november to january", "2023-11-01", "2024-01-31"),
+        ("in august or september 2022", "2022-08-01", "2022-09-30"),
+        ("since january", "2024-01-01", "2099-12-31"),
+        ("in Feb", "2024-02-01", "2024-02-29"),
+        ("christmas week 2021", "2021-12-20", "2021-12-26"),
+        ("biggest hacks ytd", "2024-01-01", "2024-02-10"),
+        ("so far this year", "2024-01-01", "2024-02-10"),
+        ("last weekend's hack", "2024-02-03", "2024-02-04"),
+        ("latest hacks of 2022", "2022-01-01", "2022-12-31"),
+        ("2022 ethereum hacks", "2022-01-01", "2022-12-31"),
+        ("2022 bnb chain hack", "2022-01-01", "2022-12-31"),
     ],
 )
 def test_dates_in_words(question: str, first: str, last: str) -> None:
@@ -83,6 +110,15 @@ def test_around_a_day_is_near_it(question: str) -> None:
     assert found == (date(2023, 3, 10), date(2023, 3, 10), True)
 
 
+@pytest.mark.parametrize("question", ["latest hacks", "the most recent bridge hack", "newest EIPs", "hacked recently"])
+def test_the_latest_is_all_until_today_and_the_later_the_closer(question: str) -> None:
+    found = period_in(question, DAY)
+    assert found is not None
+    assert found == found.whole == (date(1900, 1, 1), DAY, True)
+    assert [(DAY - closer.first).days for closer in found.closer] == [10, 40, 150, 600]
+    assert {closer.last for closer in found.closer} == {DAY}
+
+
 @pytest.mark.parametrize(
     "question",
     [
@@ -91,6 +127,11 @@ def test_around_a_day_is_near_it(question: str) -> None:
         "2000 eth",
         "$2023",
         "2022 usd",
+        "2000 WBNB",
+        "2050 AVAX stolen",
+        "in march 3",
+        "it drains and may burn",
+        "recent block hashes",
         "2,021",
         "it may fall",
         "x",

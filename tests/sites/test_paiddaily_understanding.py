@@ -214,6 +214,12 @@ def test_themes_are_never_called_missing(question: str) -> None:
         ("between one and two million usd lost", "usd", {(1e6, None), (None, 2e6)}),
         ("eight figure hacks", "usd", {(10e6, None), (None, 100e6)}),
         ("exploits bigger than $100k", "usd", {(100e3, None)}),
+        ("hacks >= 50M", "usd", {(50e6, None)}),
+        ("sub-$1k hacks", "usd", {(None, 1e3)}),
+        ("hacks of less than 100 bucks", "usd", {(None, 100)}),
+        ("exploits of less than $50", "usd", {(None, 50)}),
+        ("hacks over 100k usdt", "usd", {(100e3, None)}),
+        ("hacks except Ronin over 100 million", "usd", {(100e6, None)}),
     ],
 )
 def test_losses(question: str, unit: str, bounds: set[tuple[float | None, float | None]]) -> None:
@@ -224,7 +230,8 @@ def test_losses(question: str, unit: str, bounds: set[tuple[float | None, float 
 
 
 @pytest.mark.parametrize(
-    "question", ["staking more than 32 eth on one validator", "more than 3 hacks", "over 100 validators"]
+    "question",
+    ["staking more than 32 eth on one validator", "more than 3 hacks", "over 100 validators", "stock price under $50"],
 )
 def test_numbers_that_are_no_losses(question: str) -> None:
     assert not values(understand_catalysts(question, DAY), "loss_unit")
@@ -235,6 +242,14 @@ def test_losses_of_records() -> None:
     assert loss_of("205K USDT + 36 BNB") == (205_000.0, ["usd"])
     assert loss_of("996B (CGT token)") == (996e9, ["tokens"])
     assert loss_of("") is None
+    assert loss_of("~$40ETH") == loss_of("$~40 ETH") == (40.0, ["eth"])
+    assert loss_of("~$5K $BUSD") == (5000.0, ["usd", "busd"])
+    assert loss_of("Multiple ERC-20 Tokens (~152M US$)") == (152e6, ["usd"])
+    assert loss_of(">200k USD(plus a lot of STC tokens)") == (200e3, ["usd"])
+    assert loss_of("1 USDC, 0,0067 WBTC, 2.25 WETH (~$130K USD)") == (130e3, ["usd"])
+    assert loss_of("4.1M VUSD, 5K DAI, 0.23 WBTC, 50K USDT (>$3.8M USD)") == (3.8e6, ["usd"])
+    assert loss_of("~$101K (82,315 USDC + 19,074 USDC.e)") == (101e3, ["usd"])
+    assert loss_of("N/A (purely educational; the worst case would have been ~$2M)") is None
 
 
 @pytest.mark.parametrize(
@@ -268,12 +283,126 @@ def test_what_is_spoken_of_is_raised(question: str, kind: str) -> None:
 
 def test_what_is_left_out_is_no_name() -> None:
     understood = understand_catalysts("bridge hacks apart from ronin in 2022", DAY)
-    assert understood.text == "bridge hacks  in 2022"
+    assert understood.text == "bridge hacks in 2022"
     assert understood.notes[0] == "2022-01-01 to 2022-12-31"
 
 
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("exploits that did not involve price manipulation, december", "exploits, december"),
+        ("hacks april 2023 not by flash loan", "hacks april 2023"),
+        ("hacks without flash loans in 2022", "hacks in 2022"),
+        ("non-flash-loan hacks", "hacks"),
+        ("hacks with no flash loan involved in 2023", "hacks in 2023"),
+        ("without flash loans, what hacks", "what hacks"),
+        ("rug pulls not on bsc in 2023", "rug pulls in 2023"),
+        ("hacks in 2022 that weren't on ethereum or bsc", "hacks in 2022"),
+        ("which hacks were not on ethereum", "which hacks"),
+        ("oracle failures, non-BSC", "oracle failures"),
+        ("hacks under 10k not in 2025", "hacks under 10k"),
+        ("biggest bridge hacks, excluding Ronin, 2022", "biggest bridge hacks, 2022"),
+        ("bridge hacks without Ronin", "bridge hacks"),
+        ("admin keys got stolen, not a code bug", "admin keys got stolen"),
+    ],
+)
+def test_what_is_left_out_is_not_read_as_wanted(question: str, text: str) -> None:
+    understood = understand_catalysts(question, DAY)
+    assert understood.text == text
+    read = {value for c in conditions(understood) for value in c.values}
+    assert not read & {"price-manipulation", "flash-loan", "bsc", "name:ronin"}
+    assert not any(note.startswith("2025") for note in understood.notes)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "unprotected mint, no access control",
+        "swap without slippage protection",
+        "whitehat or disclosure only, no user money gone",
+        "redeemed without burning the shares",
+        "nobody could have known",
+    ],
+)
+def test_what_a_flaw_lacks_is_not_left_out(question: str) -> None:
+    assert understand_catalysts(question, DAY).text == question
+
+
+@pytest.mark.parametrize(
+    ("question", "states"),
+    [
+        ("draft or stagnant eips", {"Draft", "Stagnant"}),
+        ("selfdestruct eips not stagnant", {"Withdrawn", "Final", "Draft", "Review", "Living", "Last Call"}),
+        ("eips that are not withdrawn or final", {"Stagnant", "Draft", "Review", "Living", "Last Call"}),
+        ("withdrawn eips, not stagnant", {"Withdrawn"}),
+        ("eips that were never final", {"Withdrawn", "Stagnant", "Draft", "Review", "Living", "Last Call"}),
+        ("funds that could not be withdrawn", set()),
+    ],
+)
+def test_states_of_proposals(question: str, states: set[str]) -> None:
+    understood = understand_catalysts(question, DAY)
+    assert values(understood, "status") == states
+    assert len({condition for condition in conditions(understood) if condition.field == "status"}) == bool(states)
+
+
+def leading(question: str, field: str, value: str) -> int:
+    """How far that leads which has this value."""
+    focuses = understand_catalysts(question, DAY).focuses
+    return max(f.leads for f in focuses for c in f.conditions if c.field == field and value in getattr(c, "values", ()))
+
+
+@pytest.mark.parametrize(
+    ("question", "key", "field", "value"),
+    [
+        ("someone accidentally bricked the parity library", "name:parity", "techniques", "denial-of-service"),
+        ("a hacker minted from nothing with a precision error on Resupply", "part:resupply", "techniques", "rounding"),
+        ("team finance $15.8M", "name:teamfinance", "loss_unit", "usd"),
+        ("bonqdao 88 million", "name:bonqdao", "loss_unit", "usd"),
+        ("cream 130 million", "name:cream", "loss_unit", "usd"),
+    ],
+)
+def test_a_name_leads_means_and_amounts(question: str, key: str, field: str, value: str) -> None:
+    assert leading(question, "keys", key) > leading(question, field, value)
+
+
+@pytest.mark.parametrize("question", ["the team took the market down", "curve of a vault"])
+def test_a_common_word_among_others_is_raised_and_does_not_lead(question: str) -> None:
+    names = [key for key in values(understand_catalysts(question, DAY), "keys") if key in ("name:market", "name:vault")]
+    assert names
+    assert leading(question, "keys", names[0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "formal"),
+    [
+        ("merge EIP", "proof-of-stake consensus upgrade"),
+        ("ETH 2.0", "proof-of-stake consensus upgrade"),
+        ("they gave the funds back", "funds returned whitehat refunded"),
+        ("a white hat took it", "funds returned whitehat refunded"),
+    ],
+)
+def test_reports_write_it_in_other_words(question: str, formal: str) -> None:
+    assert formal in {focus.text for focus in understand_catalysts(question, DAY).focuses}
+
+
+def test_a_safe_is_no_chain() -> None:
+    assert not values(understand_catalysts("gnosis safe hack", DAY), "chains")
+    assert values(understand_catalysts("gnosis chain hack", DAY), "chains") == {"gnosis"}
+
+
+def test_a_chain_is_only_missing_where_nothing_ever_was_on_it() -> None:
+    focuses = understand_catalysts("hacks on BSC in March 2023", DAY).focuses
+    [told] = {focus.conditions for focus in focuses if focus.missing == "no event on bsc"}
+    assert [condition.field for condition in told] == ["chains"]
+
+
 def test_the_large_and_the_amount_that_is_said_lead() -> None:
-    for question, least in (("biggest hacks of 2022", 1e8), ("hacks of about 11 million", 9.9e6)):
+    for question, least in (
+        ("biggest hacks of 2022", 1e8),
+        ("top 10 hacks", 1e8),
+        ("hacks of 2022 by size", 1e8),
+        ("hacks of about 11 million", 9.9e6),
+    ):
         sizes = [
             c for f in understand_catalysts(question, DAY).focuses for c in f.conditions if isinstance(c, NumberRange)
         ]
@@ -531,6 +660,8 @@ def catalysts(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     [
         ("attacks around 9 March 2023", "h2"),
         ("attacks around 2 March 2023", "h1"),
+        ("attacks on 8 March 2023", "h2"),
+        ("attacks on 4 December 2023", "h3"),
         ("eulr finance", "h1"),
         ("team ran away", "h3"),
         ("thefts above 100 million", "h1"),
@@ -583,6 +714,18 @@ def test_events_that_are_not_there_are_refused(catalysts: Engine, question: str)
 )
 def test_events_that_are_there_are_not_refused(catalysts: Engine, question: str) -> None:
     assert catalysts.ask(question, collection="catalysts").found
+
+
+@pytest.mark.parametrize(
+    ("question", "as_of", "first"),
+    [
+        ("latest attacks", "2024-02-10", "h3"),
+        ("the most recent attacks", "2023-03-20", "h2"),
+        ("attacks in march", "2024-02-10", "h2"),
+    ],
+)
+def test_the_latest_comes_first(catalysts: Engine, question: str, as_of: str, first: str) -> None:
+    assert found(catalysts, question, "catalysts", as_of=as_of)[0] == first
 
 
 def test_what_a_day_did_not_know_is_hidden(catalysts: Engine) -> None:

@@ -33,7 +33,8 @@ from overfetch.indexing import IndexReport
 from overfetch.leaving import in_thread
 from overfetch.markers import has_markers, renumber_markers
 from overfetch.models import ModelSpec, Profile
-from overfetch.periods import Period, period_in
+from overfetch.parting import parted
+from overfetch.periods import period_in
 from overfetch.pieces import split_by_words
 from overfetch.pipeline import retrieve
 from overfetch.rare_words import is_rare, unheard
@@ -44,6 +45,7 @@ from overfetch.sites import Collection, Site, load_site, site_names
 from overfetch.sources import Record
 from overfetch.spelling import humps, is_near, misspellings, runs, without_accents
 from overfetch.telling import told
+from overfetch.timespans import Period
 from overfetch.token_counting import token_counter
 from overfetch.types import (
     Answer,
@@ -144,6 +146,7 @@ __all__ = [
     "open_reranker",
     "open_site",
     "parse_date",
+    "parted",
     "period_in",
     "redacted",
     "renumber_markers",

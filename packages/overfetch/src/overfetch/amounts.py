@@ -17,10 +17,10 @@ FACTOR = r"(?P<factor>(?:hundred )?(?:thousand|million)|billion|mln|mil|mn|bn|[k
 AMOUNT = rf"(?P<dollar>\$)?[~\s]?{NUMBER}[\s-]?(?:{FACTOR})?\s?\$?(?P<unit>[a-z]\w{{1,9}})?"
 SECOND = AMOUNT.replace("?P<", "?P<second_")
 BEFORE: dict[Side, str] = {
-    "at_least": r"at least|(?:no|not) (?:less|smaller|lower) than|(?:a )?minimum(?: of)?",
-    "at_most": r"at most|up to|(?:no|not) (?:more|bigger|larger|higher) than|(?:a )?max(?:imum)?(?: of)?",
+    "at_least": r"at least|(?:no|not) (?:less|smaller|lower) than|(?:a )?minimum(?: of)?|>=|≥",
+    "at_most": r"at most|up to|(?:no|not) (?:more|bigger|larger|higher) than|(?:a )?max(?:imum)?(?: of)?|<=|≤",
     "above": r"over|above|beyond|(?:more|bigger|larger|greater) than|exceeding|in excess of|upwards of|north of|>",
-    "below": r"under|below|(?:less|smaller|lower|fewer) than|south of|<",
+    "below": r"under|below|(?:less|smaller|lower|fewer) than|south of|sub[ -]?|<",
 }
 AFTER: dict[Side, str] = {
     "at_least": r"\+|plus|(?:and|or) (?:more|up|above|over|higher|bigger|larger|upwards?)|upwards?",

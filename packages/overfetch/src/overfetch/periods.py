@@ -11,14 +11,14 @@ import re
 from calendar import monthrange
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import NamedTuple
 
-from overfetch.filters import DateRange
 from overfetch.rewritten import MONTH, MONTHS, rewritten
+from overfetch.timespans import EVER, NEVER, Period
 
 LOOKED_AT = 1_000  # characters of a question
-EVER, NEVER, DAY = date(1900, 1, 1), date(2099, 12, 31), timedelta(1)
+DAY = timedelta(1)
 # After how many months from January they begin, and how many they last.
 QUARTERS = ("first quarter", "second quarter", "third quarter", "fourth quarter")
 SEASONS = {"winter": (-1, 3), "spring": (2, 3), "summer": (5, 3), "autumn": (8, 3), "fall": (8, 3)}
@@ -41,7 +41,8 @@ DAY_OF = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 SPAN = rf"(?P<span>{MONTH}|{'|'.join(NAMED)})\.?"
 UNIT = rf"(?P<unit>{'|'.join(UNITS)})(?P<many>s)?"
 COUNT = rf"(?P<count>\d{{1,3}}|{'|'.join(COUNTS)})"
-AMOUNT = r"(?! ?(?:usd|eth|bnb|dollars?|tokens?|[kmb]\b|%|million))(?![\d.,]*\d)"
+COINS = r"(?:w?(?:eth|bnb|btc)|[bt]?usd[tcs]?|dai|avax|w?matic|ftm)(?! (?:chain|smart|bridge|etfs?)\b)"
+AMOUNT = rf"(?! ?(?:(?:{COINS}|dollars?|tokens?|[kmb]|million)\b|%))(?![\d.,]*\d)"
 RULES = [
     re.compile(rf"(?<![\w$.#-]){rule}(?!\w)")
     for rule in (
@@ -51,47 +52,30 @@ RULES = [
         rf"{SPAN}(?:,? (?:of )?| ?[/-]?){YEAR}",
         rf"{YEAR} ?[/-]?(?P<span>{'|'.join(DIVISIONS)})",
         rf"{YEAR}-(?P<number>0[1-9]|1[0-2])(?!-)",
-        rf"(?P<which>last|past|previous|this) (?:{SPAN}|(?P<unit>week|month|quarter|year))(?! of\b)",
+        rf"(?P<which>last|past|previous|this) (?:{SPAN}|(?P<unit>week|weekend|month|quarter|year))(?! of\b)",
         rf"(?:last|past|previous) (?P<past>{COUNT} {UNIT})(?! of\b)",
         rf"(?P<ago>{COUNT} {UNIT} ago)",
-        r"(?P<today>today|yesterday)",
+        r"(?P<today>today|yesterday|ytd|year to date|so far this year)",
         rf"(?<!eip )(?<!erc ){YEAR}{AMOUNT}",
     )
 ]
+# What is read where no year is said; `latest` may be said of something else.
+BARE = re.compile(
+    rf"(?<!\w)(?:(?:in|since|during|from|until|before|after|between|(?:to|and|or)(?! may)) (?P<month>{MONTH})"
+    r"\.?(?! ?\d)"
+    r"|(?P<latest>latest|newest|(?:most )?recent(?:ly)?)(?! (?:block|header|state|root|price|value|hash|deploy)))(?!\w)"
+)
 PART = re.compile(
-    rf"(?:(?P<part>{'|'.join(PARTS)})|(?P<edge>first|opening|last|final|closing) (?:{COUNT} )?{UNIT}"
+    rf"(?<!\w)(?:(?P<part>{'|'.join(PARTS)})|(?P<edge>first|opening|last|final|closing) (?:{COUNT} )?{UNIT}"
     r"|(?P<whole>day|weekend|week|month|year))(?:[ -]of)?(?: the)?[ -]$"
 )
 SOON = 14  # days
 RELATION = re.compile(
-    rf"(?:(?:{COUNT} )?{UNIT} |(?P<soon>shortly|soon|right|just|immediately) )?(?P<word>before|prior to|pre|until|till"
-    r"|up to|by|after|post|following|later than|in the (?:wake|aftermath) of|since|starting|around|about|near|circa"
-    r"|close to|during|amid|at the time of)(?: the)?[ -]?$"
+    rf"(?<![\w-])(?:(?:{COUNT} )?{UNIT} |(?P<soon>shortly|soon|right|just|immediately) )?(?P<word>before|prior to|pre"
+    r"|until|till|up to|by|after|post|following|later than|in the (?:wake|aftermath) of|since|starting|around|about"
+    r"|near|circa|close to|during|amid|at the time of)(?: the)?[ -]?$"
 )
 OPEN = re.compile(r",? (?:(?P<later>onwards?|(?:and|or) (?:later|after)|on$)|(?:and|or) (?:earlier|before))(?!\w)")
-
-
-class Period(NamedTuple):
-    """First and last day, both of them in it. `near`: not only within it, but the closer to it the better."""
-
-    first: date
-    last: date
-    near: bool = False
-
-    def within(self, days: int) -> "Period":
-        """So many days more at both ends."""
-        return self._replace(first=self.first - timedelta(days), last=self.last + timedelta(days))
-
-    @property
-    def written(self) -> str | None:
-        """The day or the month that it lies in, as `2023-03`; None where it is longer."""
-        first, last = map(str, self[:2])
-        return next((first[:n] for n in (10, 7) if first[:n] == last[:n]), None)
-
-    def of(self, field: str) -> DateRange:
-        """The condition that a field lies in it."""
-        start, end = datetime.combine(self.first, time.min, UTC), datetime.combine(self.last, time.max, UTC)
-        return DateRange(field=field, start=start, end=end)
 
 
 class Place(NamedTuple):
@@ -118,6 +102,7 @@ def period_in(question: str, day: date, landmarks: Landmarks = lambda text: {}) 
     text = _with_years(rewritten(question[:LOOKED_AT]))
     try:
         places = sorted([*_places(text, day), *_named(text, landmarks(text), day)])
+        places = places or list(_without_year(text, day))
         return (_between(text, places) or _related(text, places[0])) if places else None
     except OverflowError:  # beyond the calendar
         return None
@@ -126,7 +111,7 @@ def period_in(question: str, day: date, landmarks: Landmarks = lambda text: {}) 
 def _with_years(text: str) -> str:
     """`jan-aug 2025` as `jan 2025 to aug 2025`, `dec to feb 2023` from the year before."""
     period = rf"(?:\d{{1,2}} )?(?:(?:{'|'.join(MONTHS)})[a-z]{{0,6}}|q[1-4])"
-    pattern = rf"(?<!\w)({period})( ?(?:to|and|-|–|until|through) ?)({period},? )((?:19|20)\d\d)"
+    pattern = rf"(?<!\w)({period})( ?(?:to|and|or|-|–|until|through) ?)({period},? )((?:19|20)\d\d)"
     return re.sub(pattern, _both_years, text)
 
 
@@ -158,13 +143,25 @@ def _places(text: str, day: date) -> Iterator[Place]:
                 yield Place((part or match).start(), end, _part(part, period) if part else period)
 
 
+def _without_year(text: str, day: date) -> Iterator[Place]:
+    """A month, the last of that name that has begun; or what is near the day and before it."""
+    for found in sorted(BARE.finditer(text), key=lambda found: found["month"] is None):
+        if found["month"]:
+            start, length = _span(found["month"])
+            yield Place(found.start("month"), found.end(), _months(day.year - (start >= day.month), start, length))
+        else:
+            yield Place(found.start(), found.end(), Period(EVER, day, near=True))
+
+
 def _period(found: re.Match[str], day: date) -> Period:
     """Raises ValueError where there is no such day."""
     match {name: word for name, word in found.groupdict().items() if word}:
         case {"iso": iso}:
             return _one(date.fromisoformat(iso))
-        case {"today": word}:
+        case {"today": "today" | "yesterday" as word}:
             return _one(day - DAY if word == "yesterday" else day)
+        case {"today": _}:
+            return Period(date(day.year, 1, 1), day)
         case {"ago": _}:
             return _one(day - timedelta(_days(found)))._replace(near=True)
         case {"past": _}:
@@ -207,9 +204,8 @@ def _months(year: int, start: int, number: int) -> Period:
 
 def _last_unit(unit: str, day: date, *, back: bool) -> Period:
     """`last quarter`, `this year`."""
-    if unit == "week":
-        monday = day - timedelta(day.weekday() + 7 * back)
-        return Period(monday, monday + timedelta(6))
+    if unit in ("week", "weekend"):
+        return _around(unit, _one(day - timedelta(7 * back)))
     length = {"month": 1, "quarter": 3, "year": 12}[unit]
     return _months(day.year, ((day.month - 1) // length - back) * length, length)
 

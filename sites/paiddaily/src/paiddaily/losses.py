@@ -15,16 +15,18 @@ def loss_of(text: str) -> tuple[float, list[str]] | None:
     >>> loss_of("153,037 ETH (~$30M)"), loss_of("~17 WBNB"), loss_of("1,4M BUSD"), loss_of("Unclear")
     ((30000000.0, ['usd']), (17.0, ['bnb']), (1400000.0, ['usd', 'busd']), None)
     """
-    text = re.sub(r"(?<=\d),(?=\d{1,2}(?!\d))", ".", text.lower()[:LOOKED_AT])
-    found = [(amount.whole, _units(amount)) for amount in amounts_in(text)]
-    if found and re.search(r"\btokens?\b", text):
-        return found[0][0], ["tokens"]
-    return next((loss for loss in found if loss[1][0] == "usd"), found[0] if found else None)
+    text = re.sub(KNOWN.table("names.no_loss"), " ", text.lower()[:LOOKED_AT])
+    text = re.sub(r"(?<=\d),(?=\d{1,2}(?!\d))", ".", text)
+    found, tokens = list(amounts_in(text)), ["tokens"] if re.search(r"\btokens?\b", text) else []
+    given = (one for one in found if one.dollar or one.unit or (one.factor > 1 and not tokens))
+    dollars = sorted((a for a in given if "usd" in _units(a)), key=lambda a: a.unit in KNOWN.words("names.stable"))
+    return next(((one.whole, _units(one) if dollars else tokens or _units(one)) for one in dollars or found), None)
 
 
 def _units(amount: Amount) -> list[str]:
-    unit = (amount.unit or "usd").removeprefix("w")
-    is_dollar = amount.dollar or unit in KNOWN.words("names.dollars")
+    """A coin's name counts, also behind a dollar sign."""
+    unit, dollars = (amount.unit or "usd").removeprefix("w"), KNOWN.words("names.dollars")
+    is_dollar = unit in dollars or (amount.dollar and unit not in KNOWN.words("names.coins"))
     return ["usd", "busd"] if unit == "busd" else ["usd"] if is_dollar else [unit]
 
 
@@ -32,9 +34,9 @@ def loss_bounds(text: str, *, incident: bool) -> list[AnyOf | NumberRange]:
     """In dollars unless a coin is named: a number alone is no loss, nor are coins of no incident."""
     if KNOWN.said("unknown", text):
         return [AnyOf(field="loss_unit", values=("unknown",))]
-    limits, coins = list(limits_in(text))[:2], KNOWN.words("names.coins")
+    limits, coins, dollars = list(limits_in(text))[:2], KNOWN.words("names.coins"), KNOWN.words("names.dollars")
     unit = next((limit.unit for limit in limits if limit.unit in coins), "busd" if "busd" in text else "usd")
-    is_money = any(limit.unit in (unit, "usd", "dollars") or limit.whole >= LEAST for limit in limits)
+    is_money = any((one.dollar and incident) or one.unit in {unit, *dollars} or one.whole >= LEAST for one in limits)
     if not (is_money and (incident or unit in ("usd", "busd") or "damage" in KNOWN.said("signs", text))):
         return []
     bounds = (NumberRange(field="loss_amount", **{limit.side or "above": limit.whole}) for limit in limits)

@@ -13,8 +13,6 @@ KNOWN = Vocabulary("paiddaily")
 having = partial(looked_up, "keys")  # who has one of these keys
 LOOKED_AT, LONGEST_NAME = 1_000, 200  # characters of a question, of a name
 MOST_SAID, MOST_WORDS = 40, 6  # words of a question; of a name, and of what may be one in a question
-NAMED = ("name", "also", "part")  # kinds of keys
-DOTS = re.compile(r"['’.](?:com\b)?", re.IGNORECASE)
 POSSESSIVE = re.compile(r"['’]s\b")
 
 
@@ -25,7 +23,7 @@ def words_of(text: str) -> list[str]:
     (['moet', 'hennessy', 'nv'], ['mcdonalds'], ['amazon'])
     """
     plain = without_accents(text[:LONGEST_NAME]).casefold()
-    return [w for w in re.findall(r"[^\W_]+", DOTS.sub("", plain)) if w not in ("and", "the")]
+    return [w for w in re.findall(r"[^\W_]+", re.sub(r"['’.](?:com\b)?", "", plain)) if w not in ("and", "the")]
 
 
 def named(text: str) -> list[str]:
@@ -93,7 +91,7 @@ def called(word: str) -> AnyOf:
     >>> called("Ulvr").values
     ('name:ulvr', 'also:ulvr', 'part:ulvr', 'us:ULVR', 'symbol:ULVR')
     """
-    keys = (*(f"{kind}:{word.lower()}" for kind in NAMED), f"us:{word.upper()}", f"symbol:{word.upper()}")
+    keys = (*(f"{k}:{word.lower()}" for k in ("name", "also", "part")), f"us:{word.upper()}", f"symbol:{word.upper()}")
     return AnyOf(field="keys", values=keys)
 
 

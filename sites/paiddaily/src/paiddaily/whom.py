@@ -7,7 +7,6 @@ from overfetch import is_rare
 from paiddaily.names import KNOWN, bare_name
 
 MOST_NAMES, MOST_WORDS = 2, 3
-QUOTED = re.compile(r"[\"“]([^\"“”]{2,60})[\"”]")
 
 
 def named_in(text: str) -> Iterator[tuple[str, list[str]]]:
@@ -18,13 +17,13 @@ def named_in(text: str) -> Iterator[tuple[str, list[str]]]:
     """
     lower = text.lower()
     reported = [match["whom"] for match in KNOWN.said("whom", lower).values()]
-    for name in [*QUOTED.findall(text), *reported, *_bare(lower)][:MOST_NAMES]:
+    for name in [*re.findall(KNOWN.table("names.quoted"), text), *reported, *_bare(lower)][:MOST_NAMES]:
         words = bare_name(name)
-        if 0 < len(words) <= MOST_WORDS and any(map(is_rare, words)) and not _says_how(name.lower()):
+        if 0 < len(words) <= MOST_WORDS and any(map(is_rare, words)) and not says_how(name.lower()):
             yield name, words
 
 
-def _says_how(words: str) -> bool:
+def says_how(words: str) -> bool:
     """Whether they are of an attack or a chain, or of any protocol: no name that may be missing."""
     kinds = KNOWN.words("names.kinds")
     return not kinds.isdisjoint(words.split()) or any(KNOWN.said(t, words) for t in ("techniques", "chains", "type"))
@@ -33,7 +32,7 @@ def _says_how(words: str) -> bool:
 def _bare(text: str) -> Iterator[str]:
     """One word beside a date and a kind of attack; a few, of which the first is none that people commonly write."""
     words = [word for word in bare_name(text) if not word.isdigit()]
-    alone = [word for word in words if not _says_how(word)]
+    alone = [word for word in words if not says_how(word)]
     if len(alone) == 1 and len(alone[0]) > 3 and len(text.split()) < 5:
         yield alone[0]
     strange = [word for word in words if word not in KNOWN.words("names.months")]
