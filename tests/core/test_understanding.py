@@ -271,6 +271,12 @@ def test_a_stop_word_beside_it_is_not_the_word(tmp_path: Path) -> None:
     assert understood.missing == ("no joker",)
 
 
+@pytest.mark.parametrize(("word", "first"), [("feared", "levi"), ("faered", "moon")])
+def test_what_is_meant_unless_a_passage_has_the_word(word: str, first: str, tmp_path: Path) -> None:
+    near = Focus(conditions=(named("moon"),), leads=1, unless=word)
+    assert found(indexed(tmp_path, Understood(text="the feared death card", focuses=(near,))))[0] == first
+
+
 @pytest.mark.parametrize(("having", "read"), [(1, True), (5, True), (6, False)])
 def test_the_few_that_have_a_rare_word_are_read(having: int, read: bool) -> None:
     def candidates(kind: str, number: int) -> list[Candidate]:

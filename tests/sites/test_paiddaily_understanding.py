@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from overfetch import AnyOf, Engine, Environment, NumberRange, Understood, load_site, open_site
+from overfetch import AnyOf, Engine, Environment, Focus, NumberRange, Understood, load_site, open_site
 from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore
 from paiddaily.catalysts import understand_catalysts
 from paiddaily.losses import loss_of
@@ -31,6 +31,10 @@ def conditions(understood: Understood) -> list[AnyOf]:
 
 def values(understood: Understood, field: str) -> set[str]:
     return {value for c in conditions(understood) if c.field == field for value in c.values}
+
+
+def keys_of(focus: Focus) -> tuple[str, ...]:
+    return tuple(v for c in focus.conditions if isinstance(c, AnyOf) and c.field == "keys" for v in c.values)
 
 
 def missing(understood: Understood, *, among: bool = False) -> set[str]:
@@ -131,8 +135,10 @@ def test_the_first_word_before_a_kind_of_share_is_no_name(question: str) -> None
     assert AnyOf(field="keys", values=(f"name:{question.split()[0]}",)) not in leading
 
 
-def test_who_makes_a_thing_is_not_called_nearly_like_it() -> None:
-    assert not any(key.startswith("near:") for key in values(understand_tickers("who owns tinder", DAY), "keys"))
+@pytest.mark.parametrize(("question", "word"), [("who owns tinder", "tinder"), ("louis vuiton", None)])
+def test_what_some_text_writes_so_is_no_mistake(question: str, word: str | None) -> None:
+    near = [f for f in understand_tickers(question, DAY).focuses if any(v.startswith("near:") for v in keys_of(f))]
+    assert [focus.unless for focus in near if focus.leads] == [word]
 
 
 def test_sizes_bound_only_where_they_are_said_outright() -> None:

@@ -120,6 +120,8 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
         if focus.missing and focus.only_tells and (there.get(focus.missing) or heard.tells(focus)):
             there[focus.missing] = True  # which spares the search
             continue
+        if focus.unless and search(focus.unless, conditions, worded=True):
+            continue
         met = search(focus.text or understood.text, (*conditions, *focus.conditions), worded=focus.worded)
         lists.append(Ranked(_weight(focus, met), met))
         for candidate in met if focus.leads else ():

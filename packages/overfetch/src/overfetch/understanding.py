@@ -22,7 +22,8 @@ class Focus(Frozen):
     whatever the second stage reads, and what leads by a larger number before what leads by a smaller one; of several
     focuses that lead alike, each has its turn: first the best of each, then the second ones. `missing` says what the
     question asks for and is not there, where nothing is found, nor by any other that says the same; nor, of a `worded`
-    one, a passage with a word much like its own. What is only `among` so many passages is not asked of fewer.
+    one, a passage with a word much like its own. What is only `among` so many passages is not asked of fewer. What is
+    meant `unless` a passage has that word is not looked for where one has: as it is written, it is no mistake.
     """
 
     conditions: tuple[Condition, ...] = ()
@@ -32,6 +33,7 @@ class Focus(Frozen):
     leads: Place = 0
     missing: str | None = None
     among: Annotated[int, Field(ge=0)] = 0
+    unless: str | None = None
 
     @property
     def only_tells(self) -> bool:

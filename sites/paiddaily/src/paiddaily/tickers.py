@@ -138,7 +138,7 @@ def _whole_name(text: str, words: Sequence[str]) -> Iterator[Focus]:
     yield from having(f"also:{name}", COMMON, leads=NAME)
     yield from having(f"part:{name}", COMMON, LARGE, leads=NAME)
     yield from having(f"part:{name}", COMMON, leads=PART)
-    yield from having([] if "brand" in KNOWN.said("signs", text.lower()) else near_keys(words), COMMON, leads=NEAR)
+    yield from having(near_keys(words), COMMON, leads=NEAR, unless=None if words[1:] else words[0])
 
 
 def _missing_name(text: str, words: Sequence[str]) -> str | None:
