@@ -275,6 +275,7 @@ def test_what_may_be_the_askers_own_is_never_called_missing(question: str) -> No
         ("call my django view with the httpx client in a test", []),
         ("pydantic_ai.UsageLimit", ["pydantic_ai.UsageLimit"]),
         ("pydantic ai 9.0 release", ["pydantic-ai 9.0"]),
+        ("ollama: command not found", ["ollama"]),
         ("gave 0.7 for both", []),
     ],
 )

@@ -207,7 +207,7 @@ class Asked:
         """`uv rollback`, also as "does uv have a rollback command"; `uv cache defrag`."""
         asking = KNOWN.words("asking")
         said = [word for word in self.words if singular(word) not in asking | KNOWN.words("stop")]
-        if self.names or len(said) < 2 or said[0] not in KNOWN.words("commands"):
+        if self.is_message or self.names or len(said) < 2 or said[0] not in KNOWN.words("commands"):
             return []
         asked = all(word in said or singular(word) in asking for word in self.words)
         is_one = "command" in self.words or (asked and singular(said[-1]) in KNOWN.words("verbs"))
