@@ -399,6 +399,7 @@ def test_a_breadcrumb_names_the_product_first() -> None:
         ("haystack 4.0 migration guide", "haystack 4.0"),
         ("bge-reranker-v9-ultra", "bge-reranker-v9-ultra"),
         ("is uv hipaa compliant", "nothing on HIPAA"),
+        ("i have an app that is built with CrewAI, how do i port it to pydantic ai", "CrewAI"),
     ],
 )
 def test_kinds_that_pages_need_not_have(question: str, told: str) -> None:

@@ -177,6 +177,7 @@ class Asked:
             *filter(None, map(self._of_tool, self.names)),
             *([self.command] if self.command else []),
             *([one] for one in self._joined()),
+            *([one] for one in tokens(self.question) if is_identifier(one) and squash(one) in product_names()),
         ]
         if not told and len(self.tools) == 1 and self.is_short and not self.names:  # in passing, a tool says little
             told = [self.tools]
