@@ -134,6 +134,13 @@ def test_the_latest_is_all_until_today_and_the_later_the_closer(question: str) -
         "recent block hashes",
         "2,021",
         "it may fall",
+        "APY and APR manipulation",
+        "tokens of DEC and MAR",
+        "stolen from Jan",
+        "did the price fall 20 percent",
+        "on 12 may 25 wallets were drained",
+        "hacks after the latest upgrade",
+        "before the latest fork",
         "x",
     ],
 )

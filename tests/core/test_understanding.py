@@ -277,20 +277,24 @@ def test_what_is_meant_unless_a_passage_has_the_word(word: str, first: str, tmp_
     assert found(indexed(tmp_path, Understood(text="the feared death card", focuses=(near,))))[0] == first
 
 
-@pytest.mark.parametrize(("having", "read"), [(1, True), (5, True), (6, False)])
-def test_the_few_that_have_a_rare_word_are_read(having: int, read: bool) -> None:
+@pytest.mark.parametrize(
+    ("having", "top_k", "words", "read"),
+    [(1, 20, 1, 1), (5, 20, 1, 5), (6, 20, 1, 0), (2, 20, 8, 4), (1, 5, 1, 1), (2, 5, 1, 0)],
+)
+def test_the_few_that_have_a_rare_word_are_read(having: int, top_k: int, words: int, read: int) -> None:
     def candidates(kind: str, number: int) -> list[Candidate]:
         documents = [Document(id=f"{kind}{n}", title="", text=kind) for n in range(number)]
         passages = [Passage.of(document, 0, Chunk(breadcrumb="", text=kind)) for document in documents]
         return [Candidate(passage=passage, score=1.0 - n / 100) for n, passage in enumerate(passages)]
 
     def search(text: str, conditions: Sequence[Condition], *, worded: bool = False) -> Sequence[Candidate]:
-        return candidates("joker", having) if worded else candidates("love", 30)
+        return candidates(text, having) if worded else candidates("love", 30)
 
-    understood = Understood(text="love", focuses=(absence("no joker", words="joker"),))
-    chosen = search_understood(understood, search, RetrievalSettings()).candidates
-    assert len(chosen) == 20
-    assert ("joker0" in {candidate.passage.document_id for candidate in chosen}) is read
+    focuses = tuple(absence(f"no joker{n}", words=f"joker{n}") for n in range(words))
+    settings = RetrievalSettings(top_k=top_k, top_n=1)
+    chosen = search_understood(Understood(text="love", focuses=focuses), search, settings).candidates
+    assert len(chosen) == top_k
+    assert sum(not candidate.passage.document_id.startswith("love") for candidate in chosen) == read
 
 
 def test_words_alone_are_not_embedded() -> None:

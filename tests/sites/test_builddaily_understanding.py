@@ -316,6 +316,8 @@ def test_a_long_question_with_a_name_is_not_ruled_by_it() -> None:
         ("embedders other than OpenAI in Haystack", "embedders in Haystack"),
         ("quantization on cpu not cross encoder", "quantization on cpu"),
         ("is the server not OpenAI compatible", "is the server not OpenAI compatible"),
+        ("pipeline not using openai embeddings", "pipeline not using openai embeddings"),
+        ("ValueError: not a docker image", "ValueError: not a docker image"),
     ],
 )
 def test_what_is_not_wanted_is_not_searched_for(question: str, searched: str) -> None:

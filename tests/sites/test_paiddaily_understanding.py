@@ -20,7 +20,15 @@ SOUTHEAST_ASIA |= {"Thailand", "Vietnam"}
 
 
 def test_no_long_question_is_slow() -> None:
-    for text in ("1 to " * 7_000, "not in " * 5_000, "jan " * 8_000, "$1 over " * 4_000, "a" * 32_768, "A.B " * 8_000):
+    for text in (
+        "1 to " * 7_000,
+        "in the " * 4_500 + "y europe asia",
+        "not in " * 5_000,
+        "jan " * 8_000,
+        "$1 over " * 4_000,
+        "a" * 32_768,
+        "A.B " * 8_000,
+    ):
         understand_catalysts(text, DAY)
         understand_tickers(text, DAY)
 
@@ -111,6 +119,28 @@ def test_a_region_is_no_name() -> None:
     assert understand_tickers("chip makers in southeast asia", DAY).text == "chip makers"
     assert understand_tickers("gold projects in West Africa, listed in Canada", DAY).text.count("West Africa") == 1
     assert understand_tickers("southeast asia", DAY).text == "southeast asia"
+    assert understand_tickers("Gulf Oil Lubricants", DAY).text == "Gulf Oil Lubricants"
+    assert understand_tickers("İ airlines in Europe", DAY).text == "İ airlines in Europe"
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "left_out"),
+    [
+        ("gold miners not just in Canada", "gold miners not just in Canada", None),
+        ("banks not small cap in Germany", "banks in Germany", "Small Cap"),
+        ("gold miners not listed in Canada", "gold miners", "Canada"),
+        ("airports outside France, non-Greek", "airports", "Greece"),
+        ("carmakers but not BMW", "carmakers", None),
+        ("cheap but not yet profitable", "cheap but not yet profitable", None),
+        ("software, non-recurring revenue", "software, non-recurring revenue", None),
+        ("Rolex Japan distributors ex Japan", "Rolex Japan distributors", "Japan"),
+    ],
+)
+def test_what_is_left_out(question: str, text: str, left_out: str | None) -> None:
+    understood = understand_tickers(question, DAY)
+    bound = values(understood, "country") | values(understood, "size")
+    assert understood.text == text
+    assert left_out not in bound
 
 
 @pytest.mark.parametrize(

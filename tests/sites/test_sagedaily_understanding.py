@@ -411,3 +411,15 @@ def test_a_books_index_is_no_passage() -> None:
     index = " ".join(f"Mercury, {page}; Hymn of Mercury, {page + 1};" for page in range(10, 20))
     entries = [Document(id=str(n), title="Magic", text=text, metadata={}) for n, text in enumerate((index, "It is."))]
     assert [chunk.text for entry in entries for chunk in chunk_entry(entry)] == ["It is."]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ace—joy; Two—love; Three—plenty; Four—weariness; Five—loss; Six—memory; Seven—dream; Eight—leaving; Nine—wish",
+        "§ 12 says that Mars is hot. § 13 says that Venus is cold. § 14 says no more. § 15 ends.",
+        "He had 12 of them, 34 books, 45 pupils, 7 signs, 8 decans, 9 stars, 10 houses, 11 lots, 12 terms, 13 faces",
+    ],
+)
+def test_what_only_looks_like_an_index_is_one_passage(text: str) -> None:
+    assert [chunk.text for chunk in chunk_entry(Document(id="x", title="Cards", text=text, metadata={}))] == [text]

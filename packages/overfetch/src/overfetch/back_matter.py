@@ -1,21 +1,21 @@
-"""Indexes and tables of contents: they have all words of a book, and say nothing."""
+"""Indexes and tables of contents of books: they have all its words, and say nothing by them."""
 
 import re
 from collections.abc import Iterable, Iterator
 
-PAGE = re.compile(r", \d{1,3}\b(?! ?(?:years|days|hours|miles|degrees))")
-SECTION = re.compile(r"§ ?\d+")
-JOINED = re.compile(r"\w[.!?_”\"]?—_?\w")  # headings in a row, as books of old have them above a chapter
+PAGE = re.compile(r", \d{1,3}(?:-\d{1,3})?(?=;|[.,]?\s?(?:$|[A-Z_\d“]))")  # before the next page or the next entry
+SECTION = re.compile(r"§ ?\d+\.? [^§.]{3,90} \d{1,3}(?= |$)")  # with its page
+HEADING = re.compile(r"\w[.!?_”\"]?—_?[A-Z]")  # in a row, as books of old have them above a chapter
 LEAST_PAGES, WORDS_A_PAGE = 8, 12
-LEAST_SECTIONS, LEAST_JOINED = 4, 8
+LEAST_SECTIONS, LEAST_HEADINGS = 4, 8
 
 
 def without_back_matter(pieces: Iterable[str]) -> Iterator[str]:
     """The pieces of a book that are neither of its index nor of a table of contents.
 
-    >>> index = " ".join(f"Mercury, {page}; metals, {page + 1};" for page in range(10, 20))
-    >>> list(without_back_matter(["Mercury is a metal, and a planet.", index]))
-    ['Mercury is a metal, and a planet.']
+    >>> index = " ".join(f"{name}, {page}, {page + 9};" for page, name in enumerate(("Ant", "Bee", "Cat", "Dog")))
+    >>> list(without_back_matter(["A bee, and a cat.", index]))
+    ['A bee, and a cat.']
     """
     return (piece for piece in pieces if not (_is_index(piece) or _is_contents(piece)))
 
@@ -25,5 +25,7 @@ def _is_index(text: str) -> bool:
 
 
 def _is_contents(text: str) -> bool:
-    joined = len(JOINED.findall(text))
-    return len(SECTION.findall(text)) >= LEAST_SECTIONS or (joined >= LEAST_JOINED and text.count(". ") < joined / 2)
+    headings = len(HEADING.findall(text))
+    return len(SECTION.findall(text)) >= LEAST_SECTIONS or (
+        headings >= LEAST_HEADINGS and text.count(". ") < headings / 2
+    )

@@ -21,7 +21,7 @@ from overfetch.understanding import Focus, Understood
 GROUPING_DEPTH = 3
 LOOKED_AT = 2_000  # characters of a passage
 WORD = re.compile(r"\w+")
-FEW = 5  # passages that alone have a word
+FEW = 5  # passages that alone have a rare word are read, of all such words
 LEVEL = 100  # more than focuses: what their numbers are less by for each step that they lead by
 
 
@@ -115,7 +115,7 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
         conditions = ()
         found = search(understood.text, ())
     lists, leading, there = [Ranked(1.0, found)], defaultdict[str, list[int]](list), dict[str, bool]()
-    heard = Heard(found)
+    heard, room = Heard(found), min(FEW, settings.top_k // 4)
     for number, focus in enumerate(understood.focuses):
         if focus.missing and focus.only_tells and (there.get(focus.missing) or heard.tells(focus)):
             there[focus.missing] = True  # which spares the search
@@ -123,7 +123,9 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
         if focus.unless and search(focus.unless, conditions, worded=True):
             continue
         met = search(focus.text or understood.text, (*conditions, *focus.conditions), worded=focus.worded)
-        lists.append(Ranked(_weight(focus, met), met))
+        few = focus.only_tells and focus.worded and len(met) <= room
+        room -= len(met) if few else 0
+        lists.append(Ranked(1.0 if few else focus.weight, met))  # a fusion by score makes little of a list of one
         for candidate in met if focus.leads else ():
             leading[candidate.passage.id].append(number - LEVEL * focus.leads)
         if focus.missing:
@@ -132,11 +134,6 @@ def search_understood(understood: Understood, search: Search, settings: Retrieva
     chosen = choose(merged, settings, leading)
     missing = [told for told, met in there.items() if not met]
     return FirstStage(chosen, dict(leading), given_up, _told(missing, understood, Heard(chosen)))
-
-
-def _weight(focus: Focus, met: Sequence[Candidate]) -> float:
-    """What alone has a rare word is read: in a fusion by score a list of one says little, and may lose its place."""
-    return 1.0 if focus.only_tells and focus.worded and len(met) <= FEW else focus.weight
 
 
 def _told(missing: Sequence[str], understood: Understood, heard: "Heard") -> tuple[str, ...]:

@@ -59,10 +59,10 @@ RULES = [
         rf"(?<!eip )(?<!erc ){YEAR}{AMOUNT}",
     )
 ]
-# What is read where no year is said; `latest` may be said of something else.
+# What is read where no year is said; `latest` may be of something else, and `apr` or `mar` be no month.
 BARE = re.compile(
-    rf"(?<!\w)(?:(?:in|since|during|from|until|before|after|between|(?:to|and|or)(?! may)) (?P<month>{MONTH})"
-    r"\.?(?! ?\d)"
+    rf"(?<!\w)(?:(?:in|since|during|from|until|before|after|between|(?:to|and|or)(?! may)) "
+    rf"(?P<month>(?!(?:apr|dec|jan|jun|jul|mar)\b){MONTH})\.?(?! ?\d)"
     r"|(?P<latest>latest|newest|(?:most )?recent(?:ly)?)(?! (?:block|header|state|root|price|value|hash|deploy)))(?!\w)"
 )
 PART = re.compile(
@@ -110,7 +110,7 @@ def period_in(question: str, day: date, landmarks: Landmarks = lambda text: {}) 
 
 def _with_years(text: str) -> str:
     """`jan-aug 2025` as `jan 2025 to aug 2025`, `dec to feb 2023` from the year before."""
-    period = rf"(?:\d{{1,2}} )?(?:(?:{'|'.join(MONTHS)})[a-z]{{0,6}}|q[1-4])"
+    period = rf"(?:\d{{1,2}} )?(?:{MONTH}|q[1-4])"
     pattern = rf"(?<!\w)({period})( ?(?:to|and|or|-|–|until|through) ?)({period},? )((?:19|20)\d\d)"
     return re.sub(pattern, _both_years, text)
 
@@ -269,6 +269,8 @@ def _related(text: str, place: Place) -> Period | None:
         if open_end:
             return Period(period.first, NEVER) if open_end["later"] else Period(EVER, period.last)
         return None if place.by_name else period
+    if period.near and period.first == EVER:  # after or before the latest of something: that day is not known
+        return None
     days = timedelta(_days(found)) if found["unit"] else timedelta(SOON) if found["soon"] else None
     match found["word"]:
         case "around" | "about" | "near" | "circa" | "close to":

@@ -11,7 +11,10 @@ YEAR = r"(?:19|20)\d\d"
 TO = r" ?(?:to|and|-|–|until|till|through) ?"
 NTH = r"(\d{1,2})(?:st|nd|rd|th)?"
 FEAST = re.compile(rf"(?<!\w)({'|'.join(FEASTS)})(?:'?s)?(?: day| weekend|( week))?(?: of| in)? ({YEAR})(?!\d)")
-TEENS_ON = r"(1[5-9]|2\d)(?![\w%]| ?(?:[kmb]|million|usd|eth|bnb)(?!\w))"  # the year in short
+# The year in short, where it does not count something.
+TEENS_ON = (
+    r"(1[5-9]|2\d)(?= ?(?:$|[,;:?!)]|(?:and|attacks?|earnings|events?|exploits?|hacks?|incidents?|or|results|to)\b))"
+)
 
 Rewriting = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 REWRITINGS: list[Rewriting] = [

@@ -23,7 +23,7 @@ class Focus(Frozen):
     focuses that lead alike, each has its turn: first the best of each, then the second ones. `missing` says what the
     question asks for and is not there, where nothing is found, nor by any other that says the same; nor, of a `worded`
     one, a passage with a word much like its own. What is only `among` so many passages is not asked of fewer. What is
-    meant `unless` a passage has that word is not looked for where one has: as it is written, it is no mistake.
+    meant `unless` a passage has that word is not looked for where one has it, or a form of it: it is no mistake then.
     """
 
     conditions: tuple[Condition, ...] = ()

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 LEFT_OVER = re.compile(r"(?:(?<!\w)(?:in|on|at|of|from|across|within|the)\s+)+$", re.IGNORECASE)
+PREPOSITIONS = 30  # characters of them that are looked at
 NEAR, SHORTEST_MISSPELT = 0.85, 6  # how alike a misspelt word and its right form are, of 1; letters of it
 
 
@@ -60,9 +61,13 @@ class Vocabulary:
         return {name: at for name, at in spans.items() if not any(_within(at, other) for other in spans.values())}
 
     def without(self, path: str, text: str) -> str:
-        """The text without what `said` finds in it, and what of a preposition is left before it."""
-        for at in sorted(self.whole(path, text.lower()).values(), key=lambda at: at.start, reverse=True):
-            text = LEFT_OVER.sub("", text[: at.start]) + text[at.stop :]
+        """The text without what `said` finds in it, and without the preposition before it."""
+        lower = text.lower()
+        if len(lower) != len(text):  # of some letters there are two then: places would not be the same
+            return text
+        for at in sorted(self.whole(path, lower).values(), key=lambda at: at.start, reverse=True):
+            near = max(0, at.start - PREPOSITIONS)
+            text = text[:near] + LEFT_OVER.sub("", text[near : at.start]) + text[at.stop :]
         return text
 
     def counted(self, path: str, text: str) -> Counter[str]:

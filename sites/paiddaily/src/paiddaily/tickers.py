@@ -47,13 +47,13 @@ def understand_tickers(question: str, _day: date) -> Understood:
     'banks with a forecasts keep rising, stra'
     """
     wanted, unwanted = without_unwanted(question.strip(), _is_scope)
-    looked_at = wanted[:LOOKED_AT]
-    lower = _lower(looked_at)
+    lower = _lower(looked_at := wanted[:LOOKED_AT])
     scope = _scope(lower, _lower("".join(f"the {one} " for one in unwanted)))
     told = tuple(map(_told, scope))
     # As what it means is written; without regions: a company is called Asia Fiber wherever it is.
-    wider = wanted if KNOWN.said("countries", lower) else KNOWN.without("regions", wanted).strip() or wanted
-    wanted = next(iter(KNOWN.instead("meant", lower).values()), wider)
+    is_whole = KNOWN.said("countries", lower) or wanted.istitle()
+    wider = (not is_whole and KNOWN.without("regions", wanted).strip()) or wanted
+    text = next(iter(KNOWN.instead("meant", lower).values()), wider)
     name = looked_at if " " in looked_at or not unwanted else ""  # one word that is left is none
     symbols, words = list(_symbols(name))[:3], bare_name(name)
     focuses = [
@@ -66,7 +66,7 @@ def understand_tickers(question: str, _day: date) -> Understood:
         *unheard(looked_at, KNOWN.knows, called=called),
     ]
     named = (*(symbol.name for symbol in symbols), *([" ".join(words)] if 0 < len(words) <= 6 else []))
-    return Understood(text=wanted, focuses=tuple(focuses[:32]), named=named, notes=told)
+    return Understood(text=text, focuses=tuple(focuses[:32]), named=named, notes=told)
 
 
 def _lower(text: str) -> str:
