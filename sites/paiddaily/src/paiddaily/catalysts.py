@@ -41,7 +41,7 @@ def understand_catalysts(question: str, day: date) -> Understood:
     sizes = list(loss_sizes(lower))[:3] if not losses and (incident or not kinds) else []
     bounds = [*span, *(of_kind if span or losses or {*kinds} <= {*KNOWN.said("type", lower)} else []), *losses, *status]
     focuses = [
-        *_who(looked_at, of_kind, span),
+        *_who(looked_at, of_kind, [*span, *(shape if shape[1:] else ())]),
         *_missing(looked_at, when),
         *_scoped(when, bounds, means, chains),
         *(Focus(conditions=(USD, s, *bounds, *means[:1]), leads=SIZE - n, weight=2) for n, s in enumerate(sizes)),
@@ -104,7 +104,7 @@ def _either(bounds: Sequence[AnyOf]) -> AnyOf:
     return AnyOf(field=bounds[0].field, values=tuple(value for bound in bounds for value in bound.values))
 
 
-def _who(text: str, of_kind: Sequence[AnyOf], span: Sequence[Condition]) -> Iterator[Focus]:
+def _who(text: str, of_kind: Sequence[AnyOf], within: Sequence[Condition]) -> Iterator[Focus]:
     """An entity alone leads, and one of several words or of a rare one among others; any that is named is raised."""
     for kind, number in re.findall(KNOWN.table("names.proposal"), text)[:4]:
         # A token of that standard may be attacked.
@@ -121,7 +121,7 @@ def _who(text: str, of_kind: Sequence[AnyOf], span: Sequence[Condition]) -> Iter
     rare = [word for word in said if is_rare(word)]
     # What is nearly a word that is known is a name, or else nothing's.
     names = [key for key in run_keys(said) if key[5:] in rare or key[5:] not in said]
-    yield from having([*names, *(f"part:{w}" for w in rare if KNOWN.is_misspelt(w))], *of_kind, *span, leads=WHO - 1)
+    yield from having([*names, *(f"part:{w}" for w in rare if KNOWN.is_misspelt(w))], *of_kind, *within, leads=WHO - 1)
     yield from having([*run_keys(said), *run_keys(said[:6], "part", 4)], *of_kind, weight=2)
     yield from having([key for word in said[:6] if len(word) > 6 for key in near_keys([word])], *of_kind)
     keys = [key for word in rare if len(word) > 4 and not KNOWN.knows(word) for key in near_keys([word])]
