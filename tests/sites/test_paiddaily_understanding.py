@@ -127,7 +127,7 @@ def test_a_region_is_no_name() -> None:
     ("question", "text", "left_out"),
     [
         ("gold miners not just in Canada", "gold miners not just in Canada", None),
-        ("banks not small cap in Germany", "banks in Germany", "Small Cap"),
+        ("gold miners, not the ones in Canada", "gold miners", "Canada"),
         ("gold miners not listed in Canada", "gold miners", "Canada"),
         ("airports outside France, non-Greek", "airports", "Greece"),
         ("carmakers but not BMW", "carmakers", None),

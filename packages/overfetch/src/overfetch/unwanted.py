@@ -6,11 +6,10 @@ from collections.abc import Callable
 LOOKED_AT = 1_000  # characters of a question
 STRONG = r"(?:without|except(?: for)?|excluding|other than|besides|(?:apart|aside) from)[\s-]"
 INSIDE = r"[^,;:.?!]"
-PLACED = "".join(f"(?<!{word})" for word in ("based", "headquartered", "incorporated", "listed", "located", "traded"))
 NEGATED = re.compile(
     rf"(?P<comma>[,;] ?)?(?<!\w)(?:{STRONG}(?P<named>(?:(?! (?:but|in|who|what|which|are) ){INSIDE}){{2,60}})"
     rf"|(?P<but>but )?(?:not?|outside)[\s-](?!only|just|all|merely|even)"
-    rf"(?P<what>(?:(?! (?:but|who|what|which|are) |{PLACED} in ){INSIDE}){{2,60}})"
+    rf"(?P<what>(?:(?! (?:but|who|what|which|are) ){INSIDE}){{2,60}})"
     r"|(?:non|ex)[\s-](?P<two>(?P<one>[^\W_]+)(?:[ -][^\W_]+)?))",
     re.IGNORECASE,
 )
