@@ -42,7 +42,7 @@ def without_unwanted(question: str, is_unwanted: Callable[[str], bool]) -> tuple
         if _is_left_out(found, found[group]) or is_unwanted(found[group]):
             wanted = wanted[: found.start()] + wanted[found.end(group) :]
             unwanted.insert(0, found[group])
-    wanted = LEFT_OVER.sub("", re.sub(" {2,}", " ", wanted).strip())
+    wanted = LEFT_OVER.sub("", re.sub(r"\s{2,}", " ", wanted).strip())
     return (wanted, unwanted) if re.search(r"\w", wanted) else (question, [])
 
 
