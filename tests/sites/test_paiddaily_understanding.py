@@ -23,6 +23,7 @@ def test_no_long_question_is_slow() -> None:
     for text in (
         "1 to " * 7_000,
         "in the " * 4_500 + "y europe asia",
+        "a" + "\n" * 32_000 + "x",
         "not in " * 5_000,
         "jan " * 8_000,
         "$1 over " * 4_000,
