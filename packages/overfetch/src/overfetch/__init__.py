@@ -33,7 +33,6 @@ from overfetch.indexing import IndexReport
 from overfetch.leaving import in_thread
 from overfetch.markers import has_markers, renumber_markers
 from overfetch.models import ModelSpec, Profile
-from overfetch.parting import parted
 from overfetch.periods import period_in
 from overfetch.pieces import split_by_words
 from overfetch.pipeline import retrieve
@@ -63,7 +62,7 @@ from overfetch.types import (
     Turn,
 )
 from overfetch.understanding import Focus, Understood, absence, literally, looked_up
-from overfetch.unwanted import without_unwanted
+from overfetch.unwanted import parted, without_unwanted
 from overfetch.vocabulary import Vocabulary
 from overfetch.workspace import Workspace, open_reranker, open_site
 

@@ -34,16 +34,52 @@ def without_unwanted(question: str, is_unwanted: Callable[[str], bool]) -> tuple
     >>> without_unwanted("ev makers besides Tesla in Europe", lambda what: False)
     ('ev makers in Europe', ['Tesla'])
     """
-    wanted, unwanted = question, list[str]()
-    for found in reversed([*NEGATED.finditer(question[:LOOKED_AT])]):
+
+    def part(found: re.Match[str]) -> tuple[int, str] | None:
         group = (
             "named" if found["named"] else "what" if found["what"] else "one" if is_unwanted(found["one"]) else "two"
         )
-        if _is_left_out(found, found[group]) or is_unwanted(found[group]):
-            wanted = wanted[: found.start()] + wanted[found.end(group) :]
-            unwanted.insert(0, found[group])
+        is_left_out = _is_left_out(found, found[group]) or is_unwanted(found[group])
+        return (found.end(group), found[group]) if is_left_out else None
+
+    wanted, unwanted = _cut(question, NEGATED, part)
     wanted = LEFT_OVER.sub("", re.sub(r"\s{2,}", " ", wanted).strip())
-    return (wanted, unwanted) if re.search(r"\w", wanted) else (question, [])
+    return (wanted, unwanted[::-1]) if re.search(r"\w", wanted) else (question, [])
+
+
+def parted(question: str, pattern: str, is_left_out: Callable[[str], bool]) -> tuple[str, str]:
+    """As `without_unwanted`, by a site's own pattern; what is left out in small letters, also where nothing is left.
+
+    The pattern has groups: of what matches whole, `outright` where it is always left out, any other has its words.
+
+    >>> pattern = r",? (?:(?P<outright>except)|without) (?P<what>[^,]+)"
+    >>> parted("hacks except Ronin, without loans", pattern, lambda what: "loan" in what)
+    ('hacks', ' loans ronin')
+    >>> parted("a call without checks", pattern, lambda what: "loan" in what)
+    ('a call without checks', '')
+    """
+
+    def part(found: re.Match[str]) -> tuple[int, str] | None:
+        groups = found.groupdict()
+        outright = groups.pop("outright")
+        what = next(filter(None, groups.values())).lower()
+        return (found.end(), what) if outright or is_left_out(what) else None
+
+    wanted, parts = _cut(question.strip(), pattern, part)
+    left_out = "".join(f" {what}" for what in parts)
+    return (wanted.strip(" ,;"), left_out) if re.search(r"\w", wanted) else (question, left_out)
+
+
+def _cut(
+    text: str, pattern: str | re.Pattern[str], part: Callable[[re.Match[str]], tuple[int, str] | None]
+) -> tuple[str, list[str]]:
+    """The text without each `part` that is left out, told by where it ends and what it is; these, last first."""
+    parts = list[str]()
+    for found in reversed([*re.finditer(pattern, text[:LOOKED_AT])]):  # from the right: places stay as they were found
+        if left_out := part(found):
+            text = text[: found.start()] + text[left_out[0] :]
+            parts.append(left_out[1])
+    return text, parts
 
 
 def _is_left_out(found: re.Match[str], what: str) -> bool:
