@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from overfetch.bm25 import AS_WRITTEN, SPARSE_TOKENIZER, Bm25
+from overfetch.bm25 import AS_WRITTEN, SPARSE_TOKENIZER, TERMS, WITH_ACCENTS, Bm25
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
 from overfetch.environment import ServerSettings
@@ -311,11 +311,12 @@ def test_a_generation_swapped_in_during_a_search_is_not_searched_with_other_vect
         opened.search("notes", "bitcoin")
 
 
-def test_what_was_made_as_written_is_asked_as_written_until_it_is_indexed_again(
-    store: Store, sample: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("tokenizer", [AS_WRITTEN, SPARSE_TOKENIZER.replace(TERMS, WITH_ACCENTS)])
+def test_what_an_earlier_tokenizer_made_is_asked_as_it_reads_until_it_is_indexed_again(
+    tokenizer: str, store: Store, sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = engine(store, sample)
-    made = Provenance.of(before.embedder.spec, "note/1", "sample").model_copy(update={"sparse_tokenizer": AS_WRITTEN})
+    made = Provenance.of(before.embedder.spec, "note/1", "sample").model_copy(update={"sparse_tokenizer": tokenizer})
     monkeypatch.setattr(before, "_provenance", lambda collection, source: made)
     before.index("notes")
     asked: list[SparseVector] = []
@@ -327,12 +328,12 @@ def test_what_was_made_as_written_is_asked_as_written_until_it_is_indexed_again(
 
     monkeypatch.setattr(store, "search", recorded)
     now = engine(store, sample)
-    assert now.search("notes", "userId").provenance["sparse_tokenizer"] == AS_WRITTEN
-    assert asked.pop() == embed_sparse_query("userId", AS_WRITTEN) != embed_sparse_query("userId")
+    assert now.search("notes", "idÉ").provenance["sparse_tokenizer"] == tokenizer
+    assert asked.pop() == embed_sparse_query("idÉ", tokenizer) != embed_sparse_query("idÉ")
     assert now.index("notes").embedded == 0
     asked.clear()
-    assert now.search("notes", "userId").provenance["sparse_tokenizer"] == SPARSE_TOKENIZER
-    assert asked == [embed_sparse_query("userId")]
+    assert now.search("notes", "idÉ").provenance["sparse_tokenizer"] == SPARSE_TOKENIZER
+    assert asked == [embed_sparse_query("idÉ")]
 
 
 FITTED = Bm25(k1=0.6, b=0.25, average_length=8, fitted_on="notes/dev, 2 queries")

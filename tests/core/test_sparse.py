@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from overfetch.bm25 import AS_WRITTEN, SPARSE_TOKENIZER, Bm25
+from overfetch.bm25 import AS_WRITTEN, READINGS, SPARSE_TOKENIZER, TERMS, WITH_ACCENTS, Bm25, reading_of
 from overfetch.sparse import count_terms, embed_sparse_passage, embed_sparse_query
 
 
@@ -38,13 +38,21 @@ def shared(query: str, passage: str) -> int:
         ("ＡＢＣ", "abc", 1),
         ("ﾊﾝｶｸ", "ハンカク", 2),
         ("file", "ﬁle", 1),
+        ("hegota", "the Hegotá upgrade", 1),
+        ("Nestlé", "nestle", 1),
+        ("orsted", "Ørsted A/S", 1),
+        ("moller maersk", "A.P. Møller-Mærsk", 2),
+        ("lodz", "ŁÓDŹ", 1),
+        ("zamok", "za\u0301mok", 1),
     ],
 )
 def test_a_query_meets_the_passage(query: str, passage: str, least: int) -> None:
     assert shared(query, passage) >= least
 
 
-@pytest.mark.parametrize(("query", "passage"), [("15", "1.5"), ("1.5", "15"), ("123", "1.2.3"), ("h", "H100")])
+@pytest.mark.parametrize(
+    ("query", "passage"), [("15", "1.5"), ("1.5", "15"), ("123", "1.2.3"), ("h", "H100"), ("ller", "MÜller")]
+)
 def test_what_is_not_there_is_not_found(query: str, passage: str) -> None:
     assert not shared(query, passage)
 
@@ -68,13 +76,20 @@ def test_foreign_text_is_read_in_linear_time(block: str) -> None:
     assert time.process_time() - began < 10
 
 
+def test_what_was_made_with_accents_is_asked_with_them() -> None:
+    made = SPARSE_TOKENIZER.replace(TERMS, WITH_ACCENTS)
+    assert embed_sparse_query("Hegotá", made) == embed_sparse_query("hegotá", AS_WRITTEN)
+    assert embed_sparse_query("parseHtml", made) == embed_sparse_query("parseHtml")
+    assert reading_of(made) in READINGS
+
+
 TEXT = "the tower falls, and on it falls the tower of the night"
 
 
 def test_the_name_says_every_parameter() -> None:
-    assert SPARSE_TOKENIZER == "overfetch-terms/1+qdrant-edge-bm25/english/k=1.2,b=0.75,avg_len=256"
+    assert SPARSE_TOKENIZER == "overfetch-terms/2+qdrant-edge-bm25/english/k=1.2,b=0.75,avg_len=256"
     fitted = Bm25(k1=0.9, b=0.4, average_length=83.5, stop_words="none", fitted_on="dev")
-    assert fitted.tokenizer == "overfetch-terms/1+qdrant-edge-bm25/english,all-words/k=0.9,b=0.4,avg_len=83.5"
+    assert fitted.tokenizer == "overfetch-terms/2+qdrant-edge-bm25/english,all-words/k=0.9,b=0.4,avg_len=83.5"
 
 
 def test_weights_follow_the_formula() -> None:

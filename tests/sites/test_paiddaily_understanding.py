@@ -11,7 +11,7 @@ from overfetch import AnyOf, Engine, Environment, Focus, NumberRange, Understood
 from overfetch.testing import FakeEmbedder, FakeReranker, FakeStore
 from paiddaily.catalysts import understand_catalysts
 from paiddaily.losses import loss_of
-from paiddaily.records import known_at
+from paiddaily.records import adapt_ticker, known_at
 from paiddaily.tickers import SCOPE, US, understand_tickers
 
 DAY = date(2024, 2, 10)
@@ -183,6 +183,29 @@ def test_sizes_bound_only_where_they_are_said_outright() -> None:
 def test_exchanges_count_where_shares_are_listed() -> None:
     assert values(understand_tickers("ship owners quoted in Oslo", DAY), "markets") == {"OL"}
     assert not values(understand_tickers("hotels in Oslo", DAY), "markets")
+
+
+@pytest.mark.parametrize(
+    ("question", "countries"),
+    [
+        ("banks listed on nasdaq", set()),
+        ("NYSE listed shipping companies", set()),
+        ("listed in the US and based in China", {"China"}),
+        ("chinese companies with a us listing", {"China"}),
+    ],
+)
+def test_a_listing_in_the_united_states_says_no_country(question: str, countries: set[str]) -> None:
+    understood = understand_tickers(question, DAY)
+    assert values(understood, "markets") == {"US"}
+    assert values(understood, "country") == countries
+
+
+def test_a_symbol_with_the_letters_of_the_united_states_is_a_listing() -> None:
+    apple = adapt_ticker({"symbol": "APC.HM", "us_symbol": "AAPL", "name": "Apple Inc.", "listings": ["APC.HM"]})
+    assert apple["markets"] == ["HM", "US"]
+    understood = understand_tickers("AAPL.US", DAY)
+    assert "listing:AAPL.US" in values(understood, "keys") & {*apple["keys"]}
+    assert not values(understood, "country")
 
 
 @pytest.mark.parametrize(

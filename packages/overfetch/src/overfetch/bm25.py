@@ -1,6 +1,6 @@
 """How BM25 weighs the terms of a collection's passages: declared by its site, named in all that it made."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -28,12 +28,14 @@ class Bm25(Frozen):
         """The name that a provenance has of it."""
         language = "english" if self.stop_words == "english" else ALL_WORDS
         weights = f"k={self.k1:g},b={self.b:g},avg_len={self.average_length:g}"
-        return f"overfetch-terms/1+qdrant-edge-bm25/{language}/{weights}"
+        return f"{TERMS}+qdrant-edge-bm25/{language}/{weights}"
 
 
+TERMS = "overfetch-terms/2"
 ALL_WORDS = "english,all-words"
 SPARSE_TOKENIZER = Bm25().tokenizer
-# Of texts as they are written, not as `terms` spells them out: what an earlier version made goes on serving.
+# What earlier versions made goes on serving: of texts spelt out with their accents, and of texts as they are written.
+WITH_ACCENTS = "overfetch-terms/1"
 AS_WRITTEN = "qdrant-edge-bm25/english/k=1.2,b=0.75,avg_len=256"
 
 
@@ -42,5 +44,6 @@ def reading_of(tokenizer: str) -> str:
     return tokenizer.rpartition("/")[0]
 
 
-READINGS = frozenset(map(reading_of, (AS_WRITTEN, SPARSE_TOKENIZER, Bm25(stop_words="none").tokenizer)))
+_NOW = [reading_of(Bm25(stop_words=words).tokenizer) for words in get_args(StopWords)]
+READINGS = frozenset([reading_of(AS_WRITTEN), *_NOW, *(now.replace(TERMS, WITH_ACCENTS) for now in _NOW)])
 """How queries can be read."""

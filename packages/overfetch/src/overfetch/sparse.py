@@ -8,7 +8,7 @@ from functools import cache
 from qdrant_edge import Bm25 as Model
 from qdrant_edge import Bm25Config, StopwordsSet
 
-from overfetch.bm25 import ALL_WORDS, AS_WRITTEN, SPARSE_TOKENIZER, Bm25, StopWords, reading_of
+from overfetch.bm25 import ALL_WORDS, AS_WRITTEN, SPARSE_TOKENIZER, WITH_ACCENTS, Bm25, StopWords, reading_of
 from overfetch.protocols import SparseVector
 from overfetch.terms import spell_out
 
@@ -26,7 +26,8 @@ def _model(bm25: Bm25) -> Model:
 def embed_sparse_query(text: str, tokenizer: str = SPARSE_TOKENIZER) -> SparseVector:
     """Weight 1 for every distinct term, as that tokenizer made the passages'; empty where it has only stop words."""
     reading = reading_of(tokenizer)
-    read = text if reading == reading_of(AS_WRITTEN) else spell_out(text, passage=False)
+    plain = not reading.startswith(WITH_ACCENTS)
+    read = text if reading == reading_of(AS_WRITTEN) else spell_out(text, passage=False, plain=plain)
     vector = _model(EVERY_WORD if reading.endswith(ALL_WORDS) else DEFAULT).embed_query(read)
     return SparseVector(vector.indices, vector.values)
 

@@ -1,6 +1,7 @@
 """Texts spelt out for the BM25 tokenizer, which cuts at everything but letters and digits, stems and drops stop words.
 
-One Unicode form; identifiers whole and in parts; scripts without spaces as overlapping pairs of characters.
+One Unicode form; Latin letters without accents, as many people type them; identifiers whole and in parts; scripts
+without spaces as overlapping pairs of characters.
 """
 
 import re
@@ -8,6 +9,7 @@ import unicodedata
 from itertools import pairwise
 
 from overfetch.filters import composed
+from overfetch.spelling import without_accents
 
 # Han, kana, bopomofo, Hangul (whose words carry their particles), Thai, Lao, Tibetan, Burmese, Khmer.
 UNSPACED = re.compile(
@@ -17,16 +19,26 @@ UNSPACED = re.compile(
 HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
 IDENTIFIER = re.compile(r"[^\W_]+(?:[-_.]+[^\W_]+)*")
 HUMPS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
+# Those that Unicode does not take apart, as Lucene's ASCIIFoldingFilter writes them.
+WHOLE = {"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ħ": "h", "ı": "i"}
+# Latin letters beyond ASCII, and marks that no letter has taken up: the tokenizer would cut there.
+ACCENTED = map(chr, (*range(0x00C0, 0x0250), *range(0x0300, 0x0370), *range(0x1E00, 0x1F00)))
+PLAIN = str.maketrans(
+    {letter: without_accents(letter) for letter in ACCENTED}
+    | WHOLE
+    | {one.upper(): other.upper() for one, other in WHOLE.items() if one != "ı"}
+)
 BETWEEN_DIGITS = "\u02bc"  # a letter that no number has: 1.5 is not 15
 
 
-def spell_out(text: str, *, passage: bool) -> str:
-    """A passage also names each Han character, so that a query of one finds it.
+def spell_out(text: str, *, passage: bool, plain: bool = True) -> str:
+    """A passage also names each Han character, so that a query of one finds it; `plain` is without accents.
 
-    >>> spell_out("the parseHtml of user_id", passage=False)
-    'the parsehtml parse html of user_id userid'
+    >>> spell_out("the parseHtml of user_id, naïve Łódź", passage=False)
+    'the parsehtml parse html of user_id userid, naive lodz'
     """
     text = composed("NFKC", text)
+    text = text.translate(PLAIN) if plain else text
     text = IDENTIFIER.sub(lambda found: _in_parts(found[0]), text)
     folded = composed("NFKC", text.casefold()).replace("i\u0307", "i")
     return UNSPACED.sub(lambda run: f" {_pairs(run[0], passage)} ", folded)

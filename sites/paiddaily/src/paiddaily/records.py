@@ -46,12 +46,12 @@ def adapt_ticker(record: Record) -> Record:
         "text": text,
         "title": f"{text_of(record, 'name')} ({symbol or ''})",
         "asset_class": record.get("asset_class") or ("crypto" if coin else "equity"),
-        "keys": ticker_keys(record),
+        "keys": (keys := ticker_keys(record)),
         "company": None if coin else company_of(record),
         "kinds": list(dict.fromkeys(filter(None, map(record.get, ("sector", "industry_group", "industry"))))),
         "size": record.get("market_cap"),
         "share": "other" if other else "common",
-        "markets": sorted({str(one).rpartition(".")[2] for one in record.get("listings") or () if "." in str(one)}),
+        "markets": sorted({key.rpartition(".")[2] for key in keys if re.match(r"listing:.*\.", key)}),
     }
 
 
@@ -119,7 +119,7 @@ def ticker_keys(record: Record) -> list[str]:
     keys = [
         *(f"us:{symbol}" for symbol in at_home),
         *(f"symbol:{base}" for listing in listings for base in _bases(listing)),
-        *(f"listing:{listing}" for listing in listings),
+        *(f"listing:{listing}" for listing in (*listings, *(f"{symbol}.US" for symbol in at_home))),
         *keys_of([name, name if " " in name else humps(name), subject_of(record)]),
         *(key.replace("name:", "also:") for key in keys_of(also)),
     ]

@@ -21,7 +21,7 @@ LISTING, US, LARGE_NAME, LARGE_SYMBOL, NAME, SYMBOL, PART, NEAR, SCOPE = 9, 8, 7
 MOST_TOLD, TOLD = 3, {"country": "countries", "size": "sizes", "markets": "exchanges"}
 
 ASKED = re.compile(r"\b(?:[Tt]icker|[Ss]ymbol) \$?([A-Z0-9]{1,6}|[a-z]{1,6}$)(?!\w)")
-US_WRITTEN = re.compile(r"(?<!\w)(?:US|U\.S\.)(?!\w)|(?<=\b[Tt]he )us(?!\w)|(?<=\b[Ii]n )us(?!\w| dollars?)")
+US_WRITTEN = re.compile(r"(?<![\w.])U\.?S\.?(?!\w)|(?<=\b[Tt]he )us\b|(?<=\b[Ii]n )us\b(?! dollars?)|\bus(?=[ -]list)")
 CAPITALS = re.compile(r"(?=.*[A-Z])[A-Z0-9^/-]{2,5}")
 NO_VOWEL = re.compile(r"[^\W\d_aeiouy]{3,5}", re.IGNORECASE)
 
