@@ -34,7 +34,7 @@ class Watching:
     def retrieving(
         self, collection: str, settings: RetrievalSettings, retrieve: Callable[[], list[Retrieval]]
     ) -> list[Retrieval]:
-        """Put around every retrieval of the engines (`overfetch.engine.Around`); no request waits for a warm-up."""
+        """Put around every retrieval of the engines (`overfetch.pipeline.Around`); no request waits for a warm-up."""
         seen = current.get()
         if seen is None:
             return retrieve()

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from overfetch.errors import CorpusError
 from overfetch.headings import Heading, headings
 from overfetch.pieces import Size, count_words, split_by_words, trimmed
+from overfetch.settings import shortened
 from overfetch.types import Chunk, Document
 
 BREADCRUMB_SEPARATOR = " > "
@@ -42,5 +44,16 @@ def chunk_by_headings(document: Document, max_words: int, size: Size = count_wor
 
 
 def require_chunks(document: Document, chunks: Iterable[Chunk]) -> list[Chunk]:
-    """The chunks; a document without any text becomes one chunk of its title, so that it can be found."""
-    return list(chunks) or [Chunk(breadcrumb="", text=document.title)]
+    """The chunks; a document without any text becomes one chunk of its title, so that it can be found.
+
+    Raises CorpusError where a text has become no chunk, and where one has nothing to read: they would be lost unseen.
+    """
+    made = list(chunks)
+    if not made and document.text.strip():
+        raise CorpusError(f"document {document.id!r}: its chunker made no chunk of {shortened(document.text)}")
+    for chunk in made:
+        if not isinstance(chunk, Chunk):
+            raise CorpusError(f"document {document.id!r}: its chunker gave {shortened(chunk)}, expected a Chunk")
+        if not (chunk.text.strip() or chunk.breadcrumb.strip()):
+            raise CorpusError(f"document {document.id!r}: its chunker made a chunk with neither text nor breadcrumb")
+    return made or [Chunk(breadcrumb="", text=document.title)]

@@ -12,6 +12,7 @@ from typing import Any
 
 from overfetch.errors import CorpusError, SettingsError
 from overfetch.filters import Schema, comparable, to_keyword, to_number
+from overfetch.settings import require_list, shortened
 from overfetch.sources import HEADING, PATH, Record, records_of
 from overfetch.types import Document, Frozen, MetadataValue
 
@@ -22,7 +23,8 @@ Adapt = Callable[[Record], Record]
 
 class FieldMap(Frozen):
     """Which record fields make a document: for each target the accepted names, first present wins. Metadata that keep
-    their names may just be listed.
+    their names may just be listed. A value is text, a number, a boolean or a list of texts: in a list, what is no text
+    is spelt as one and what is null left out; an object becomes its JSON.
 
     A page without any of the `id` fields is named by its path below the source, without suffix; one without any of
     the `title` fields is titled by its first heading, and without front matter else by its file's name.
@@ -67,6 +69,14 @@ class Skipped:
         self.leave_out(str(error))
 
 
+def paths_of(sources: Sequence[str | Path]) -> list[Path]:
+    """Raises SettingsError where one is no path; an empty name would be the current folder."""
+    for source in sources:
+        if not isinstance(source, str | Path) or not str(source).strip():
+            raise SettingsError(f"a source is a path (given {shortened(source)}); give several one by one, as *sources")
+    return [Path(source) for source in sources]
+
+
 def read_documents(
     sources: Sequence[Path],
     fields: FieldMap,
@@ -107,8 +117,9 @@ def to_documents(
 ) -> list[Document]:
     """Of records that are in memory, read as those of a source are.
 
-    Raises CorpusError at the first broken one, naming it by its place from 1.
+    Raises CorpusError at the first broken one, naming it by its place from 1, and SettingsError where there is no list.
     """
+    require_list("records", records, "mappings, one a document")
     documents: dict[str, Document] = {}
     for number, record in enumerate(records, start=1):
         place = f"record {number}"
@@ -167,9 +178,13 @@ def _has_no_body(record: Record, fields: FieldMap) -> bool:
 
 def _adapted(place: str, record: Record, adapt: Adapt | None) -> Record:
     try:
-        return adapt(record) if adapt else record
+        read = adapt(record) if adapt else record
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise CorpusError(f"{place}: not a record of this collection: {type(error).__name__}: {error}") from error
+    if not isinstance(read, Mapping):
+        given = "the collection's adapt gave" if adapt else "given"
+        raise CorpusError(f"{place}: a record is a mapping of fields ({given} {shortened(read)})")
+    return read
 
 
 def _document(place: str, record: Record, fields: FieldMap, filters: Schema, prefix: str) -> Document:
