@@ -107,14 +107,15 @@ def test_the_title_is_not_said_twice() -> None:
 
 
 def test_a_document_without_text_is_found_by_its_title() -> None:
-    assert require_chunks(Document(id="a", title="A", text=" "), []) == [Chunk(breadcrumb="", text="A")]
+    for made in ([], [Chunk(breadcrumb="", text=" ")]):
+        assert require_chunks(Document(id="a", title="A", text=" "), made) == [Chunk(breadcrumb="", text="A")]
 
 
 @pytest.mark.parametrize(
     ("chunks", "said"),
     [
         ([], "made no chunk of 'About it.'"),
-        ([Chunk(breadcrumb=" ", text="\n")], "neither text nor breadcrumb"),
+        ([Chunk(breadcrumb=" ", text="\n")], "made no chunk of 'About it.'"),
         ([Chunk(breadcrumb="A", text="About it."), Chunk(breadcrumb="", text="")], "neither text nor breadcrumb"),
         ("text", "gave 't', expected a Chunk"),
     ],

@@ -44,16 +44,17 @@ def chunk_by_headings(document: Document, max_words: int, size: Size = count_wor
 
 
 def require_chunks(document: Document, chunks: Iterable[Chunk]) -> list[Chunk]:
-    """The chunks; a document without any text becomes one chunk of its title, so that it can be found.
+    """Those with something to read; a document without any text becomes one chunk of its title, so that it is found.
 
-    Raises CorpusError where a text has become no chunk, and where one has nothing to read: they would be lost unseen.
+    Raises CorpusError where a text has become no chunk, or one with nothing to read: it would be lost unseen.
     """
-    made = list(chunks)
-    if not made and document.text.strip():
-        raise CorpusError(f"document {document.id!r}: its chunker made no chunk of {shortened(document.text)}")
+    made, of = list(chunks), f"document {document.id!r}: its chunker"
     for chunk in made:
         if not isinstance(chunk, Chunk):
-            raise CorpusError(f"document {document.id!r}: its chunker gave {shortened(chunk)}, expected a Chunk")
-        if not (chunk.text.strip() or chunk.breadcrumb.strip()):
-            raise CorpusError(f"document {document.id!r}: its chunker made a chunk with neither text nor breadcrumb")
-    return made or [Chunk(breadcrumb="", text=document.title)]
+            raise CorpusError(f"{of} gave {shortened(chunk)}, expected a Chunk")
+    read = [chunk for chunk in made if chunk.text.strip() or chunk.breadcrumb.strip()]
+    if document.text.strip() and not read:
+        raise CorpusError(f"{of} made no chunk of {shortened(document.text)}")
+    if document.text.strip() and len(read) < len(made):
+        raise CorpusError(f"{of} made a chunk with neither text nor breadcrumb")
+    return read or [Chunk(breadcrumb="", text=document.title)]
