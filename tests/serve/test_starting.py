@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,13 @@ class TestWhoIsRefused:
 
     def test_what_agents_ask_counts_for_its_route(self, opened: Callable[..., FastAPI]) -> None:
         app = opened()
-        mounting = FastAPI(lifespan=lambda _: app.router.lifespan_context(app))
+
+        @asynccontextmanager
+        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            async with app.router.lifespan_context(app):
+                yield
+
+        mounting = FastAPI(lifespan=lifespan)
         mounting.mount("/here", app)
         with TestClient(mounting, base_url="http://127.0.0.1", client=LOCAL) as client:
             client.post("/here/mcp", json={})

@@ -1,7 +1,8 @@
 """How many requests a minute are answered to each key, or to each address where no key is known.
 
 They are counted for the service, not for a worker: one number for each who asks, in `rates.sqlite` of the state
-folder, by a clock that nobody sets, the machine's since its start. Where that file fails, each worker counts for itself.
+folder, by a clock that nobody sets, the machine's since its start. Where that file fails, each worker counts for
+itself.
 """
 
 import logging
