@@ -128,10 +128,8 @@ def _watch(app: FastAPI, service: Service) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     with threads(service.settings.threads):
-        await in_thread(service.warm_up)
+        await in_thread(service.warm_up)  # what can be served is; /readyz and the log say what cannot
         _tell(service)
-        for site, reason in service.readiness.reasons.items():  # what can be served is; /readyz says what cannot
-            log.warning("%s is not ready: %s", site, reason)
         sampling = asyncio.create_task(_sample(service))
         try:
             async with app.state.agents.running():
