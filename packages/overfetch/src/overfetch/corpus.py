@@ -97,9 +97,7 @@ def read_documents(
         yield document
     if not seen:
         left_out = f"; {len(skipped.reasons)} left out, such as {skipped.reasons[0]}" if skipped.reasons else ""
-        raise CorpusError(
-            f"{', '.join(map(str, sources))}: no documents found; expected {ALLOWED}{left_out}"
-        )
+        raise CorpusError(f"{', '.join(map(str, sources))}: no documents found; expected {ALLOWED}{left_out}")
 
 
 def to_documents(
