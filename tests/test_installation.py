@@ -79,6 +79,17 @@ def test_a_missing_extra_names_its_command(
     assert "Traceback" not in refused.stderr
 
 
+def test_web_pages_name_their_extra_and_can_be_left_out(light: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<p>a page</p>", encoding="utf-8")
+    (tmp_path / "b.md").write_text("---\ntitle: A page\n---\nits text", encoding="utf-8")
+    index = ("index", "builddaily/resources", "--source", str(tmp_path), "--dry-run")
+    refused = overfetch(light, *index)
+    assert refused.returncode == 1
+    assert "a.html: HTML is read with the extra html: " in refused.stderr
+    assert "uv add 'overfetch[html]', or in a clone: uv run --extra html overfetch ..." in refused.stderr
+    assert overfetch(light, *index, "--skip-bad").returncode == 0
+
+
 def test_without_dspy_a_language_model_costs_the_writing_only(light: Path) -> None:
     asked = overfetch(light, "ask", "sagedaily", "What does the Tower say?", "--json", OVERFETCH_LM="openai/any")
     assert asked.returncode == 0, asked.stderr

@@ -188,7 +188,9 @@ def test_an_empty_file_is_refused(name: str, content: str, tmp_path: Path) -> No
 
 def test_a_folder_without_readable_files_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "folder/readme.pdf", "nothing to read")
-    assert refusal(tmp_path / "folder").startswith(": no documents found; expected pages (Markdown, .txt, .rst), JSONL")
+    assert refusal(tmp_path / "folder").startswith(
+        ": no documents found; expected pages (Markdown, HTML, .txt, .rst), JSONL"
+    )
 
 
 def test_a_header_alone_is_empty(tmp_path: Path) -> None:
@@ -203,7 +205,7 @@ def test_other_encodings_are_refused_with_the_place(name: str, tmp_path: Path) -
 def test_unknown_kinds_and_missing_paths_are_refused(tmp_path: Path) -> None:
     pdf = refusal(write(tmp_path / "a.pdf", "%PDF"))
     assert pdf.startswith(": unknown kind of file; allowed: a folder, .md, .markdown, ")
-    assert pdf.endswith(", .txt, .text, .rst, .jsonl, .ndjson, .csv")
+    assert pdf.endswith(", .txt, .text, .rst, .html, .htm, .jsonl, .ndjson, .csv")
     assert refusal(tmp_path / "nowhere") == ": no such file or folder"
     assert refusal(tmp_path / "nowhere.jsonl") == ": no such file or folder"
 

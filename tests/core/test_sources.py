@@ -161,7 +161,7 @@ class TestFolders:
         skipped = Skipped()
         for _ in range(2):
             assert [d.id for d in read_documents([tmp_path], FIELDS, skipped=skipped)] == ["a"]
-        said = "not read: 2 .pdf, 1 Makefile, 1 .json; read are pages (Markdown, .txt, .rst), JSONL and CSV"
+        said = "not read: 2 .pdf, 1 Makefile, 1 .json; read are pages (Markdown, HTML, .txt, .rst), JSONL and CSV"
         assert skipped.reasons == (f"{tmp_path}: {said}",)
 
     def test_where_none_is_read_it_is_said_which_there_are(self, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from overfetch.errors import CorpusError
+from overfetch.errors import CorpusError, SettingsError
+from overfetch.extras import needing
 from overfetch.front_matter import split_page
 from overfetch.headings import first_heading, restructured_as_markdown
 
@@ -24,7 +25,7 @@ Broken = Callable[[CorpusError], None]
 LeaveOut = Callable[[str], None]
 PATH = "path below the source"
 HEADING = "first heading"
-ALLOWED = "pages (Markdown, .txt, .rst), JSONL and CSV"
+ALLOWED = "pages (Markdown, HTML, .txt, .rst), JSONL and CSV"
 NAMED = 5  # kinds of files that are not read
 NOT_WRITTEN_BY_HAND = {"node_modules", "bower_components", "site-packages", "__pycache__", "__MACOSX"}
 
@@ -160,6 +161,20 @@ def _read_text(path: Path) -> Iterator[Located]:
     yield f"{path}:1", lambda: {HEADING: path.stem, PATH: path.stem, "text": text}
 
 
+def _read_html(path: Path) -> Iterator[Located]:
+    yield f"{path}:1", partial(_parse_web_page, path, "".join(read_lines(path)))
+
+
+def _parse_web_page(path: Path, page: str) -> Record:
+    try:
+        with needing("html"):
+            from overfetch.html_pages import read_web_page
+    except SettingsError as error:
+        raise CorpusError(f"{path}: HTML is read with the extra html: {error}") from error
+    title, text = read_web_page(path, page)
+    return {HEADING: title or path.stem, PATH: path.stem, "text": text}
+
+
 def _read_restructured(path: Path) -> Iterator[Located]:
     text = restructured_as_markdown("".join(read_lines(path)))
     yield f"{path}:1", lambda: {HEADING: first_heading(text) or path.stem, PATH: path.stem, "text": text}
@@ -276,6 +291,8 @@ READERS: dict[str, Callable[[Path], Iterator[Located]]] = {
     ".txt": _read_text,
     ".text": _read_text,
     ".rst": _read_restructured,
+    ".html": _read_html,
+    ".htm": _read_html,
     ".jsonl": read_jsonl,
     ".ndjson": read_jsonl,
     ".csv": _read_csv,
