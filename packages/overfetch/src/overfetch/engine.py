@@ -104,7 +104,7 @@ class Engine:
         return self.rerankers.get(collection, self.reranker)
 
     def search(self, collection: str, query: str, **options: Unpack[SearchOptions]) -> Retrieval:
-        """Both stages for one query. Raises SettingsError, and what `overfetch.retrieve` raises."""
+        """Both stages for one query. Raises SettingsError, SiteError, and what `overfetch.retrieve` raises."""
         return self.retrieve(collection, SearchRequest.of(query, **options))
 
     def retrieve(self, collection: str, request: SearchRequest, asked_at: float | None = None) -> Retrieval:
