@@ -23,9 +23,11 @@ from overfetch.cli.progress import query_progress
 from overfetch.cli.search import FirstStage, Literal, RerankLm, TopK
 from overfetch.cli.terminal import notice, output, print_json
 from overfetch.engine import Engine
+from overfetch.environment import read_environment
 from overfetch.errors import SettingsError
 from overfetch.evaluation.collections import DEPTH, as_site, open_test_workspace
 from overfetch.evaluation.known import require_known
+from overfetch.evaluation.saving import Command, require_own, save, sums_of
 from overfetch.extras import needing
 from overfetch.judged import JudgedQueries, read_judged_queries
 from overfetch.settings import FirstStage as FirstStageName
@@ -47,10 +49,17 @@ Test = Annotated[str, typer.Option(help="Judgements that decide: qrels/TEST.tsv.
 Split = Annotated[str, typer.Option(help="Which judgements: qrels/SPLIT.tsv.")]
 Fusion = Annotated[str | None, typer.Option(help="How dense and BM25 lists merge: rrf or dbsf.")]
 OrderWeight = Annotated[float | None, typer.Option(help="Reranker's share in the final order; 1: its scores alone.")]
+Save = Annotated[
+    Path | None,
+    typer.Option(
+        "--save", file_okay=False, help="Folder for what each stage ranked, as TREC runs, and each query's figures."
+    ),
+]
 
 
 @ending_errors
 def evaluate(
+    ctx: typer.Context,
     target: Annotated[
         str, typer.Argument(help="Folder in BEIR layout, or SITE/COLLECTION, with --queries of your own.")
     ],
@@ -73,6 +82,7 @@ def evaluate(
         bool, typer.Option("--fit-refusals", help="With SITE/COLLECTION: fit when `ask` says that nothing answers.")
     ] = False,
     limit_queries: Annotated[int | None, typer.Option(min=1, help="Only the first queries.")] = None,
+    save_to: Save = None,
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
@@ -86,17 +96,22 @@ def evaluate(
         order_weight=order_weight,
     )
     if fit_refusals:
-        _require_as_served("--fit-refusals", settings, literal=literal, limit_queries=limit_queries)
+        _require_as_served("--fit-refusals", settings, literal=literal, limit_queries=limit_queries, save=save_to)
         refusals.fit_refusals(target, queries, split, profile, as_json=as_json)
         return
     if answers:
-        _require_as_served("--answers", settings, literal=literal)
+        _require_as_served("--answers", settings, literal=literal, save=save_to)
         _evaluate_answers(target, queries, split, limit_queries, profile, as_json)
         return
+    if explain and save_to:
+        raise SettingsError("--explain tells of misses, it measures nothing that --save could keep: leave out either")
     own = queries is None
     queries = queries_of(target, queries)
     folder = queries or judged_folder(target)
     judged = read_judged_queries(folder, split, limit_queries)
+    command = _command(ctx, profile)
+    if save_to:
+        require_own(save_to, command)
     opening = opened_collection(target, profile) if queries else opened_test_collection(folder, profile)
     with opening as (workspace, engine, collection):
         if queries:
@@ -114,14 +129,27 @@ def evaluate(
             collection,
             lambda: _run(engine, collection, judged, name, settings, own=own, literal=literal),
         )
-    if not queries:
-        evaluation = evaluation.model_copy(update={"collection": folder.resolve().name})
+    named = evaluation.collection if queries else folder.resolve().name
+    evaluation = evaluation.model_copy(update={"collection": named, "judgements": sums_of(folder, split)})
+    if save_to:
+        save(save_to, command, judged, evaluation)
     if as_json:
         print_json(evaluation.model_dump())
     else:
         _print(evaluation)
         choosing = "dev" if (folder / "qrels" / "dev.tsv").exists() else split  # never on what decides
         _print_left_out(evaluation, target, queries=None if own else queries, profile=profile, split=choosing)
+
+
+def _command(ctx: typer.Context, profile: str | None) -> Command:
+    """What decides what is ranked, by the options' names."""
+    given = ctx.params | {"profile": profile or read_environment().profile}
+    apart = ("as_json", "save_to")
+    return {
+        name: value if isinstance(value, bool | int | float) else str(value)
+        for name, value in given.items()
+        if value is not None and name not in apart
+    }
 
 
 def _require_as_served(mode: str, settings: SettingsOptions, **others: object) -> None:
