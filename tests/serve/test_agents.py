@@ -144,3 +144,4 @@ async def test_over_stdio_by_the_command(samples: Environment) -> None:
     async with Client(stdio_client(parameters)) as client:
         found = await client.call_tool("search_sagedaily_canon", {"query": "the tower"})
     assert found.structured_content["hits"]
+    assert found.structured_content["rerank_status"] == "full"

@@ -124,7 +124,7 @@ class TestMetrics:
         assert after["overfetch_requests_total", ROUTE, "200"] == 3
         assert after["overfetch_requests_total", ROUTE, "422"] == 1
         assert after["overfetch_requests_total", "unknown", "404"] == 1
-        assert after["overfetch_request_seconds_count", ROUTE] == 4
+        assert after["overfetch_request_seconds_count", ROUTE, "200"] == 3
         assert after["overfetch_rerank_total", "sagedaily/canon", "full"] == 2
         assert after["overfetch_rerank_total", "sagedaily/canon", "skipped"] == 1
         assert {key[2] for key in after if key[0] == "overfetch_stage_seconds_count"} == {
@@ -191,13 +191,15 @@ class TestRates:
             assert neighbour.get("/v1/sites").status_code == 429
             assert figures(neighbour)["overfetch_refused_total", "rate"] == 1
 
-    def test_a_file_that_fails_costs_the_bound_and_no_request(
+    def test_where_the_file_fails_each_worker_counts_for_itself(
         self, unwarmed: Unwarmed, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         (tmp_path / "state" / "rates.sqlite").mkdir(parents=True)
         with unwarmed(requests_per_minute=1) as client:
-            assert [client.get("/v1/sites").status_code for _ in range(2)] == [200, 200]
-        assert "not counted" in caplog.text
+            before = figures(client)["overfetch_rates_unshared_total",]
+            assert [client.get("/v1/sites").status_code for _ in range(3)] == [200, 429, 429]
+            assert figures(client)["overfetch_rates_unshared_total",] == before + 3
+        assert caplog.text.count("are not counted in") == 1
 
 
 class TestRequests:
@@ -248,7 +250,7 @@ class TestRequests:
     def test_without_keys_a_name_that_merely_leads_here_is_not_answered(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OVERFETCH_SERVE_SITES", "sagedaily")
         app = application()
-        for host, status in (("127.0.0.1:8000", 200), ("localhost", 200), ("[::1]:8000", 200), ("evil.example", 400)):
+        for host, status in (("127.0.0.1:8000", 200), ("localhost", 200), ("[::1]:8000", 200), ("evil.example", 403)):
             assert TestClient(app, base_url=f"http://{host}").get("/livez").status_code == status
 
     def test_without_keys_the_pages_of_others_may_not_ask(self, monkeypatch: pytest.MonkeyPatch) -> None:

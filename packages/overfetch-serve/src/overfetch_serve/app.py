@@ -1,7 +1,6 @@
 """The application: every site's routes over one workspace, warmed up before it says that it is ready."""
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -36,8 +35,6 @@ from overfetch_serve.routes.reranking import WARNINGS
 from overfetch_serve.service import Service
 from overfetch_serve.settings import ServiceSettings, listed, read_settings
 from overfetch_serve.watching import REQUEST_ID, RERANK_STATUS, Watched
-
-log = logging.getLogger(__name__)
 
 SAMPLED_EVERY_S = 1.0
 TAKEN = ("jobs", "models")  # /v1/NAME/... is the service's own
@@ -114,9 +111,7 @@ def _watch(app: FastAPI, service: Service) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     with threads(service.settings.threads):
-        await in_thread(service.warm_up)
-        for site, reason in service.readiness.reasons.items():  # what can be served is; /readyz says what cannot
-            log.warning("%s is not ready: %s", site, reason)
+        await in_thread(service.warm_up)  # what can be served is; /readyz and the log say what cannot
         sampling = asyncio.create_task(_sample(service))
         try:
             async with app.state.agents.running():

@@ -33,7 +33,7 @@ class KeysUnreadable(OverfetchError):
 
 
 class NotAllowed(OverfetchError):
-    """The key's scopes do not hold what was asked for."""
+    """What was asked is not for this key, or not to be asked by that page or under that name."""
 
 
 class BodyTooLarge(OverfetchError):

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from overfetch.figures import REMEMBERED, RUNS, SCORES, SEQUENCES, Figure
 from overfetch.protocols import Generation
 from overfetch.types import RerankStatus, Retrieval
+from overfetch_serve.rates import UNSHARED
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # read by the library when it is imported
 KINDS = ("counter", "histogram", "gauge_livesum")  # of its files; each worker has one of each
@@ -30,8 +31,9 @@ class Metrics:
         if folder is not None:
             reserve(folder)
         own = self._own = CollectorRegistry()
-        self._requests = Counter("overfetch_requests", "Requests answered.", ["route", "status"], registry=own)
-        self._seconds = _histogram("overfetch_request_seconds", "From a request to its answer's end.", ["route"], own)
+        how = ["route", "status"]
+        self._requests = Counter("overfetch_requests", "Requests answered.", how, registry=own)
+        self._seconds = _histogram("overfetch_request_seconds", "From a request to its answer's end.", how, own)
         self._refused = Counter("overfetch_refused", "Requests answered by 429.", ["reason"], registry=own)
         self._stages = _histogram("overfetch_stage_seconds", "Stages of a search.", ["collection", "stage"], own)
         self._rerank = Counter("overfetch_rerank", "Second stages.", ["collection", "status"], registry=own)
@@ -44,11 +46,12 @@ class Metrics:
             _Growing(SEQUENCES, Counter("overfetch_model_sequences", "Sequences read in those runs.", registry=own)),
             _Growing(SCORES, Counter("overfetch_scores", "Scores that were asked for.", registry=own)),
             _Growing(REMEMBERED, Counter("overfetch_scores_remembered", "Those that a cache knew.", registry=own)),
+            _Growing(UNSHARED, Counter("overfetch_rates_unshared", "Requests counted by one worker.", registry=own)),
         ]
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         self._requests.labels(route, status).inc()
-        self._seconds.labels(route).observe(seconds)
+        self._seconds.labels(route, status).observe(seconds)
 
     def refused(self, reason: str) -> None:
         self._refused.labels(reason).inc()
@@ -117,7 +120,10 @@ class _Generations(Collector):
         )
         for collection, generations in self._stored.items():
             number.add_metric([collection], len(generations))
-            for live in (g for g in generations if g.state == "live"):
+            lives = [generation for generation in generations if generation.state == "live"]
+            if not lives:
+                passages.add_metric([collection], 0)
+            for live in lives:
                 if live.passages is not None:
                     passages.add_metric([collection], live.passages)
                 if live.provenance is not None:
