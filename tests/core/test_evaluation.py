@@ -61,6 +61,11 @@ class TestReading:
         (folder / "qrels/plain.tsv").write_text("q2\tstar\t1\n")
         assert read_judged_queries(folder, "plain").qrels == {"q2": {"star": 1}}
 
+    @pytest.mark.parametrize("row", ["q2 0 star 1", "q2\t0\tstar\t1", "q2  Q0  star  1"])
+    def test_judgements_as_trec_writes_them(self, folder: Path, row: str) -> None:
+        (folder / "qrels/trec.tsv").write_text(f"{row}\n")
+        assert read_judged_queries(folder, "trec").qrels == {"q2": {"star": 1}}
+
     @pytest.mark.parametrize(
         ("name", "text", "message"),
         [
@@ -368,6 +373,14 @@ class TestUnknownDocuments:
         result = CliRunner().invoke(app, ["eval", str(folder), "--no-rerank", "--json"])
         assert result.exit_code == 0
         assert "judged documents are not in evaluation/" in result.stderr
+
+    def test_judgements_that_nothing_comes_of_are_told(self, folder: Path) -> None:
+        with (folder / "qrels" / "test.tsv").open("a") as file:
+            file.write("q999\ttower\t1\nq3\ttower\t0\nq3\tmoon\t-1\n")
+        result = CliRunner().invoke(app, ["eval", str(folder), "--no-rerank", "--json"])
+        assert (result.exit_code, json.loads(result.stdout)["queries"]) == (0, 3)
+        assert "judged and left out, since queries.jsonl lacks them: 'q999'\n" in result.stderr
+        assert "queries without a judgement above 0 count as missed: 'q3'\n" in result.stderr
 
     def test_the_queries_of_the_sample_do_not_judge_own_data(self, tmp_path: Path) -> None:
         source = tmp_path / "own.jsonl"
