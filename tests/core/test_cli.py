@@ -339,6 +339,8 @@ def test_bad_variables_end_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVERFETCH_THREADS", "1")
     monkeypatch.setenv("OVERFETCH_QDRANT", "somewhere")
     assert fail(2, "search", "sagedaily", "q").startswith("OVERFETCH_QDRANT is 'somewhere'; allowed: file:PATH")
+    monkeypatch.setenv("OVERFETCH_QDRANT", "file:")  # as file:$UNSET is
+    assert fail(2, "search", "sagedaily", "q").startswith("OVERFETCH_QDRANT is 'file:'; allowed: file:PATH")
 
 
 def test_index_json_has_these_keys(fakes: list[str], source: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,8 @@ class TestMetrics:
         grown = {name: after[name,] - before[name,] for (name, *rest) in before if not rest}
         assert grown["overfetch_scores_total"] == 15
         assert grown["overfetch_scores_remembered_total"] >= 5
+        assert after["overfetch_build_info", "mini", version("overfetch-serve")] == 1
+        assert not [name for name, *_ in after if name.endswith("_created")]
         assert grown["overfetch_model_sequences_total"] >= grown["overfetch_model_runs_total"] > 0
 
     def test_passages_of_a_request_that_are_reranked_are_counted(self, local: TestClient) -> None:
@@ -267,6 +270,16 @@ class TestRequests:
 
 
 class TestLogs:
+    def test_what_is_served_is_told_at_the_start(
+        self, opened: Opened, served_workspace: Workspace, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        with TestClient(opened()):
+            pass
+        served, store = "builddaily, sagedaily", served_workspace.environment.store_address
+        expected = f"overfetch-serve {version('overfetch-serve')}: {served}; profile mini, store {store}, keys none"
+        assert expected in caplog.messages
+
     def lines(self, caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
         of_requests = [r for r in caplog.records if r.name == "overfetch_serve.requests"]
         return [json.loads(JsonLines().format(record)) for record in of_requests]

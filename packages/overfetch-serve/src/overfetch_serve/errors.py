@@ -40,6 +40,10 @@ class BodyTooLarge(OverfetchError):
     """The body has more bytes than the route reads."""
 
 
+class NotJson(OverfetchError):
+    """The body is not said to be JSON."""
+
+
 class TooSlow(OverfetchError):
     """The body did not arrive in time."""
 
@@ -79,6 +83,7 @@ STATUS: dict[type[OverfetchError], int] = {
     KeysUnreadable: 503,
     NotAllowed: 403,
     BodyTooLarge: 413,
+    NotJson: 415,
     TooSlow: 408,
     SettingsError: 422,
     TooMuch: 422,

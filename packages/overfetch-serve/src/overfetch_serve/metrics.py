@@ -5,6 +5,7 @@ into the folder that PROMETHEUS_MULTIPROC_DIR names, and whichever is asked adds
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -17,6 +18,7 @@ from overfetch.protocols import Generation
 from overfetch.types import RerankStatus, Retrieval
 from overfetch_serve.rates import UNSHARED
 
+VERSION = version("overfetch-serve")
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # read by the library when it is imported
 KINDS = ("counter", "histogram", "gauge_livesum")  # of its files; each worker has one of each
 ROOM = 1 << 20  # bytes of such a file: some 5,000 series
@@ -78,15 +80,16 @@ class Metrics:
         for growing in self._growing:
             growing.catch_up()
 
-    def exposition(self, stored: Mapping[str, Sequence[Generation]]) -> bytes:
+    def exposition(self, stored: Mapping[str, Sequence[Generation]], profile: str) -> bytes:
         """The text that Prometheus reads; `stored` are the generations of each collection, the live one first."""
         together, folder = CollectorRegistry(), _folder()
         if folder is None:
-            together.register(self._own)
+            together.register(_Uncreated(self._own))
         else:
             forget_the_dead(folder)
             MultiProcessCollector(together, str(folder))  # type: ignore[no-untyped-call]
         together.register(_Generations(stored))
+        together.register(_Build(profile))
         return generate_latest(together)
 
 
@@ -102,6 +105,32 @@ class _Growing:
         now = self._figure.value
         self._counter.inc(now - self._counted)
         self._counted = now
+
+
+class _Uncreated(Collector):
+    """A registry without the library's `..._created`, which double its series and which it leaves out of several
+    workers' anyway.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
+class _Build(Collector):
+    """What runs."""
+
+    def __init__(self, profile: str) -> None:
+        self._profile = profile
+
+    def collect(self) -> Iterator[Metric]:
+        built = GaugeMetricFamily("overfetch_build_info", "What runs: always 1.", labels=["version", "profile"])
+        built.add_metric([VERSION, self._profile], 1)
+        yield built
 
 
 class _Generations(Collector):

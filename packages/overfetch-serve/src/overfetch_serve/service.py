@@ -114,9 +114,10 @@ class Service:
             raise NotFound(str(error)) from error
 
     def within(self, request: Asked, collection: Collection, deadline_ms: float | None = None) -> Asked:
-        """The request with the time that it has: its own, the header's, what the collection sets or the usual, and no
-        more than the longest."""
-        wanted = request.deadline_ms or deadline_ms or collection.retrieval.deadline_ms
+        """The request with the time that it has: the smaller of its own and the header's, what the collection sets or
+        the usual, and no more than the longest."""
+        asked = [ms for ms in (request.deadline_ms, deadline_ms) if ms is not None]
+        wanted = min(asked, default=collection.retrieval.deadline_ms)
         return request.model_copy(update={"deadline_ms": self.milliseconds(wanted)})
 
     def milliseconds(self, wanted: float | None) -> float:

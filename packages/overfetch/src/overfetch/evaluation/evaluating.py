@@ -60,8 +60,8 @@ class Evaluation(Frozen):
     `recommendation` is that of the 95% interval of nDCG@10: reranking on where it gains, off where it loses.
     `fell_back`: for so many queries the reranker ordered in place of the language model. It left out so many
     `truncated_tokens` of a query's passages, on average. No metric sees more than the `top_k` passages of a query.
-    Intervals are of so many `resamples` of the queries, drawn from `seed`. `judgements` has the sha256 of each file that
-    judges, where files do; `stages` is what all of this was made of, and no part of the JSON.
+    Intervals are of so many `resamples` of the queries, drawn from `seed`. `judgements` has the sha256 of each file
+    that judges, where files do; `stages` is what all of this was made of, and no part of the JSON.
     """
 
     collection: str
