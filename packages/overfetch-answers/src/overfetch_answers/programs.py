@@ -31,8 +31,9 @@ from overfetch import AnswerError, AsOf, ProgramMismatch, Retrieval
 
 # What the tests run on; state of other versions may mean something else.
 TESTED_DSPY = SpecifierSet(">=3.4.1,<3.5")
-# Not what decides how a program behaves: a collection is indexed again and again.
-INCIDENTAL = {"indexed", "passages", "library_version"}
+# Not what decides how a program behaves: a collection is indexed again and again, and who ordered its passages is a
+# matter of each request (a faster model under a short deadline, another one where a language model gave no order).
+INCIDENTAL = {"indexed", "passages", "library_version", "reranker", "read_tokens"}
 NOT_KEPT: dict[str, Any] = {"traces": [], "train": [], "lm": None}
 
 Program = TypeVar("Program", bound=dspy.Module)
@@ -77,7 +78,7 @@ class SavedProgram(Strict):
 
 
 def provenance_of(retrieval: Retrieval, lm: str) -> dict[str, str]:
-    """What a program is tuned on: the collection, the models and chunker that fill it, and the language model."""
+    """What a program is tuned on: the collection, the embedder and chunker that fill it, and the language model."""
     made = {name: value for name, value in retrieval.provenance.items() if name not in INCIDENTAL}
     return {"collection": retrieval.collection, **made, "lm": lm}
 
