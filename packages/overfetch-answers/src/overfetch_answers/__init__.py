@@ -22,6 +22,7 @@ from overfetch_answers.passages import (
     mark,
     number_parts,
     number_passages,
+    plain_title,
     show,
 )
 from overfetch_answers.programs import fingerprint, load_program, provenance_of, read_program, save_program
@@ -52,6 +53,7 @@ __all__ = [
     "mark",
     "number_parts",
     "number_passages",
+    "plain_title",
     "provenance_of",
     "quality_with_feedback",
     "read_program",
