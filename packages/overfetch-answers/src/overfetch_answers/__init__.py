@@ -6,6 +6,7 @@ from overfetch_answers.guarding import (
     citation_reward,
     citations_hold,
     explain_refusals,
+    guarded,
     quality_with_feedback,
 )
 from overfetch_answers.language_model import build_language_model
@@ -49,6 +50,7 @@ __all__ = [
     "explain_refusals",
     "find_passage",
     "fingerprint",
+    "guarded",
     "load_program",
     "mark",
     "number_parts",

@@ -10,8 +10,18 @@ from typing import Any
 import dspy
 
 from overfetch import RefusedCitation, check_citations, guard
+from overfetch.citations import Guarded
+from overfetch.foreign import without_foreign
 
 FEEDBACK = "what was wrong with your earlier reply to the same question: avoid it this time"
+
+
+def guarded(prediction: dspy.Prediction) -> Guarded:
+    """What of a prediction may be shown, as a site's answers are checked: only citations that hold, no pictures, no
+    HTML, no links that the sources do not have. Without citations nothing supports the answer.
+    """
+    text, _ = without_foreign(prediction.answer, prediction.retrievals)
+    return guard(text, prediction.citations, prediction.retrievals)
 
 
 def citations_hold(_example: dspy.Example, prediction: dspy.Prediction, trace: object = None) -> float:
