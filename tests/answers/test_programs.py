@@ -274,6 +274,16 @@ def test_what_is_no_program_is_refused(tmp_path: Path, content: str) -> None:
         load_program(Plain(), tmp_path / "none.json", provenance={})
 
 
+def test_a_file_of_dspys_own_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a path may be a string."""
+    monkeypatch.chdir(tmp_path)
+    Plain().save("own.json")
+    with pytest.raises(AnswerError, match=r"own\.json is DSPy's own file.*write it by overfetch_answers\.save_program"):
+        load_program(Plain(), "own.json", provenance={})
+    save_program(Plain(), "p.json", student=Plain(), provenance={})
+    assert load_program(Plain(), "p.json", provenance={}).respond
+
+
 def test_a_failed_save_leaves_the_old_program(saved: Path) -> None:
     before = saved.read_bytes()
     broken = Plain()

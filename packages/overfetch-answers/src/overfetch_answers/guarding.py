@@ -9,7 +9,7 @@ from typing import Any
 
 import dspy
 
-from overfetch import RefusedCitation, check_citations, guard
+from overfetch import RefusedCitation, SettingsError, check_citations, guard
 from overfetch.citations import Guarded
 from overfetch.foreign import without_foreign
 
@@ -83,11 +83,13 @@ class RetryCitations(dspy.Module):
     """Runs a module again where a citation is refused, telling the model which and why; keeps the better answer.
 
     `dspy.Refine` with `citation_reward` does the same by asking the model for advice; this asks nobody, since the
-    guard knows. Sync and async.
+    guard knows. Sync and async. Raises SettingsError where there is to be no attempt.
     """
 
     def __init__(self, module: dspy.Module, attempts: int = 2) -> None:
         super().__init__()
+        if attempts < 1:
+            raise SettingsError(f"attempts is {attempts}; the first is one of them: give 1 or more")
         self.module = module
         self.attempts = attempts
 
