@@ -60,6 +60,7 @@ from overfetch.types import (
     RefusedCitation,
     Retrieval,
     Turn,
+    Written,
 )
 from overfetch.understanding import Focus, Understood, absence, literally, looked_up
 from overfetch.unwanted import parted, without_unwanted
@@ -125,6 +126,7 @@ __all__ = [
     "Understood",
     "Vocabulary",
     "Workspace",
+    "Written",
     "absence",
     "amounts_in",
     "check_citations",
