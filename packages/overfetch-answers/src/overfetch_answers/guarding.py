@@ -9,8 +9,7 @@ from typing import Any
 
 import dspy
 
-from overfetch import RefusedCitation, SettingsError, check_citations, guard
-from overfetch.citations import Guarded
+from overfetch import Guarded, RefusedCitation, SettingsError, check_citations, guard
 from overfetch.foreign import without_foreign
 
 FEEDBACK = "what was wrong with your earlier reply to the same question: avoid it this time"

@@ -5,7 +5,7 @@ from overfetch.answering import AnswerRequest, Draft
 from overfetch.back_matter import without_back_matter
 from overfetch.bm25 import Bm25
 from overfetch.chunking import chunk_by_headings, split_at_headings
-from overfetch.citations import check_citations, guard, keep_valid, whole_sentences
+from overfetch.citations import Guarded, check_citations, guard, keep_valid, whole_sentences
 from overfetch.comparisons import compared
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
@@ -94,6 +94,7 @@ __all__ = [
     "FieldMap",
     "Focus",
     "FullText",
+    "Guarded",
     "Hit",
     "IndexReport",
     "LanguageModel",
