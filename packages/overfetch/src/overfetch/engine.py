@@ -141,7 +141,8 @@ class Engine:
 
     def answer(self, request: AskRequest) -> Answer:
         """`ask`, as a request."""
-        searched, asked_at = standalone(*self._leaning(request)), time.monotonic()  # a model's time is not the search's
+        began = time.monotonic()
+        searched, asked_at = standalone(*self._leaning(request)), request.counted_from(began)
         retrievals = self._retrieve_parts(request, searched, asked_at)
         return self._answering(request, asked_at).answer(request.question, retrievals, request.history[-KEPT_TURNS:])
 
@@ -238,10 +239,7 @@ class Engine:
         raise AssertionError("an answer comes last")
 
     def ask_stream(self, question: str, **options: Unpack[AskOptions]) -> AsyncGenerator[str | Answer, None]:
-        """`ask_async`, with the text in pieces as it is written; the last one is the Answer, its citations checked.
-
-        What the pieces say is unchecked: where it differs, the Answer counts.
-        """
+        """`ask_async`, in pieces of the text as it is written, unchecked; the last one is the Answer, which counts."""
         return self.stream(AskRequest.of(question, **options))
 
     async def stream(self, request: AskRequest, *, whole: bool = False) -> AsyncGenerator[str | Answer, None]:
@@ -260,7 +258,8 @@ class Engine:
         """`stream` with more to show: first what each part of the question found, and between the pieces of the text
         what is checked of it, each time a further sentence is complete. The search, asked at that time, takes a `turn`.
         """
-        searched, asked_at = await standalone_async(*self._leaning(request)), time.monotonic()
+        began = time.monotonic()
+        searched, asked_at = await standalone_async(*self._leaning(request)), request.counted_from(began)
         async with turn(asked_at):
             retrievals = await in_thread(self._retrieve_parts, request, searched, asked_at)
         yield tuple(retrievals)
@@ -270,9 +269,10 @@ class Engine:
 
     def _answering(self, request: AskRequest, asked_at: float) -> Answering:
         chosen = self._asked(request)
-        deadline = chosen.retrieval.override(**request.overrides).deadline(asked_at)
+        settings = chosen.retrieval.override(**request.overrides)
         reranker, rules = self.reranker_of(chosen.name), self._rules(chosen, request)
-        return Answering(chosen.answering, reranker, self.lm, self.on_refused, chosen.quoted_hits, rules, deadline)
+        times = settings.deadline(asked_at), request.answer_by(asked_at)
+        return Answering(chosen.answering, reranker, self.lm, self.on_refused, chosen.quoted_hits, rules, *times)
 
     def _rules(self, collection: Collection, request: AskRequest) -> list[RefusalRule]:
         """Those fitted on questions that are read and searched as this one is: none of a literal one, or of parts."""
@@ -288,8 +288,8 @@ class Engine:
     def _leaning(self, request: AskRequest) -> tuple[str, Sequence[Turn], str, LanguageModel | None]:
         """What `standalone` takes: parts lean on no turn before. Raises SettingsError."""
         request.require_words()
-        turns = () if request.parts else request.history[-KEPT_TURNS:]
-        return request.question, turns, self._asked(request).answering, self.lm
+        turns, lm = () if request.parts else request.history[-KEPT_TURNS:], self.lm
+        return request.question, turns, self._asked(request).answering, lm and lm.within(request.own_deadline_ms)
 
     def _retrieve_parts(self, request: AskRequest, searched: str, asked_at: float) -> list[Retrieval]:
         parts = [request.searching(part, request.question) for part in request.parts]
