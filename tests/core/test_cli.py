@@ -248,6 +248,13 @@ def test_refusals_are_fitted_kept_and_used_until_switched_off(
     assert document("ask", "sagedaily", "price of 99 pears")["found"]
 
 
+def test_refusals_are_fitted_on_the_sample_where_nothing_is_indexed(fakes: list[str], judged: Path) -> None:
+    done = run("eval", "sagedaily/canon", "--queries", str(judged), "--split", "dev", "--fit-refusals")
+    assert done.exit_code == 0, done.output
+    assert "sagedaily/canon is not indexed yet: indexing its sample corpus" in " ".join(done.stderr.split())
+    assert "12 answerable, 12 unanswerable questions" in done.stdout
+
+
 def test_refusals_are_fitted_on_questions_of_ones_own(fakes: list[str]) -> None:
     assert "needs --queries" in fail(2, "eval", "sagedaily/canon", "--fit-refusals")
 
@@ -332,6 +339,8 @@ def test_bad_variables_end_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVERFETCH_THREADS", "1")
     monkeypatch.setenv("OVERFETCH_QDRANT", "somewhere")
     assert fail(2, "search", "sagedaily", "q").startswith("OVERFETCH_QDRANT is 'somewhere'; allowed: file:PATH")
+    monkeypatch.setenv("OVERFETCH_QDRANT", "file:")  # as file:$UNSET is
+    assert fail(2, "search", "sagedaily", "q").startswith("OVERFETCH_QDRANT is 'file:'; allowed: file:PATH")
 
 
 def test_index_json_has_these_keys(fakes: list[str], source: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,11 @@ class TestReading:
         (folder / "qrels/plain.tsv").write_text("q2\tstar\t1\n")
         assert read_judged_queries(folder, "plain").qrels == {"q2": {"star": 1}}
 
+    @pytest.mark.parametrize("row", ["q2 0 star 1", "q2\t0\tstar\t1", "q2  Q0  star  1"])
+    def test_judgements_as_trec_writes_them(self, folder: Path, row: str) -> None:
+        (folder / "qrels/trec.tsv").write_text(f"{row}\n")
+        assert read_judged_queries(folder, "trec").qrels == {"q2": {"star": 1}}
+
     @pytest.mark.parametrize(
         ("name", "text", "message"),
         [
@@ -68,6 +74,8 @@ class TestReading:
             ("qrels/test.tsv", "other\ttower\t1\n", "no query of queries.jsonl is judged"),
             ("queries.jsonl", '{"_id": "q1", "text": "a"}\n{broken\n', "queries.jsonl:2: no JSON object"),
             ("queries.jsonl", '{"_id": "q1"}\n', "queries.jsonl:1: text: Field required"),
+            ("queries.jsonl", '{"_id": 1, "text": "a"}\n', "queries.jsonl:1: _id: .* valid string (given 1)"),
+            ("queries.jsonl", '{"_id": "q1", "text": "a", "from": 2024}\n', "queries.jsonl:1: from: .* valid string"),
             ("queries.jsonl", "[]\n", "queries.jsonl:1: no JSON object"),
             ("queries.jsonl", "[" * 100_000, "queries.jsonl:1: no JSON object of a query: JSON that is nested too"),
             (
@@ -81,7 +89,7 @@ class TestReading:
     )
     def test_a_broken_file_is_named(self, folder: Path, name: str, text: str, message: str) -> None:
         (folder / name).write_text(text, errors="surrogateescape")
-        with pytest.raises(CorpusError, match=message.replace("[", r"\[")):
+        with pytest.raises(CorpusError, match=re.sub(r"([\[()])", r"\\\1", message)):
             read_judged_queries(folder)
 
     def test_a_missing_split_names_those_there_are(self, folder: Path) -> None:
@@ -276,9 +284,14 @@ class TestCommand:
 
     def test_a_sites_collection_on_its_own_queries(self, run: Callable[..., Result], folder: Path) -> None:
         (folder / "qrels/test.tsv").write_text("q1\tlantern-the-tower-upright\t1\n")
-        result = run("sagedaily/canon", "--queries", folder, "--no-rerank", "--json")
+        result = run("sagedaily/canon", "--queries", folder, "--no-rerank", "--save", folder / "kept", "--json")
         assert result.exit_code == 0, result.output
-        assert json.loads(result.stdout)["collection"] == "sagedaily/canon"
+        found = json.loads(result.stdout)
+        assert found["collection"] == "sagedaily/canon"
+        (row,) = map(json.loads, (folder / "kept/queries.jsonl").read_text().splitlines())
+        assert row["first_stage"]["metrics"] == found["first_stage"]
+        place = row["first_stage"]["documents"].index("lantern-the-tower-upright") + 1
+        assert f"\nq1 Q0 lantern-the-tower-upright {place} " in "\n" + (folder / "kept/first_stage.trec").read_text()
 
     def test_the_queries_that_a_site_brings_along(self, run: Callable[..., Result]) -> None:
         result = run("sagedaily/canon", "--no-rerank", "--json")
@@ -288,6 +301,14 @@ class TestCommand:
         assert judged is not None
         assert found["queries"] == len(read_judged_queries(judged).queries)
         assert found["first_stage"]["recall@20"] > 0.5
+
+    def test_what_sees_fewer_than_its_name_says_is_told(self, run: Callable[..., Result], folder: Path) -> None:
+        told = "only 6 are retrieved for a query (top_k): so are recall@20, mrr@10, ndcg@10 measured\n"
+        assert told in run(folder, "--no-rerank", "--top-k", "6").stdout
+        assert "are retrieved" not in run(folder, "--no-rerank", "--top-k", "20").stdout
+
+    def test_without_reranking_its_columns_are_not_there(self, run: Callable[..., Result], folder: Path) -> None:
+        assert "reranked" not in run(folder, "--no-rerank").stdout
 
     @pytest.mark.parametrize(
         ("arguments", "code", "message"),
@@ -315,12 +336,21 @@ class TestCommand:
             "--answers asks as the collection is set: it takes no --top-k, --lit",
         ),
         (["--fit-refusals", "--no-rerank"], "--fit-refusals asks as the collection is set: it takes no --rerank"),
+        (["--answers", "--save", "kept"], "--answers asks as the collection is set: it takes no --save"),
+        (["--explain", "--save", "kept"], "--explain tells of misses, it measures nothing that --save could keep"),
     ],
 )
 def test_options_that_would_be_passed_over_are_refused(arguments: list[str], named: str) -> None:
     result = CliRunner().invoke(app, ["eval", "sagedaily/canon", *arguments])
     assert result.exit_code == 2
     assert named in result.stderr
+
+
+@pytest.mark.parametrize("mode", ["--answers", "--fit-refusals"])
+def test_a_folder_answers_nothing(mode: str, folder: Path) -> None:
+    result = CliRunner().invoke(app, ["eval", str(folder), mode, "--queries", str(folder)])
+    assert result.exit_code == 2
+    assert f"{mode} asks a site's collection, not the folder {str(folder)!r}: give SITE/COLLECTION" in result.stderr
 
 
 class TestUnknownDocuments:
@@ -343,6 +373,14 @@ class TestUnknownDocuments:
         result = CliRunner().invoke(app, ["eval", str(folder), "--no-rerank", "--json"])
         assert result.exit_code == 0
         assert "judged documents are not in evaluation/" in result.stderr
+
+    def test_judgements_that_nothing_comes_of_are_told(self, folder: Path) -> None:
+        with (folder / "qrels" / "test.tsv").open("a") as file:
+            file.write("q999\ttower\t1\nq3\ttower\t0\nq3\tmoon\t-1\n")
+        result = CliRunner().invoke(app, ["eval", str(folder), "--no-rerank", "--json"])
+        assert (result.exit_code, json.loads(result.stdout)["queries"]) == (0, 3)
+        assert "judged and left out, since queries.jsonl lacks them: 'q999'\n" in result.stderr
+        assert "queries without a judgement above 0 count as missed: 'q3'\n" in result.stderr
 
     def test_the_queries_of_the_sample_do_not_judge_own_data(self, tmp_path: Path) -> None:
         source = tmp_path / "own.jsonl"

@@ -1,6 +1,7 @@
 """Filters from text to typed conditions, and dates to instants."""
 
 import contextlib
+import re
 import time
 from datetime import UTC, datetime
 
@@ -58,7 +59,9 @@ def test_every_kind_and_operator(text: str, condition: Condition) -> None:
 
 @pytest.mark.parametrize("text", ["", "sector", "=DeFi", "sector=", "sector= ", "price>", ">=", " = "])
 def test_a_filter_without_all_three_parts_shows_the_form(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"bad filter .*write FIELD=VALUE, FIELD=A\|B, or FIELD and one of"):
+    with pytest.raises(
+        SettingsError, match=r"bad filter .*write FIELD=VALUE, FIELD=A\|B of keywords, or FIELD and one of"
+    ):
         parse_condition(text, SCHEMA)
 
 
@@ -108,9 +111,14 @@ def test_an_unknown_field_names_the_known_ones() -> None:
         parse_condition("sector=DeFi", {})
 
 
-@pytest.mark.parametrize("value", ["lots", "1,5", "nan", "inf", "0x10", "2026-01-31"])
+def test_there_is_no_negation_and_it_is_said() -> None:
+    with pytest.raises(SettingsError, match=r"'sector!=DeFi': what a field does not equal cannot be .*write FIELD="):
+        parse_condition("sector!=DeFi", SCHEMA)
+
+
+@pytest.mark.parametrize("value", ["1|4", "lots", "1,5", "nan", "inf", "0x10", "2026-01-31"])
 def test_a_bad_number_is_shown(value: str) -> None:
-    with pytest.raises(SettingsError, match=f"field 'price' holds .*given '{value}'"):
+    with pytest.raises(SettingsError, match=f"field 'price' holds .*given '{re.escape(value)}'; write one"):
         parse_condition(f"price>={value}", SCHEMA)
 
 

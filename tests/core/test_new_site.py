@@ -51,7 +51,10 @@ def create(workspace: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) ->
 
 @pytest.mark.slow
 def test_a_new_site_passes_its_own_tests_and_answers(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, install_site: Callable[[Path], dict[str, str]]
+    workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    install_site: Callable[[Path], dict[str, str]],
 ) -> None:
     made = create(workspace, monkeypatch, NAME)
     package = workspace / "sites" / NAME
@@ -59,6 +62,10 @@ def test_a_new_site_passes_its_own_tests_and_answers(
     variables = install_site(package)
     tested = run("pytest", "-q", str(package), folder=workspace, variables=variables)
     assert "skipped" not in tested
+    lacking = tmp_path / "dspy.py"
+    lacking.write_text("raise ModuleNotFoundError('not installed', name='dspy')")
+    without = {"PYTHONPATH": os.pathsep.join([str(tmp_path), variables["PYTHONPATH"]])}
+    assert "2 skipped" in run("pytest", "-q", str(package), folder=workspace, variables=without)
     assert f"{NAME}/pages" in run("overfetch", "sites", folder=workspace, variables=variables)
     found = json.loads(run("overfetch", "search", NAME, QUESTION, "--json", folder=workspace, variables=variables))
     assert found["hits"][0]["document_id"] == "own-documents"
@@ -82,9 +89,9 @@ def test_elsewhere_it_lies_in_the_current_folder(tmp_path: Path, monkeypatch: py
     made = create(tmp_path, monkeypatch, NAME)
     assert made["folder"] == str(tmp_path / NAME)
     assert made["next"] == [
-        f"uv pip install -e {NAME}",
+        f"uv pip install -e {NAME} --group {NAME}/pyproject.toml:dev",
         f'overfetch search {NAME} "{QUESTION}"',
-        f"pytest {NAME}",
+        f"python -m pytest {NAME}",
         f"overfetch eval {NAME}/pages",
     ]
 

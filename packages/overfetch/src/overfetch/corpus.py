@@ -12,7 +12,7 @@ from typing import Any
 
 from overfetch.errors import CorpusError, SettingsError
 from overfetch.filters import Schema, comparable, to_keyword, to_number
-from overfetch.sources import HEADING, PATH, Record, records_of
+from overfetch.sources import ALLOWED, HEADING, PATH, Record, records_of
 from overfetch.types import Document, Frozen, MetadataValue
 
 NO_FILTERS: Schema = {}
@@ -44,7 +44,8 @@ class FieldMap(Frozen):
 
 
 class Skipped:
-    """What was left out and why, each as `FILE:LINE: reason`: pages without a body, and with `bad` whatever is broken.
+    """What was left out and why, each as `FILE:LINE: reason`: pages without a body, and with `bad` whatever is broken;
+    of files that are of no kind that is read how many, as `FOLDER: reason`.
 
     A source that is read twice says the same twice, which counts once.
     """
@@ -96,10 +97,7 @@ def read_documents(
         yield document
     if not seen:
         left_out = f"; {len(skipped.reasons)} left out, such as {skipped.reasons[0]}" if skipped.reasons else ""
-        raise CorpusError(
-            f"{', '.join(map(str, sources))}: no documents found; expected pages (Markdown, .txt, .rst), JSONL or "
-            f"CSV{left_out}"
-        )
+        raise CorpusError(f"{', '.join(map(str, sources))}: no documents found; expected {ALLOWED}{left_out}")
 
 
 def to_documents(
@@ -137,15 +135,16 @@ def _duplicate(
         return CorpusError(f"{message}; the first one is kept")
     documents = _located_documents(sources, fields, NO_FILTERS, adapt, Skipped())
     first = next(p for p, d in documents if d.id == document_id)
-    way_on = "; give each source its --id-prefix, or leave out later ones with --skip-bad" if len(sources) > 1 else ""
-    return CorpusError(f"{message}, first seen at {first}{way_on}")
+    own = f"give one of them its own (a page's is its path, or {fields.id[0]!r} in its front matter)"
+    way_on = "give each source its --id-prefix" if len(sources) > 1 else own
+    return CorpusError(f"{message}, first seen at {first}; {way_on}, or leave out later ones with --skip-bad")
 
 
 def _located_documents(
     sources: Sequence[tuple[Path, str]], fields: FieldMap, filters: Schema, adapt: Adapt | None, skipped: Skipped
 ) -> Iterator[tuple[str, Document]]:
     for source, prefix in sources:
-        for place, read in records_of(source, skipped.broken):
+        for place, read in records_of(source, skipped.broken, skipped.leave_out):
             try:
                 record = _adapted(place, read(), adapt)
                 if source.is_dir() and _has_no_body(record, fields):

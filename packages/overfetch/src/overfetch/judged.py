@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from overfetch.errors import CorpusError, SettingsError
 from overfetch.filters import Condition, DateRange, parse_date
@@ -22,23 +22,29 @@ class JudgedQuery(Frozen):
     `kind` is what its writer calls queries of its sort; measures are told by kind as well.
     """
 
-    id: str
+    model_config = ConfigDict(populate_by_name=True)  # errors name fields as the file does
+
+    id: str = Field(validation_alias="_id")
     text: str
     as_of: str | None = None
-    start: str | None = None
-    end: str | None = None
+    start: str | None = Field(default=None, validation_alias="from")
+    end: str | None = Field(default=None, validation_alias="to")
     kind: str | None = None
 
 
 class JudgedQueries(Frozen):
-    """The judged queries of one split, in file order, and their graded judgements by query and document id."""
+    """The judged queries of one split, in file order, and their graded judgements by query and document id.
+
+    `unasked` are judged, and no query of the file has their id.
+    """
 
     queries: tuple[JudgedQuery, ...]
     qrels: Qrels
+    unasked: tuple[str, ...] = ()
 
     def said(self) -> str:
         """All that measures hang on, as JSON: not of which kinds the queries are."""
-        return self.model_dump_json(exclude={"queries": {"__all__": {"kind"}}})
+        return self.model_dump_json(exclude={"queries": {"__all__": {"kind"}}, "unasked": True})
 
 
 def read_judged_queries(folder: Path, split: str = "test", limit: int | None = None) -> JudgedQueries:
@@ -48,12 +54,16 @@ def read_judged_queries(folder: Path, split: str = "test", limit: int | None = N
     """
     try:
         qrels = _read_qrels(existing(folder, f"qrels/{split}.tsv"))
-        queries = [q for q in _read_queries(existing(folder, "queries.jsonl")) if q.id in qrels][:limit]
+        read = list(_read_queries(existing(folder, "queries.jsonl")))
     except (UnicodeDecodeError, csv.Error, RecursionError) as error:
         raise CorpusError(f"{folder}: its judged queries cannot be read: {error}") from error
+    queries = [query for query in read if query.id in qrels][:limit]
     if not queries:
         raise CorpusError(f"{folder}: no query of queries.jsonl is judged in qrels/{split}.tsv")
-    return JudgedQueries(queries=tuple(queries), qrels={q.id: qrels[q.id] for q in queries})
+    unasked = qrels.keys() - {query.id for query in read}
+    return JudgedQueries(
+        queries=tuple(queries), qrels={q.id: qrels[q.id] for q in queries}, unasked=tuple(sorted(unasked))
+    )
 
 
 def read_unanswerable(folder: Path, split: str) -> tuple[JudgedQuery, ...]:
@@ -107,14 +117,19 @@ def _rows(path: Path) -> Iterator[tuple[str, Record]]:
 
 
 def _query(place: str, row: Record) -> JudgedQuery:
-    names = {"_id": "id", "text": "text", "as_of": "as_of", "from": "start", "to": "end"}
+    given = {name: row[name] for name in ("_id", "text", "as_of", "from", "to") if name in row}
+    kind = row.get("kind")  # others' files may mean something else by it
     try:
-        kind = row.get("kind")  # others' files may mean something else by it
-        return JudgedQuery(
-            **{names[k]: v for k, v in row.items() if k in names}, kind=kind if isinstance(kind, str) else None
-        )
+        return JudgedQuery.model_validate(given | {"kind": kind if isinstance(kind, str) else None})
     except ValidationError as error:
         raise CorpusError(f"{place}: {explain(error)}") from error
+
+
+def _judgement(row: list[str]) -> tuple[str, str, int]:
+    """BEIR's three columns, or TREC's four (query, iteration, document, grade), which spaces may part."""
+    row = row if len(row) > 1 else " ".join(row).split()
+    query, document, grade = row if len(row) != 4 else (row[0], *row[2:])
+    return query, document, int(grade)
 
 
 def _read_qrels(path: Path) -> Qrels:
@@ -124,11 +139,11 @@ def _read_qrels(path: Path) -> Qrels:
         try:
             for row in rows:
                 if rows.line_num > 1 or row[-1:] != ["score"]:
-                    query, document, grade = row
-                    qrels.setdefault(query, {})[document] = int(grade)
+                    query, document, grade = _judgement(row)
+                    qrels.setdefault(query, {})[document] = grade
         except ValueError as error:
             raise CorpusError(
-                f"{path}:{rows.line_num}: expected query-id, corpus-id and a whole score: {row}"
+                f"{path}:{rows.line_num}: expected query-id, corpus-id and a whole score, or TREC's four columns: {row}"
             ) from error
         except csv.Error as error:
             raise CorpusError(f"{path}:{rows.line_num}: broken table: {error}") from error

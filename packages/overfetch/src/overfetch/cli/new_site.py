@@ -41,10 +41,10 @@ def create_site(
 def _commands(name: str, place: Path, *, member: bool) -> list[str]:
     """What to run next, in the current folder."""
     run = f"uv run --package {name} " if member else ""
-    made = shlex.quote(str(place))
+    made, group = (shlex.quote(path) for path in (str(place), f"{place / 'pyproject.toml'}:dev"))
     return [
-        *([] if member else [f"uv pip install -e {made}"]),
+        *([] if member else [f"uv pip install -e {made} --group {group}"]),
         f'{run}overfetch search {name} "{QUESTION}"',
-        f"{run}pytest {made}",
+        f"{run}python -m pytest {made}",  # not another environment's that is on the path
         f"{run}overfetch eval {name}/pages",
     ]

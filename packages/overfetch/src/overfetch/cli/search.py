@@ -18,7 +18,7 @@ SNIPPET = 240
 
 TopK = Annotated[int | None, typer.Option(help="Passages that the first stage retrieves and the reranker reads.")]
 TopN = Annotated[int | None, typer.Option(help="Passages to keep.")]
-Where = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE, FIELD=A|B, or with >= <= > <, quoted.")]
+Where = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE, FIELD=A|B of keywords, or with >= <= > <, quoted.")]
 AsOf = Annotated[str | None, typer.Option(help="Hide what became known after this date.")]
 Near = Annotated[str | None, typer.Option(help="Keep what happened near this date.")]
 Rerank = Annotated[bool | None, typer.Option("--rerank/--no-rerank", help="Second stage on or off.")]
