@@ -106,16 +106,15 @@ def test_the_title_is_not_said_twice() -> None:
     ]
 
 
-def test_a_document_without_text_is_found_by_its_title() -> None:
-    for made in ([], [Chunk(breadcrumb="", text=" ")]):
-        assert require_chunks(Document(id="a", title="A", text=" "), made) == [Chunk(breadcrumb="", text="A")]
+def test_a_document_of_which_nothing_is_cut_is_found_by_its_title() -> None:
+    for text, made in ((" ", []), (" ", [Chunk(breadcrumb="", text=" ")]), ("An index of names.", [])):
+        assert require_chunks(Document(id="a", title="A", text=text), made) == [Chunk(breadcrumb="", text="A")]
 
 
 @pytest.mark.parametrize(
     ("chunks", "said"),
     [
-        ([], "made no chunk of 'About it.'"),
-        ([Chunk(breadcrumb=" ", text="\n")], "made no chunk of 'About it.'"),
+        ([Chunk(breadcrumb=" ", text="\n")], "neither text nor breadcrumb"),
         ([Chunk(breadcrumb="A", text="About it."), Chunk(breadcrumb="", text="")], "neither text nor breadcrumb"),
         ("text", "gave 't', expected a Chunk"),
     ],

@@ -4,14 +4,10 @@ import contextlib
 import re
 import time
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from small_site import opened_site, small_site
 
-from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
 from overfetch.filters import (
@@ -106,21 +102,6 @@ def test_built_conditions_are_checked_when_made() -> None:
     with pytest.raises(ValidationError):
         NumberRange(field="price", at_least=float("nan"))
     assert DateRange(field="date", start=datetime(2026, 1, 31)).start == DAY_START  # UTC where no zone is given
-
-
-@pytest.mark.parametrize("asked", ["true", "True", "TRUE"])
-@pytest.mark.parametrize("stored", [True, "true", "True", "TRUE"])
-def test_a_boolean_is_found_however_it_is_spelt(asked: str, stored: bool | str, tmp_path: Path) -> None:
-    records: list[dict[str, Any]] = [
-        {"_id": "yes", "text": "a", "final": stored},
-        {"_id": "no", "text": "a", "final": False},
-    ]
-    fields: dict[str, Any] = {"fields": FieldMap(metadata=("final",)), "filters": {"final": "keyword"}}
-    engine = opened_site(small_site(tmp_path, records, **fields))
-    engine.index("pages")
-    hits = engine.search("pages", "a", where=[f"final={asked}"]).hits
-    assert [hit.passage.document_id for hit in hits] == ["yes"]
-    assert AnyOf(field="final", values=("Trueish",)).values == ("Trueish",)
 
 
 def test_an_unknown_field_names_the_known_ones() -> None:

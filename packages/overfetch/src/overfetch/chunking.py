@@ -44,17 +44,15 @@ def chunk_by_headings(document: Document, max_words: int, size: Size = count_wor
 
 
 def require_chunks(document: Document, chunks: Iterable[Chunk]) -> list[Chunk]:
-    """Those with something to read; a document without any text becomes one chunk of its title, so that it is found.
+    """Those with something to read; a document of which nothing is cut becomes one chunk of its title, to be found by.
 
-    Raises CorpusError where a text has become no chunk, or one with nothing to read: it would be lost unseen.
+    Raises CorpusError where of a text a chunk has nothing to read: it would be lost unseen.
     """
     made, of = list(chunks), f"document {document.id!r}: its chunker"
     for chunk in made:
         if not isinstance(chunk, Chunk):
             raise CorpusError(f"{of} gave {shortened(chunk)}, expected a Chunk")
     read = [chunk for chunk in made if chunk.text.strip() or chunk.breadcrumb.strip()]
-    if document.text.strip() and not read:
-        raise CorpusError(f"{of} made no chunk of {shortened(document.text)}")
     if document.text.strip() and len(read) < len(made):
         raise CorpusError(f"{of} made a chunk with neither text nor breadcrumb")
     return read or [Chunk(breadcrumb="", text=document.title)]

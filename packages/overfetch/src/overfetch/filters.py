@@ -71,17 +71,11 @@ Moment = Annotated[datetime, AfterValidator(_as_utc)]
 Keyword = Annotated[str, AfterValidator(to_keyword)]
 
 
-def _with_booleans(values: tuple[str, ...]) -> tuple[str, ...]:
-    """A boolean is stored as `true`; Python writes `True`, a spreadsheet `TRUE`: whichever is asked finds all."""
-    each = (str, str.lower, str.capitalize, str.upper)
-    return tuple(dict.fromkeys(f(v) for v in values for f in (each if v.lower() in ("true", "false") else each[:1])))
-
-
 class AnyOf(Frozen):
-    """The field equals one of the values, or contains it where it is a list. Case counts, but in `true` and `false`."""
+    """The field equals one of the values (or contains it, where the field is a list). Case counts."""
 
     field: str
-    values: Annotated[tuple[Keyword, ...], Field(min_length=1, fail_fast=True), AfterValidator(_with_booleans)]
+    values: tuple[Keyword, ...] = Field(min_length=1, fail_fast=True)
 
 
 class NumberRange(Frozen):
