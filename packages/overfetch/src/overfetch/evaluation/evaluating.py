@@ -7,7 +7,7 @@ from typing import Literal, Unpack
 import numpy as np
 
 from overfetch.engine import Engine
-from overfetch.evaluation.metrics import DECISIVE, Interval, Values, means, measure, paired_difference
+from overfetch.evaluation.metrics import DECISIVE, LEAST, Difference, Values, means, measure, paired_difference
 from overfetch.indexing import Progress
 from overfetch.judged import JudgedQueries, JudgedQuery, date_bounds
 from overfetch.settings import SettingsOptions
@@ -34,7 +34,7 @@ class OfKind(Frozen):
 class Evaluation(Frozen):
     """Both stages side by side; what belongs to reranking is None where it is off. Metrics are fractions of 1.
 
-    `recommendation` is that of the 95% interval of nDCG@10: reranking on where it gains, off where it loses.
+    `recommendation` is by nDCG@10: reranking on where it gains beyond chance (`Difference`), off where it loses.
     `fell_back`: for so many queries the reranker ordered in place of the language model. It left out so many
     `truncated_tokens` of a query's passages, on average.
     """
@@ -44,7 +44,7 @@ class Evaluation(Frozen):
     queries: int
     first_stage: dict[str, float]
     reranked: dict[str, float] | None
-    difference: dict[str, Interval] | None
+    difference: dict[str, Difference] | None
     rerank_ms: Percentiles | None
     recommendation: Recommendation | None
     not_reranked: int = 0
@@ -121,9 +121,11 @@ def at(values: Values, places: Sequence[int]) -> Values:
     return {name: [of_queries[place] for place in places] for name, of_queries in values.items()}
 
 
-def recommend(gain: Interval) -> Recommendation:
-    """Whether to rerank, by what it gained."""
-    return "on" if gain.low > 0 else "off" if gain.high < 0 else "undecided"
+def recommend(gain: Difference) -> Recommendation:
+    """Whether to rerank, by what it gained; undecided where fewer than LEAST queries differ."""
+    if gain.differing < LEAST:
+        return "undecided"
+    return "on" if gain.gains else "off" if gain.loses else "undecided"
 
 
 def run_stages(
