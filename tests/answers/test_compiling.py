@@ -104,9 +104,10 @@ def test_the_command_compiles_saves_and_serves(address: str, tmp_path: Path, mon
     monkeypatch.setattr(type(answer_chat), "program_path", lambda self, collection: program)
     answer = json.loads(invoke("ask", "builddaily/chat", "What is Sage Daily?", "--json").stdout)
     assert (answer["mode"], answer["reason"], answer["refused"]) == ("lm", None, [])
+    assert answer["written"]["program"] == "chat.json"
     monkeypatch.setenv("OVERFETCH_LM", "openai/other")
     answer = json.loads(invoke("ask", "builddaily/chat", "What is Sage Daily?", "--json").stdout)
-    assert answer["mode"] == "lm"
+    assert (answer["mode"], answer["written"]["program"]) == ("lm", None)
     assert "served uncompiled" in answer["reason"]
     assert "lm: compiled with 'openai/rules', here 'openai/other'" in answer["reason"]
 

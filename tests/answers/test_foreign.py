@@ -13,8 +13,8 @@ from overfetch.testing import FakeReranker
 PAGE = Document(
     id="page",
     title="Sage",
-    text="Sage is a bridge. See https://known.example/a.",
-    metadata={"url": "http://also.example"},
+    text="Sage is a bridge. See https://known.example/a, [b](http://known.example/b_(c)?d=1&e=2), |www.one.example/x|.",
+    metadata={"url": "http://also.example/x"},
 )
 
 
@@ -47,6 +47,23 @@ PAGE = Document(
         ("[a](\n//e.e/x)", "[a] (link removed))", "1 link"),
         ("[a][x]\n\n[x]:\n//e.e/x", "[a][x]\n\n[x] (link removed)", "1 link"),
         ("- [x]: //e.e", "- [x] (link removed)", "1 link"),
+        # A host that a passage names may be its author's: what is added to an address would be told there.
+        ("A [page](https://known.example/a?d=PRIVATE) B", "A page B", "1 link"),
+        ("A [page](https://known.example/ab) B", "A page B", "1 link"),
+        ("A [page](https://known.example/a#PRIVATE) B", "A page B", "1 link"),
+        ("A [page](https://known.example/a...!!) B", "A page B", "1 link"),
+        ("A [page](<https://known.example/a PRIVATE>) B", "A page B", "1 link"),
+        ("A [page](<https://known.example/a&gt; PRIVATE>) B", "A page B", "1 link"),
+        ("A [page](https://known.example/a&#32;PRIVATE) B", "A page B", "1 link"),
+        ("A [page](https://PRIVATE@known.example/a) B", "A page B", "1 link"),
+        ("A [page](https://PRIVATE.known.example/a) B", "A page B", "1 link"),
+        ("A [x]\n\n[x]: <https://known.example/a PRIVATE>\nB", "A [x]\n\n\nB", "1 link"),
+        ("[a](\n<https://known.example/a PRIVATE>)", "[a] (link removed) PRIVATE>)", "1 link"),
+        ("[a](\nhttps://known.example/a(PRIVATE))", "[a] (link removed)(PRIVATE))", "1 link"),
+        ("A https://known.example/a(PRIVATE) B", "A (link removed)(PRIVATE) B", "1 link"),
+        ("A https://known.example/a'PRIVATE B", "A (link removed)'PRIVATE B", "1 link"),
+        ("A https://known.example/a<PRIVATE> B", "A (link removed)‹PRIVATE› B", "1 link"),
+        (f"A https://known.example/a{'(' * 200}PRIVATE B", f"A (link removed){'(' * 200}PRIVATE B", "1 link"),
         ("![a[b[c]]](//e.e/p)", "![a[b[c]]] (link removed))", "1 link"),
     ],
 )
@@ -57,9 +74,10 @@ def test_what_is_foreign_is_taken_out(retrieval_of: Any, text: str, shown: str, 
 @pytest.mark.parametrize(
     "text",
     [
-        "A [page](https://known.example/b) B",
-        "A [page](https://KNOWN.example:443/b) B",
-        "A https://also.example/x. B",
+        "A [page](https://known.example/a/) and [that](<http://known.example/a>) B",
+        "A [page](http://known.example/b_(c)?d=1&amp;e=2) B",
+        "A https://also.example/x. B (https://known.example/a)[1].",
+        "A http://known.example/b_(c)?d=1&e=2, www.one.example/x and <https://www.one.example/x>.",
         "A [page](/local) and [below](#there) B",
         "See [2]: Note: this, and https://known.example.",
         "Write `<b>` and `![x](http://evil.example)` so.",

@@ -18,7 +18,7 @@ from builddaily.answering import ChatAnswer
 from overfetch import AnswerError, Engine, ProgramMismatch, Retrieval, load_site
 from overfetch.filters import parse_date
 from overfetch.judged import read_judged_queries
-from overfetch.testing import open_fake
+from overfetch.testing import FakeReranker, fake_spec, open_fake
 from overfetch.types import AsOf
 from overfetch_answers import Retriever, load_program, provenance_of, read_program, save_program
 from overfetch_answers.compiling import find_answers
@@ -210,6 +210,19 @@ def test_another_provenance_is_refused_by_name(saved: Path, name: str, value: st
         load_program(Plain(), saved, provenance={**PROVENANCE, name: value})
 
 
+def test_who_ordered_the_passages_of_a_request_matters_to_no_program(tmp_path: Path) -> None:
+    """A faster model under a short deadline, or within another budget: the program reads what was found."""
+    engine, faster = open_fake(load_site("builddaily")), FakeReranker()
+    faster.spec = fake_spec("reranker", "faster").within(900)
+    usual = engine.search("chat", "What is Sage?")
+    engine.reranker = faster
+    served = engine.search("chat", "What is Sage?")
+    assert usual.provenance["reranker"] != served.provenance["reranker"]
+    assert served.provenance["read_tokens"] == "900"
+    save_program(Plain(), tmp_path / "p.json", student=Plain(), provenance=provenance_of(usual, "lm"))
+    load_program(Plain(), tmp_path / "p.json", provenance=provenance_of(served, "lm"))
+
+
 @pytest.mark.parametrize(
     ("known_until", "refused"),
     [
@@ -259,6 +272,16 @@ def test_what_is_no_program_is_refused(tmp_path: Path, content: str) -> None:
         load_program(Plain(), path, provenance={})
     with pytest.raises(AnswerError, match="cannot read the program"):
         load_program(Plain(), tmp_path / "none.json", provenance={})
+
+
+def test_a_file_of_dspys_own_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a path may be a string."""
+    monkeypatch.chdir(tmp_path)
+    Plain().save("own.json")
+    with pytest.raises(AnswerError, match=r"own\.json is DSPy's own file.*write it by overfetch_answers\.save_program"):
+        load_program(Plain(), "own.json", provenance={})
+    save_program(Plain(), "p.json", student=Plain(), provenance={})
+    assert load_program(Plain(), "p.json", provenance={}).respond
 
 
 def test_a_failed_save_leaves_the_old_program(saved: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 from dspy.utils import DummyLM
 
 from builddaily.answering import ChatAnswer
-from overfetch import Retrieval
+from overfetch import Retrieval, SettingsError
 from overfetch.leaving import whether_left
-from overfetch_answers import Quote, Retriever, citations_hold
+from overfetch_answers import Quote, Retriever, RetryCitations, citations_hold
 
 
 class Store:
@@ -100,6 +100,16 @@ def test_optimises_and_saves_without_the_store(store: Store, tmp_path: Path) -> 
     assert len(loaded.respond.demos) == 2
     with dspy.context(lm=DummyLM([chat_reply()])):
         assert loaded(question="What is Sage?").answer == "A bridge. [1]"
+
+
+def test_a_whole_program_is_not_pickled_and_says_what_to_do(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"a Retriever is not pickled.*program\.save\(\"NAME\.json\"\)"):
+        ChatAnswer(Retriever(store.search)).save(tmp_path / "whole", save_program=True)
+
+
+def test_a_retry_needs_an_attempt(store: Store) -> None:
+    with pytest.raises(SettingsError, match="attempts is 0; the first is one of them: give 1 or more"):
+        RetryCitations(ChatAnswer(Retriever(store.search)), attempts=0)
 
 
 def test_invented_quotes_do_not_become_demonstrations(store: Store) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import dspy
 import pytest
 from dspy.utils import DummyLM
 
 from builddaily.answering import ChatAnswer, ResourceAnswer
-from overfetch import AnswerError, Retrieval, Turn, keep_valid
+from overfetch import AnswerError, Document, Retrieval, Turn, guard, keep_valid
 from overfetch_answers import GroundedModule, Retriever
 from paiddaily.answering import CatalystAnswer, TickerAnswer
 from sagedaily.answering import ReadingAnswer
@@ -103,6 +104,28 @@ def test_tickers_are_ranked_and_invented_symbols_dropped(run: Run, tickers: Retr
     prediction = run(TickerAnswer, tickers, {"ranking": rows}, question="quiet before earnings")
     assert prediction.answer == "1. AVGO: A shelf. [1]\n2. MSFT: Flat. [2]"
     assert valid_quotes(prediction) == [("AVGO", "A long shelf formed.")]
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("Arrays[1] guide", "Arrays‹1› guide"),
+        ("Guide (2)", "Guide ‹2›"),
+        ("A【1†x】 b&#91;2&#93; \\[1\\]", "A‹1†x› b‹2› ‹1›"),
+        ("Call `f[1]` or f(1)", "Call `f[1]` or f(1)"),
+    ],
+)
+def test_a_number_in_a_title_is_no_citation(run: Run, retrieval_of: Any, title: str, shown: str) -> None:
+    page = Document(id="page", title=title, text="It speaks OSC.", metadata={"date": "2024-01-01"})
+    found, quotes = (retrieval_of("q", page),), [{"passage": 1, "quote": "It speaks OSC."}]
+    chosen: dict[str, object] = {"quotes": quotes, "page": 1, "why": "It speaks.", "how_to_start": ""}
+    assert run(ResourceAnswer, found, chosen, question="q").answer == f"{shown}: It speaks. [1]"
+    none: dict[str, object] = {"product": "", "quotes": [], "verdict": "not in the sources", "answer": ""}
+    assert run(ChatAnswer, found, none, question="q").answer == f"Not in the sources. The nearest pages: {shown}."
+    event = {"passage": 1, "alike": "Like.", "unlike": "", "quotes": quotes}
+    answer = run(CatalystAnswer, found, {"precedents": [event]}, question="q").answer
+    assert answer.startswith(f"1. 2024-01-01, {shown} [1]\n   Alike: Like. [1]")
+    assert guard(answer, [], found).answer.startswith(f"1. 2024-01-01, {shown} [unverified]\n")
 
 
 def test_no_ticker_is_an_answer(run: Run, tickers: Retrievals) -> None:

@@ -91,7 +91,8 @@ class ChatServer:
             writer.write(f"data: {json.dumps(_chunk(piece, model))}\n\n".encode())
             await writer.drain()
             await asyncio.sleep(0.001)
-        writer.write(f"data: {json.dumps(_chunk('', model, 'stop'))}\n\ndata: [DONE]\n\n".encode())
+        last = {**_chunk("", model, "stop"), "usage": _completion(text, model)["usage"]}
+        writer.write(f"data: {json.dumps(last)}\n\ndata: [DONE]\n\n".encode())
         await writer.drain()
         return False
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from overfetch import Collection, Engine, FieldMap, Site, chunk_by_headings
-from overfetch.errors import CollectionMissing, CorpusError, ProvenanceMismatch, RecallLoss, StoreLocked
+from overfetch.errors import CollectionMissing, CorpusError, ProvenanceMismatch, RecallLoss, SettingsError, StoreLocked
 from overfetch.indexing import BATCH
 from overfetch.protocols import Store
 from overfetch.stores.edge import EdgeStore
@@ -130,6 +130,25 @@ def test_one_bad_record_is_named_and_nothing_is_written(engine: Engine, bad: dic
     with pytest.raises(CorpusError, match=said):
         engine.put("canon", [record("sky", "blue"), bad])
     assert texts(engine) == before
+
+
+@pytest.mark.parametrize("given", ["sun", {"_id": "sun"}, b"sun", None])
+def test_one_alone_is_not_taken_for_many(engine: Engine, given: Any) -> None:
+    engine.put("canon", [record("s", "light"), record("_id", "light")])  # a letter of it, and a key
+    before = texts(engine)
+    with pytest.raises(SettingsError, match="document_ids: give a list of ids, also of a single one"):
+        engine.remove("canon", given)
+    with pytest.raises(SettingsError, match="records: give a list of mappings, one a document"):
+        engine.put("canon", given)
+    assert texts(engine) == before
+
+
+def test_what_is_no_record_is_named(engine: Engine) -> None:
+    with pytest.raises(CorpusError, match=r"record 2: a record is a mapping of fields .given 'moon'"):
+        engine.put("canon", [record("sky", "blue"), "moon"])  # type: ignore[list-item]
+    forgetful = canon(engine.store, CANON.model_copy(update={"adapt": lambda found: None}))
+    with pytest.raises(CorpusError, match=r"record 1: .*the collection's adapt gave None"):
+        forgetful.put("canon", [record("sky", "blue")])
 
 
 def test_a_record_is_adapted_as_those_of_files_are(store: Store, source: Path) -> None:

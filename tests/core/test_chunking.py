@@ -5,12 +5,13 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
 from overfetch.chunking import chunk_by_headings, require_chunks, split_at_headings
 from overfetch.engine import Engine
-from overfetch.errors import SettingsError
+from overfetch.errors import CorpusError, SettingsError
 from overfetch.filters import AnyOf
 from overfetch.indexing import to_passages
 from overfetch.pieces import split_by_words
@@ -106,7 +107,22 @@ def test_the_title_is_not_said_twice() -> None:
 
 
 def test_a_document_without_text_is_found_by_its_title() -> None:
-    assert require_chunks(Document(id="a", title="A", text=" "), []) == [Chunk(breadcrumb="", text="A")]
+    for made in ([], [Chunk(breadcrumb="", text=" ")]):
+        assert require_chunks(Document(id="a", title="A", text=" "), made) == [Chunk(breadcrumb="", text="A")]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "said"),
+    [
+        ([], "made no chunk of 'About it.'"),
+        ([Chunk(breadcrumb=" ", text="\n")], "made no chunk of 'About it.'"),
+        ([Chunk(breadcrumb="A", text="About it."), Chunk(breadcrumb="", text="")], "neither text nor breadcrumb"),
+        ("text", "gave 't', expected a Chunk"),
+    ],
+)
+def test_no_text_is_lost_by_a_chunker_unseen(chunks: Any, said: str) -> None:
+    with pytest.raises(CorpusError, match=f"document 'a': its chunker .*{said}"):
+        require_chunks(Document(id="a", title="A", text="About it."), chunks)
 
 
 def test_cuts_prefer_paragraphs_then_lines_then_sentences() -> None:

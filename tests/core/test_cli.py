@@ -264,6 +264,13 @@ def test_a_rule_that_refuses_nothing_takes_no_others_place(
     assert not document("ask", "sagedaily", "price of 99 pears")["found"], "the rule of before serves"
 
 
+def test_refusals_are_fitted_on_the_sample_where_nothing_is_indexed(fakes: list[str], judged: Path) -> None:
+    done = run("eval", "sagedaily/canon", "--queries", str(judged), "--split", "dev", "--fit-refusals")
+    assert done.exit_code == 0, done.output
+    assert "sagedaily/canon is not indexed yet: indexing its sample corpus" in " ".join(done.stderr.split())
+    assert "20 answerable, 20 unanswerable questions" in done.stdout
+
+
 def test_refusals_are_fitted_on_questions_of_ones_own(fakes: list[str]) -> None:
     assert "needs --queries" in fail(2, "eval", "sagedaily/canon", "--fit-refusals")
 
@@ -348,6 +355,8 @@ def test_bad_variables_end_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVERFETCH_THREADS", "1")
     monkeypatch.setenv("OVERFETCH_QDRANT", "somewhere")
     assert fail(2, "search", "sagedaily", "q").startswith("OVERFETCH_QDRANT is 'somewhere'; allowed: file:PATH")
+    monkeypatch.setenv("OVERFETCH_QDRANT", "file:")  # as file:$UNSET is
+    assert fail(2, "search", "sagedaily", "q").startswith("OVERFETCH_QDRANT is 'file:'; allowed: file:PATH")
 
 
 def test_index_json_has_these_keys(fakes: list[str], source: Path) -> None:

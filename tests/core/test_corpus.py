@@ -134,8 +134,8 @@ def test_a_broken_line_is_named(line: str, complaint: str, tmp_path: Path) -> No
     [
         ("+++\ntitle = 'Ruff'\n+++\nA linter.", ":1: front matter in TOML is not read"),
         ("", ":1: no text"),
-        ("---\ntitle: [Ruff\n---\nA linter.", ":1: front matter is not valid YAML: while parsing a flow sequence"),
-        ("---\ntitle: a: b\n---\nA linter.", ":1: front matter is not valid YAML: mapping values are not allowed"),
+        ("---\ntitle: [Ruff\n---\nA linter.", ":2: front matter is not valid YAML: while parsing a flow sequence"),
+        ("---\ntitle: a: b\n---\nA linter.", ":2: front matter is not valid YAML: mapping values are not allowed"),
         ("---\ntitle: Ruff\nupdated: 2026-02-30\n---\nA linter.", ":1: field 'updated': bad date '2026-02-30'"),
         ("---\ntitle: Ruff\nupdated: soon\n---\nA linter.", ":1: field 'updated': bad date 'soon'"),
         ("---\ntitle: Ruff\nnever closed", ":1: no title"),
@@ -166,7 +166,7 @@ def test_a_broken_row_is_named(content: str, complaint: str, tmp_path: Path) -> 
 
 def test_duplicate_ids_name_both_places(tmp_path: Path) -> None:
     lines = write_lines(tmp_path / "a.jsonl", RECORD, {**RECORD, "_id": "b"}, RECORD)
-    assert refusal(lines) == f":3: duplicate document id 'a', first seen at {lines}:1"
+    assert refusal(lines).startswith(f":3: duplicate document id 'a', first seen at {lines}:1; give one of them")
     named = PAGE.replace("---\n", "---\nid: ruff\n", 1)
     first, second = write(tmp_path / "pages/x.md", named), write(tmp_path / "pages/y.md", named)
     with pytest.raises(CorpusError, match=f"{second}:1: duplicate document id 'ruff', first seen at {first}:1"):
@@ -188,7 +188,9 @@ def test_an_empty_file_is_refused(name: str, content: str, tmp_path: Path) -> No
 
 def test_a_folder_without_readable_files_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "folder/readme.pdf", "nothing to read")
-    assert refusal(tmp_path / "folder").startswith(": no documents found; expected pages (Markdown, .txt, .rst), JSONL")
+    assert refusal(tmp_path / "folder").startswith(
+        ": no documents found; expected pages (Markdown, HTML, .txt, .rst), JSONL"
+    )
 
 
 def test_a_header_alone_is_empty(tmp_path: Path) -> None:
@@ -203,7 +205,7 @@ def test_other_encodings_are_refused_with_the_place(name: str, tmp_path: Path) -
 def test_unknown_kinds_and_missing_paths_are_refused(tmp_path: Path) -> None:
     pdf = refusal(write(tmp_path / "a.pdf", "%PDF"))
     assert pdf.startswith(": unknown kind of file; allowed: a folder, .md, .markdown, ")
-    assert pdf.endswith(", .txt, .text, .rst, .jsonl, .ndjson, .csv")
+    assert pdf.endswith(", .txt, .text, .rst, .html, .htm, .jsonl, .ndjson, .csv")
     assert refusal(tmp_path / "nowhere") == ": no such file or folder"
     assert refusal(tmp_path / "nowhere.jsonl") == ": no such file or folder"
 

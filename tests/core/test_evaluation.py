@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,8 @@ class TestReading:
             ),
             ("queries.jsonl", '{"_id": "q1", "text": "a"}\n{broken\n', "queries.jsonl:2: no JSON object"),
             ("queries.jsonl", '{"_id": "q1"}\n', "queries.jsonl:1: text: Field required"),
+            ("queries.jsonl", '{"_id": 1, "text": "a"}\n', "queries.jsonl:1: _id: .* valid string (given 1)"),
+            ("queries.jsonl", '{"_id": "q1", "text": "a", "from": 2024}\n', "queries.jsonl:1: from: .* valid string"),
             ("queries.jsonl", "[]\n", "queries.jsonl:1: no JSON object"),
             ("queries.jsonl", "[" * 100_000, "queries.jsonl:1: no JSON object of a query: JSON that is nested too"),
             (
@@ -101,7 +104,7 @@ class TestReading:
     )
     def test_a_broken_file_is_named(self, folder: Path, name: str, text: str, message: str) -> None:
         (folder / name).write_text(text, errors="surrogateescape")
-        with pytest.raises(CorpusError, match=message.replace("[", r"\[")):
+        with pytest.raises(CorpusError, match=re.sub(r"([\[()])", r"\\\1", message)):
             read_judged_queries(folder)
 
     def test_a_judgement_that_is_there_twice_is_one(self, folder: Path) -> None:
@@ -357,9 +360,14 @@ class TestCommand:
 
     def test_a_sites_collection_on_its_own_queries(self, run: Callable[..., Result], folder: Path) -> None:
         (folder / "qrels/test.tsv").write_text("q1\tlantern-the-tower-upright\t1\n")
-        result = run("sagedaily/canon", "--queries", folder, "--no-rerank", "--json")
+        result = run("sagedaily/canon", "--queries", folder, "--no-rerank", "--save", folder / "kept", "--json")
         assert result.exit_code == 0, result.output
-        assert json.loads(result.stdout)["collection"] == "sagedaily/canon"
+        found = json.loads(result.stdout)
+        assert found["collection"] == "sagedaily/canon"
+        (row,) = map(json.loads, (folder / "kept/queries.jsonl").read_text().splitlines())
+        assert row["first_stage"]["metrics"] == found["first_stage"]
+        place = row["first_stage"]["documents"].index("lantern-the-tower-upright") + 1
+        assert f"\nq1 Q0 lantern-the-tower-upright {place} " in "\n" + (folder / "kept/first_stage.trec").read_text()
 
     def test_the_queries_that_a_site_brings_along(self, run: Callable[..., Result]) -> None:
         result = run("sagedaily/canon", "--no-rerank", "--json")
@@ -369,6 +377,14 @@ class TestCommand:
         assert judged is not None
         assert found["queries"] == len(read_judged_queries(judged).queries)
         assert found["first_stage"]["recall@20"] > 0.5
+
+    def test_what_sees_fewer_than_its_name_says_is_told(self, run: Callable[..., Result], folder: Path) -> None:
+        told = "only 6 are retrieved for a query (top_k): so are recall@20, mrr@10, ndcg@10 measured\n"
+        assert told in run(folder, "--no-rerank", "--top-k", "6").stdout
+        assert "are retrieved" not in run(folder, "--no-rerank", "--top-k", "20").stdout
+
+    def test_without_reranking_its_columns_are_not_there(self, run: Callable[..., Result], folder: Path) -> None:
+        assert "reranked" not in run(folder, "--no-rerank").stdout
 
     @pytest.mark.parametrize(
         ("arguments", "code", "message"),
@@ -396,12 +412,21 @@ class TestCommand:
             "--answers asks as the collection is set: it takes no --top-k, --lit",
         ),
         (["--fit-refusals", "--no-rerank"], "--fit-refusals asks as the collection is set: it takes no --rerank"),
+        (["--answers", "--save", "kept"], "--answers asks as the collection is set: it takes no --save"),
+        (["--explain", "--save", "kept"], "--explain tells of misses, it measures nothing that --save could keep"),
     ],
 )
 def test_options_that_would_be_passed_over_are_refused(arguments: list[str], named: str) -> None:
     result = CliRunner().invoke(app, ["eval", "sagedaily/canon", *arguments])
     assert result.exit_code == 2
     assert named in result.stderr
+
+
+@pytest.mark.parametrize("mode", ["--answers", "--fit-refusals"])
+def test_a_folder_answers_nothing(mode: str, folder: Path) -> None:
+    result = CliRunner().invoke(app, ["eval", str(folder), mode, "--queries", str(folder)])
+    assert result.exit_code == 2
+    assert f"{mode} asks a site's collection, not the folder {str(folder)!r}: give SITE/COLLECTION" in result.stderr
 
 
 class TestUnknownDocuments:

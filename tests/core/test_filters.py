@@ -1,12 +1,17 @@
 """Filters from text to typed conditions, and dates to instants."""
 
 import contextlib
+import re
 import time
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from small_site import opened_site, small_site
 
+from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
 from overfetch.filters import (
@@ -58,7 +63,9 @@ def test_every_kind_and_operator(text: str, condition: Condition) -> None:
 
 @pytest.mark.parametrize("text", ["", "sector", "=DeFi", "sector=", "sector= ", "price>", ">=", " = "])
 def test_a_filter_without_all_three_parts_shows_the_form(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"bad filter .*write FIELD=VALUE, FIELD=A\|B, or FIELD and one of"):
+    with pytest.raises(
+        SettingsError, match=r"bad filter .*write FIELD=VALUE, FIELD=A\|B of keywords, or FIELD and one of"
+    ):
         parse_condition(text, SCHEMA)
 
 
@@ -101,6 +108,21 @@ def test_built_conditions_are_checked_when_made() -> None:
     assert DateRange(field="date", start=datetime(2026, 1, 31)).start == DAY_START  # UTC where no zone is given
 
 
+@pytest.mark.parametrize("asked", ["true", "True", "TRUE"])
+@pytest.mark.parametrize("stored", [True, "true", "True", "TRUE"])
+def test_a_boolean_is_found_however_it_is_spelt(asked: str, stored: bool | str, tmp_path: Path) -> None:
+    records: list[dict[str, Any]] = [
+        {"_id": "yes", "text": "a", "final": stored},
+        {"_id": "no", "text": "a", "final": False},
+    ]
+    fields: dict[str, Any] = {"fields": FieldMap(metadata=("final",)), "filters": {"final": "keyword"}}
+    engine = opened_site(small_site(tmp_path, records, **fields))
+    engine.index("pages")
+    hits = engine.search("pages", "a", where=[f"final={asked}"]).hits
+    assert [hit.passage.document_id for hit in hits] == ["yes"]
+    assert AnyOf(field="final", values=("Trueish",)).values == ("Trueish",)
+
+
 def test_an_unknown_field_names_the_known_ones() -> None:
     with pytest.raises(SettingsError, match=r"unknown filter field 'sectr'.*: sector, price, date, notes"):
         parse_condition("sectr=DeFi", SCHEMA)
@@ -108,9 +130,14 @@ def test_an_unknown_field_names_the_known_ones() -> None:
         parse_condition("sector=DeFi", {})
 
 
-@pytest.mark.parametrize("value", ["lots", "1,5", "nan", "inf", "0x10", "2026-01-31"])
+def test_there_is_no_negation_and_it_is_said() -> None:
+    with pytest.raises(SettingsError, match=r"'sector!=DeFi': what a field does not equal cannot be .*write FIELD="):
+        parse_condition("sector!=DeFi", SCHEMA)
+
+
+@pytest.mark.parametrize("value", ["1|4", "lots", "1,5", "nan", "inf", "0x10", "2026-01-31"])
 def test_a_bad_number_is_shown(value: str) -> None:
-    with pytest.raises(SettingsError, match=f"field 'price' holds .*given '{value}'"):
+    with pytest.raises(SettingsError, match=f"field 'price' holds .*given '{re.escape(value)}'; write one"):
         parse_condition(f"price>={value}", SCHEMA)
 
 

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qdrant_double import QdrantDouble, serve_rest
@@ -236,6 +237,33 @@ class TestPartitions:
     def test_bad_ones_are_refused(self, text: str) -> None:
         with pytest.raises(SettingsError, match=f"bad partition '{text}': write NUMBER/COUNT"):
             parse_partition(text)
+
+
+def test_a_chunker_that_fails_is_named_and_costs_no_other_document(tmp_path: Path) -> None:
+    def chunk(document: Document) -> list[Chunk] | None:
+        return None if document.text == "two" else [Chunk(breadcrumb="", text=document.text)]
+
+    source = lines(tmp_path / "a.jsonl", {"a": "one", "b": "two"})
+    engine = canon(FakeEmbedder(), collection=CANON.model_copy(update={"chunk": chunk}))
+    with pytest.raises(CorpusError, match="document 'b': chunk of collection 'canon' failed: TypeError: 'NoneType'"):
+        engine.index("canon", source)
+    report = engine.index("canon", source, skip_bad=True)
+    assert (report.documents, [reason[:12] for reason in report.skipped]) == (1, ["document 'b'"])
+    lines(source, {"a": "two", "b": "two"})
+    with pytest.raises(CorpusError, match="every document was left out, such as document 'a': chunk"):
+        engine.index("canon", source, skip_bad=True)
+    assert len(engine.search("canon", "one").hits) == 1
+
+
+def test_a_source_is_named_as_text_or_path(tmp_path: Path) -> None:
+    source = lines(tmp_path / "a.jsonl", {"a": "one"})
+    engine = canon(FakeEmbedder())
+    assert engine.index("canon", str(source)).added == 1
+    assert engine.index("canon", source).kept == 1
+    wrong: tuple[Any, ...] = ([source], "", None)
+    for given in wrong:
+        with pytest.raises(SettingsError, match=r"a source is a path \(given .*one by one"):
+            engine.index("canon", given)
 
 
 def test_a_document_whose_chunks_cannot_be_filtered_is_left_out_and_the_others_stay(tmp_path: Path) -> None:

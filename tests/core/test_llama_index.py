@@ -111,6 +111,8 @@ def test_nodes_of_other_kinds_stay_what_they_are(reads: HubReranker) -> None:
 def test_a_query_is_needed(reads: HubReranker) -> None:
     with pytest.raises(SettingsError, match="pass query_str or query_bundle"):
         OverfetchRerank(reranker=reads).postprocess_nodes(make_nodes())
+    with pytest.raises(SettingsError, match="the query is empty"):
+        OverfetchRerank(reranker=reads).postprocess_nodes(make_nodes(), query_str=" ")
 
 
 def test_no_nodes_no_reading(reads: HubReranker) -> None:
@@ -122,6 +124,8 @@ def test_settings_are_checked() -> None:
         OverfetchRerank(profile="huge")
     with pytest.raises(ValueError, match="top_n"):
         OverfetchRerank(top_n=0)
+    with pytest.raises(SettingsError, match=r"unknown field 'topn'; allowed: reranker, .*top_n"):
+        OverfetchRerank(topn=1)
 
 
 def test_a_failing_reranker_is_no_silence() -> None:

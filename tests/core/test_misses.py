@@ -78,6 +78,15 @@ def test_what_the_second_stage_puts_below(tmp_path: Path) -> None:
     assert (miss.first_stage_rank, miss.rank, miss.dense, miss.bm25) == (1, 7, 1, 1)
 
 
+def test_without_a_second_stage_none_is_advised_to_be_tuned(tmp_path: Path) -> None:
+    engine = opened(
+        tmp_path, {"a": "tower and sea, far away from here", **{f"b{n}": f"tower tower {n}" for n in range(6)}}
+    )
+    (miss,) = explain_misses(engine, "pages", judged("tower", "a"), rerank=False).misses
+    assert (miss.rank, miss.stage) == (7, "not reranked")
+    assert "tune" not in ADVICE[miss.stage]
+
+
 def test_what_lies_below_the_candidates(tmp_path: Path) -> None:
     texts = {"a": "tower and sea, " + "far away from here " * 5, **{f"b{n}": f"tower tower {n}" for n in range(12)}}
     (miss,) = explain_misses(opened(tmp_path, texts), "pages", judged("tower", "a")).misses

@@ -104,11 +104,13 @@ with_another_embedder = pytest.mark.parametrize(
 )
 
 
-def assert_explained(error: ProvenanceMismatch, field: str, stored: object, wanted: object) -> None:
+def assert_explained(
+    error: ProvenanceMismatch, field: str, stored: object, wanted: object, options: str = " --profile NAME"
+) -> None:
     message = str(error)
     assert f"{field}: stored {stored!r}, wanted {wanted!r}" in message
     assert NAME in message
-    assert message.endswith(f"{COMMAND} --profile NAME")
+    assert message.endswith(f"{COMMAND}{options}")
     assert "\n" not in message
 
 
@@ -160,7 +162,8 @@ def test_another_chunker_may_search_but_not_write(store: Store, sample: Path) ->
     assert changed.search("notes", "bitcoin").provenance["chunker"] == "note/1"  # what made the passages, not ours
     with pytest.raises(ProvenanceMismatch) as raised:
         changed.index("notes")
-    assert_explained(raised.value, "chunker", "note/1", "note/2")
+    assert_explained(raised.value, "chunker", "note/1", "note/2", "")
+    assert "profile" not in str(raised.value)
     assert store.hashes(NAME) == before
 
 
@@ -171,7 +174,7 @@ def test_every_difference_is_named_at_once() -> None:
         require_match(NAME, stored, wanted, WRITE_FIELDS)
     assert "embedder: " in str(raised.value)
     assert "chunker: " in str(raised.value)
-    assert "source" not in str(raised.value)  # another source is an update, not a mismatch
+    assert "source: " not in str(raised.value)  # another source is an update, not a mismatch
 
 
 @pytest.mark.parametrize(("field", "value"), [("sparse_tokenizer", "another/1"), ("schema_version", 0)])
@@ -181,7 +184,7 @@ def test_another_tokenizer_or_schema_is_refused_by_both_paths(field: str, value:
     for fields in (FIRST_STAGE_FIELDS, WRITE_FIELDS):
         with pytest.raises(ProvenanceMismatch) as raised:
             require_match(NAME, stored, wanted, fields)
-        assert_explained(raised.value, field, value, getattr(wanted, field))
+        assert_explained(raised.value, field, value, getattr(wanted, field), "")
 
 
 class TestSampleCorpus:
@@ -217,6 +220,12 @@ class TestSampleCorpus:
         with pytest.raises(ProvenanceMismatch) as raised:
             engine(store, sample, embedder=FakeEmbedder(revision="1")).search("notes", "a")
         assert f"{COMMAND} --source {corpus} --profile NAME" in str(raised.value)
+
+    def test_the_repair_names_what_was_to_be_indexed(self, store: Store, sample: Path, corpus: Path) -> None:
+        engine(store, sample).index("notes")
+        with pytest.raises(ProvenanceMismatch) as raised:
+            engine(store, sample, chunker="note/2").index("notes", corpus)
+        assert str(raised.value).endswith(f"Rebuild it: {COMMAND} --source {corpus}")
 
     def test_another_embedder_is_refused_under_the_lock_too(self, store: Store, sample: Path) -> None:
         """Whoever asked before somebody else rebuilt must not write into what is there now."""

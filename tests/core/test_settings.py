@@ -11,6 +11,7 @@ from overfetch.backends import open_store
 from overfetch.environment import Environment, ServerSettings, read_environment
 from overfetch.errors import SettingsError
 from overfetch.evaluation.collections import open_test_collection
+from overfetch.filters import AnyOf
 from overfetch.models import ModelSpec, find_profile, read_models
 from overfetch.provenance import join_sources
 from overfetch.requests import AskRequest, SearchRequest
@@ -180,6 +181,14 @@ def test_nobody_reads_that_many_passages(number: int) -> None:
             SearchRequest.of("query", **given)
         with pytest.raises(SettingsError, match=f"{name}: Input should be less than or equal to"):
             RetrievalSettings().override(**given)
+
+
+def test_one_condition_turn_or_part_is_given_in_a_list() -> None:
+    alone = AnyOf(field="kind", values=("a",))
+    wrong: list[tuple[str, Any]] = [("where", "kind=a"), ("where", alone), ("parts", "a"), ("history", "a")]
+    for name, given in wrong:
+        with pytest.raises(SettingsError, match=f"{name}: give a list of .*, also of a single one .given"):
+            AskRequest.of("why", **{name: given})
 
 
 @pytest.mark.parametrize("text", ["\udcff\udcfe tower", "\ud800"])

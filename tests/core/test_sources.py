@@ -70,8 +70,9 @@ class TestFrontMatter:
             ("title: A\ntags: " + "[" * 100_000, "a.md:1: front matter is nested too deeply"),
             ("tags: " + "[" * 990 + "]" * 990, "a.md:1: front matter is nested too deeply"),
             ("- " * 50_000 + "a", "a.md:1: front matter is nested too deeply"),
-            ('title: "half \\ud83d"', "a.md:1: front matter is not valid YAML: while parsing a quoted scalar"),
-            ('title: A\ntags: ["half \\ud83d"]', "a.md:1: front matter is not valid YAML: while parsing a quoted"),
+            ('title: "half \\ud83d"', "a.md:2: front matter is not valid YAML: while parsing a quoted scalar"),
+            ('title: A\ntags: ["half \\ud83d"]', "a.md:3: front matter is not valid YAML: while parsing a quoted"),
+            ("title: A\nkind: a: b", "a.md:3: front matter is not valid YAML: mapping values are not allowed in"),
             ("title: A\ntags: &a [*a]", "a.md:1: front matter is nested too deeply"),
         ],
     )
@@ -153,6 +154,26 @@ class TestFolders:
             f"{tmp_path}/_index.md:1: no text: a page without a body",
             f"{tmp_path}/empty.txt:1: no text: a page without a body",
         )
+
+    def test_files_that_are_of_no_kind_that_is_read_are_counted(self, tmp_path: Path) -> None:
+        for name in ("a.md", "b.pdf", "deep/c.PDF", "d.json", "Makefile", ".hidden.pdf", "node_modules/e.pdf"):
+            write(tmp_path / name, "body")
+        skipped = Skipped()
+        for _ in range(2):
+            assert [d.id for d in read_documents([tmp_path], FIELDS, skipped=skipped)] == ["a"]
+        said = "not read: 2 .pdf, 1 Makefile, 1 .json; read are pages (Markdown, HTML, .txt, .rst), JSONL and CSV"
+        assert skipped.reasons == (f"{tmp_path}: {said}",)
+
+    def test_where_none_is_read_it_is_said_which_there_are(self, tmp_path: Path) -> None:
+        write(tmp_path / "b.pdf", "body")
+        assert "no documents found" in (said := refusal(tmp_path))
+        assert "not read: 1 .pdf" in said
+
+    def test_pages_of_one_name_are_refused_with_a_way_on(self, tmp_path: Path) -> None:
+        for name in ("a.md", "a.txt"):
+            write(tmp_path / name, "body")
+        way_on = "give one of them its own (a page's is its path, or '_id' in its front matter), or leave out later"
+        assert f"duplicate document id 'a', first seen at {tmp_path}/a.md:1; {way_on} ones" in refusal(tmp_path)
 
     def test_pipes_and_devices_are_refused(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "a.md")

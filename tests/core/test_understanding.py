@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from overfetch import AnyOf, Focus, Understood, absence, literally
+from overfetch import AnyOf, Focus, SiteError, Understood, absence, literally
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
 from overfetch.filters import Condition, DateRange, FieldKind, FullText, NumberRange, parse_condition, spell_condition
@@ -26,6 +26,7 @@ CARDS = """{"_id": "tower", "title": "The Tower", "text": "It falls in love and 
 """
 DAYS = {"tower": "2024-01-01", "death": "2024-01-02", "levi": "2024-01-03", "moon": "2024-01-04"}
 FILTERS: dict[str, FieldKind] = {"name": "keyword"}
+MISSPELT = AnyOf(field="nmae", values=("moon",))
 
 
 def whole(document: Document) -> list[Chunk]:
@@ -331,6 +332,30 @@ def test_what_was_indexed_before_a_field_was_declared_is_searched_without_it(tmp
     reads = Understood(text="love", conditions=(named("moon"),), focuses=(Focus(conditions=(named("moon"),)),))
     engine = opened(tmp_path, lambda question, day: reads, store=store)
     assert len(found(engine, "love")) > 1
+
+
+@pytest.mark.parametrize(
+    ("reads", "said"),
+    [
+        (Understood(text="love", conditions=(MISSPELT,)), "unknown filter field 'nmae'.*: name"),
+        (Understood(text="love", focuses=(Focus(conditions=(MISSPELT,)),)), "unknown filter field 'nmae'"),
+        (Understood(text="love", conditions=(FullText(field="name", words="moon"),)), "field 'name' holds keyword"),
+        (None, "gave None, expected an Understood"),
+        ("love", "gave 'love', expected an Understood"),
+        (ZeroDivisionError("of the site"), "failed with ZeroDivisionError"),
+    ],
+)
+def test_a_reading_that_goes_wrong_is_named(reads: Any, said: str, tmp_path: Path) -> None:
+    def understand(question: str, day: date) -> Any:
+        if isinstance(reads, Exception):
+            raise reads
+        return reads
+
+    engine = opened(tmp_path, understand)
+    engine.index("cards")
+    with pytest.raises(SiteError, match=f"understand of collection 'cards', on 'a love reading': {said}"):
+        engine.search("cards", "a love reading")
+    assert engine.search("cards", "a love reading", literal=True).hits
 
 
 def test_the_day_is_that_of_as_of(tmp_path: Path) -> None:

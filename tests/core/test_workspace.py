@@ -124,6 +124,19 @@ def test_a_site_of_a_workspace_leaves_it_open(fakes: Backends) -> None:
     assert fakes.closed == fakes.stores
 
 
+def test_a_closed_engine_does_no_more(fakes: Backends) -> None:
+    uses: dict[str, tuple[Any, ...]] = {"search": ("canon", "a"), "ask": ("a",), "index": ("canon",), "warm_up": ()}
+    with Workspace() as workspace:
+        with workspace.site("sagedaily") as engine, open_site("sagedaily") as other:
+            engine.index("canon")
+            other.index("canon")
+        for closed in (engine, other):
+            for use, given in {**uses, "put": ("canon", [])}.items():
+                with pytest.raises(SettingsError, match="closed: open site 'sagedaily' again, with open_site"):
+                    getattr(closed, use)(*given)
+        workspace.warm_up()  # of those that are open
+
+
 def test_the_generations_of_sites(fakes: Backends) -> None:
     with Workspace() as workspace:
         engine = workspace.site("sagedaily")

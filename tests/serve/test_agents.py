@@ -75,6 +75,9 @@ def test_unless_it_is_told_otherwise_a_tool_searches_as_the_collection_is_set(sa
         asked = SearchRequest.of("the Tower", **options)
         assert service.within(asked, chosen).deadline_ms == 1_500
         assert service.within(asked, chosen, 700).deadline_ms == 700
+        hurried = SearchRequest.of("the Tower", deadline_ms=900)
+        assert service.within(hurried, chosen, 700).deadline_ms == 700
+        assert service.within(hurried, chosen, 1_100).deadline_ms == 900
         assert service.within(asked, collection).deadline_ms == ServiceSettings().deadline_ms
     assert own.override(top_n=asked.top_n, rerank=asked.rerank) == own
 
@@ -144,3 +147,4 @@ async def test_over_stdio_by_the_command(samples: Environment) -> None:
     async with Client(stdio_client(parameters)) as client:
         found = await client.call_tool("search_sagedaily_canon", {"query": "the tower"})
     assert found.structured_content["hits"]
+    assert found.structured_content["rerank_status"] == "full"

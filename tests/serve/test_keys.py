@@ -9,15 +9,17 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
 from overfetch.cli.main import app
 from overfetch.errors import SettingsError
 from overfetch_serve.errors import KeysUnreadable, NotAuthenticated
-from overfetch_serve.keys import Keys
+from overfetch_serve.keys import SETTLED_NS, Keys
 
 KEY = re.compile(r"of_[0-9a-f]{12}_[\w-]{43}")
 
@@ -151,8 +153,40 @@ class TestAFileThatIsWrong:
         with pytest.raises(SettingsError, match="chmod o-w"):
             keys.all()
 
-    def test_gone(self, keys: Keys) -> None:
+    def test_made_writable_by_anybody_after_it_was_read(self, keys: Keys) -> None:
+        _, secret = keys.add(["*"], ["search"])
+        before = keys.path.stat()
+        settled = before.st_mtime_ns - 2 * SETTLED_NS
+        os.utime(keys.path, ns=(settled, settled))
+        keys.find(secret)
+        keys.path.chmod(0o666)
+        with pytest.raises(KeysUnreadable):
+            keys.find(secret)
+
+    def test_gone(self, keys: Keys, caplog: pytest.LogCaptureFixture) -> None:
         _, secret = keys.add(["*"], ["search"])
         keys.path.unlink()
-        with pytest.raises(NotAuthenticated):
+        with pytest.raises(KeysUnreadable):
             keys.find(secret)
+        assert f"there is no file of keys {keys.path}: make one by `overfetch keys add`" in caplog.text
+        assert keys.all() == {}, "for who makes the first"
+
+    def test_it_is_said_what_is_wrong(self, keys: Keys) -> None:
+        for content, told in (("[", "keys: Invalid JSON"), ('[{"id": "a"}]', "keys: 0.digest: Field required")):
+            keys.path.write_text(content)
+            with pytest.raises(SettingsError, match=told):
+                keys.all()
+
+    def test_the_service_is_not_ready(
+        self, opened: Callable[..., FastAPI], keys: Keys, caplog: pytest.LogCaptureFixture, monkeypatch: Any
+    ) -> None:
+        monkeypatch.setattr("overfetch_serve.readiness.SECONDS", 0)
+        with TestClient(opened(keys=keys.path)) as client:
+            assert "(keys) is not ready: SettingsError: there is no file of keys" in caplog.text
+            assert client.get("/readyz").json() == {"status": "not ready", "reason": "1 of 4 parts"}
+            assert caplog.text.count("is not ready") == 1, "it is logged when it changes"
+            keys.add(["*"], ["search"])
+            assert client.get("/readyz").json() == {"status": "ready"}
+            keys.path.write_text("[")
+            assert client.get("/readyz").status_code == 503
+            assert caplog.text.count("is not ready") == 2

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,7 @@ class TestMetrics:
         assert after["overfetch_requests_total", ROUTE, "200"] == 3
         assert after["overfetch_requests_total", ROUTE, "422"] == 1
         assert after["overfetch_requests_total", "unknown", "404"] == 1
-        assert after["overfetch_request_seconds_count", ROUTE] == 4
+        assert after["overfetch_request_seconds_count", ROUTE, "200"] == 3
         assert after["overfetch_rerank_total", "sagedaily/canon", "full"] == 2
         assert after["overfetch_rerank_total", "sagedaily/canon", "skipped"] == 1
         assert {key[2] for key in after if key[0] == "overfetch_stage_seconds_count"} == {
@@ -140,6 +141,8 @@ class TestMetrics:
         grown = {name: after[name,] - before[name,] for (name, *rest) in before if not rest}
         assert grown["overfetch_scores_total"] == 15
         assert grown["overfetch_scores_remembered_total"] >= 5
+        assert after["overfetch_build_info", "mini", version("overfetch-serve")] == 1
+        assert not [name for name, *_ in after if name.endswith("_created")]
         assert grown["overfetch_model_sequences_total"] >= grown["overfetch_model_runs_total"] > 0
 
     def test_passages_of_a_request_that_are_reranked_are_counted(self, local: TestClient) -> None:
@@ -191,13 +194,15 @@ class TestRates:
             assert neighbour.get("/v1/sites").status_code == 429
             assert figures(neighbour)["overfetch_refused_total", "rate"] == 1
 
-    def test_a_file_that_fails_costs_the_bound_and_no_request(
+    def test_where_the_file_fails_each_worker_counts_for_itself(
         self, unwarmed: Unwarmed, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         (tmp_path / "state" / "rates.sqlite").mkdir(parents=True)
         with unwarmed(requests_per_minute=1) as client:
-            assert [client.get("/v1/sites").status_code for _ in range(2)] == [200, 200]
-        assert "not counted" in caplog.text
+            before = figures(client)["overfetch_rates_unshared_total",]
+            assert [client.get("/v1/sites").status_code for _ in range(3)] == [200, 429, 429]
+            assert figures(client)["overfetch_rates_unshared_total",] == before + 3
+        assert caplog.text.count("are not counted in") == 1
 
 
 class TestRequests:
@@ -248,7 +253,7 @@ class TestRequests:
     def test_without_keys_a_name_that_merely_leads_here_is_not_answered(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OVERFETCH_SERVE_SITES", "sagedaily")
         app = application()
-        for host, status in (("127.0.0.1:8000", 200), ("localhost", 200), ("[::1]:8000", 200), ("evil.example", 400)):
+        for host, status in (("127.0.0.1:8000", 200), ("localhost", 200), ("[::1]:8000", 200), ("evil.example", 403)):
             assert TestClient(app, base_url=f"http://{host}").get("/livez").status_code == status
 
     def test_without_keys_the_pages_of_others_may_not_ask(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,6 +270,16 @@ class TestRequests:
 
 
 class TestLogs:
+    def test_what_is_served_is_told_at_the_start(
+        self, opened: Opened, served_workspace: Workspace, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        with TestClient(opened()):
+            pass
+        served, store = "builddaily, sagedaily", served_workspace.environment.store_address
+        expected = f"overfetch-serve {version('overfetch-serve')}: {served}; profile mini, store {store}, keys none"
+        assert expected in caplog.messages
+
     def lines(self, caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
         of_requests = [r for r in caplog.records if r.name == "overfetch_serve.requests"]
         return [json.loads(JsonLines().format(record)) for record in of_requests]

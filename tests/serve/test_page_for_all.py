@@ -143,6 +143,14 @@ class TestLooks:
         expect(page.get_by_role("dialog").locator(".text").first).to_be_visible()
         require_accessible(page)
 
+    @pytest.mark.parametrize("width", WIDTHS)
+    def test_the_page_of_routes(self, page: Page, address: str, width: int) -> None:
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(f"{address}/docs")
+        expect(page.get_by_role("cell", name="/v1/{site}/{collection}/search", exact=True)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        require_accessible(page)
+
     def test_the_colours_are_chosen_and_kept(self, page: Page, address: str) -> None:
         page.emulate_media(color_scheme="light")
         page.goto(address)

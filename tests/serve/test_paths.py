@@ -109,6 +109,8 @@ def test_addresses_of_the_service_are_no_paths() -> None:
         ('"C:\\Users\\Ann Smith\\a.md" is missing', '"a.md" is missing'),
         ("OVERFETCH_QDRANT is 'file:/srv/store'", "OVERFETCH_QDRANT is 'file:store'"),
         ("OVERFETCH_QDRANT is file:///srv/a/store", "OVERFETCH_QDRANT is file:store"),
+        (r"a text of '\n', '\t \x00' and '\u200b'", None),
+        (r"\\server\share\a.md: no title", "a.md: no title"),
         ("~/.cache/overfetch/x and ~ann/x", "x and x"),
         ("see https://example.org/a/b, or docs/a.md, 1/2 or and/or", None),
     ],

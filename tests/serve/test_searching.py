@@ -6,9 +6,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from overfetch import Environment, Workspace
+from overfetch import Environment, SettingsError, Workspace
 from overfetch.documents import AnswerDocument, RetrievalDocument
-from overfetch_serve.settings import ServiceSettings
+from overfetch_serve.settings import ServiceSettings, read_settings
 
 QUERY = "cross-encoder that reorders retrieved passages locally"
 SEARCH, ASK = "/v1/builddaily/resources/search", "/v1/builddaily/chat/ask"
@@ -85,6 +85,23 @@ def test_the_time_of_a_request_is_bounded(client: TestClient, opened: Callable[.
 def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVERFETCH_SERVE_CONCURRENCY", "3")
     assert ServiceSettings.read().concurrency == 3
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"DEADLINE_MS": "2000", "LONGEST_DEADLINE_MS": "1000"}, r"DEADLINE_MS \(2000\) cannot exceed"),
+        ({"CORS_ORIGINS": "https://a.example, b.example"}, "'b.example' is no origin"),
+        ({"CORS_ORIGINS": "https://a.example/"}, "https://example.org"),
+    ],
+)
+def test_settings_that_would_be_passed_over_are_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], told: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"OVERFETCH_SERVE_{name}", value)
+    with pytest.raises(SettingsError, match=told):
+        read_settings()
 
 
 def test_not_all_that_is_wrong_is_told(client: TestClient) -> None:

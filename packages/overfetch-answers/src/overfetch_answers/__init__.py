@@ -6,6 +6,7 @@ from overfetch_answers.guarding import (
     citation_reward,
     citations_hold,
     explain_refusals,
+    guarded,
     quality_with_feedback,
 )
 from overfetch_answers.language_model import build_language_model
@@ -22,6 +23,7 @@ from overfetch_answers.passages import (
     mark,
     number_parts,
     number_passages,
+    plain_title,
     show,
 )
 from overfetch_answers.programs import fingerprint, load_program, provenance_of, read_program, save_program
@@ -48,10 +50,12 @@ __all__ = [
     "explain_refusals",
     "find_passage",
     "fingerprint",
+    "guarded",
     "load_program",
     "mark",
     "number_parts",
     "number_passages",
+    "plain_title",
     "provenance_of",
     "quality_with_feedback",
     "read_program",

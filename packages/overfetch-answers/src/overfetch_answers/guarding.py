@@ -9,9 +9,18 @@ from typing import Any
 
 import dspy
 
-from overfetch import RefusedCitation, check_citations, guard
+from overfetch import Guarded, RefusedCitation, SettingsError, check_citations, guard
+from overfetch.foreign import without_foreign
 
 FEEDBACK = "what was wrong with your earlier reply to the same question: avoid it this time"
+
+
+def guarded(prediction: dspy.Prediction) -> Guarded:
+    """What of a prediction may be shown, as a site's answers are checked: only citations that hold, no pictures, no
+    HTML, no links that the sources do not have. Without citations nothing supports the answer.
+    """
+    text, _ = without_foreign(prediction.answer, prediction.retrievals)
+    return guard(text, prediction.citations, prediction.retrievals)
 
 
 def citations_hold(_example: dspy.Example, prediction: dspy.Prediction, trace: object = None) -> float:
@@ -73,11 +82,13 @@ class RetryCitations(dspy.Module):
     """Runs a module again where a citation is refused, telling the model which and why; keeps the better answer.
 
     `dspy.Refine` with `citation_reward` does the same by asking the model for advice; this asks nobody, since the
-    guard knows. Sync and async.
+    guard knows. Sync and async. Raises SettingsError where there is to be no attempt.
     """
 
     def __init__(self, module: dspy.Module, attempts: int = 2) -> None:
         super().__init__()
+        if attempts < 1:
+            raise SettingsError(f"attempts is {attempts}; the first is one of them: give 1 or more")
         self.module = module
         self.attempts = attempts
 

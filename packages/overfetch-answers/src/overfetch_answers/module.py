@@ -22,6 +22,8 @@ class Grounded(dspy.Signature):
 class GroundedModule(dspy.Module):
     """`module(question=...)` gives a Prediction: answer, citations, the retrievals and the model's typed reply.
 
+    That is a draft: nothing in it is checked. `guarded` says what may be shown.
+
     A site names its signature, which metadata of a passage are `facts` to the model, and what the reply becomes.
     `streamed` names the output field whose text may be shown while it is written.
     """

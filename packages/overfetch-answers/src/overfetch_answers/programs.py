@@ -31,8 +31,10 @@ from overfetch import AnswerError, AsOf, ProgramMismatch, Retrieval
 
 # What the tests run on; state of other versions may mean something else.
 TESTED_DSPY = SpecifierSet(">=3.4.1,<3.5")
-# Not what decides how a program behaves: a collection is indexed again and again.
-INCIDENTAL = {"indexed", "passages", "library_version"}
+# Not what decides how a program behaves: a collection is indexed again and again, and who ordered its passages is a
+# matter of each request (a faster model under a short deadline, another one where a language model gave no order).
+INCIDENTAL = {"indexed", "passages", "library_version", "reranker", "read_tokens"}
+DSPYS_OWN = b'"dependency_versions"'  # what `dspy.Module.save` writes beside the state
 NOT_KEPT: dict[str, Any] = {"traces": [], "train": [], "lm": None}
 
 Program = TypeVar("Program", bound=dspy.Module)
@@ -77,7 +79,7 @@ class SavedProgram(Strict):
 
 
 def provenance_of(retrieval: Retrieval, lm: str) -> dict[str, str]:
-    """What a program is tuned on: the collection, the models and chunker that fill it, and the language model."""
+    """What a program is tuned on: the collection, the embedder and chunker that fill it, and the language model."""
     made = {name: value for name, value in retrieval.provenance.items() if name not in INCIDENTAL}
     return {"collection": retrieval.collection, **made, "lm": lm}
 
@@ -89,7 +91,7 @@ def fingerprint(module: dspy.Module) -> dict[str, SignaturePrint]:
 
 def save_program(
     program: dspy.Module,
-    path: Path,
+    path: Path | str,
     *,
     student: dspy.Module,
     provenance: Mapping[str, str],
@@ -100,7 +102,7 @@ def save_program(
 
     The file appears whole or not at all. Language models, keys and traces are not saved.
     """
-    signatures = fingerprint(student)
+    path, signatures = Path(path), fingerprint(student)
     state = {name: {**part, **NOT_KEPT} for name, part in _state_of(program).items()}
     if set(state) != set(signatures):
         raise AnswerError(f"the program has the predictors {sorted(state)}, its student {sorted(signatures)}")
@@ -121,23 +123,31 @@ def save_program(
     return saved
 
 
-def read_program(path: Path) -> SavedProgram:
+def read_program(path: Path | str) -> SavedProgram:
     """The file, checked for its form. Raises AnswerError."""
     try:
-        return SavedProgram.model_validate_json(path.read_bytes())
+        content = Path(path).read_bytes()
+        return SavedProgram.model_validate_json(content)
     except OSError as error:
         raise AnswerError(
             f"cannot read the program {path}: {error.strerror}; compile one: overfetch compile"
         ) from error
     except ValidationError as error:
+        if DSPYS_OWN in content:
+            raise AnswerError(
+                f"{path} is DSPy's own file, which does not say what it was compiled for: give it to the module's "
+                "`load`, or write it by overfetch_answers.save_program in place of `program.save`"
+            ) from error
         raise AnswerError(f"{path} is no saved program ({error.error_count()} problems); compile it anew") from error
 
 
-def load_program(student: Program, path: Path, *, provenance: Mapping[str, str], as_of: AsOf | None = None) -> Program:
+def load_program(
+    student: Program, path: Path | str, *, provenance: Mapping[str, str], as_of: AsOf | None = None
+) -> Program:
     """A copy of `student` with the saved state. Raises AnswerError, and ProgramMismatch naming every difference, also
     where it was compiled on what was not known `as_of`: its demonstrations and instructions tell of that.
     """
-    saved = read_program(path)
+    path, saved = Path(path), read_program(path)
     require_known(saved, path, as_of)
     return restore_program(student, saved, path, provenance=provenance)
 

@@ -38,3 +38,9 @@ class Retriever:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
+
+    def __reduce__(self) -> str:
+        raise TypeError(
+            "a Retriever is not pickled, since the store and the models behind it stay here: save the program's state "
+            '(program.save("NAME.json") or overfetch_answers.save_program), and load it into a module with a Retriever'
+        )

@@ -20,6 +20,7 @@ from overfetch_answers.programs import SavedProgram, provenance_of, read_program
 from overfetch_answers.replies import ReplyAdapter
 from overfetch_answers.retriever import Retriever
 from overfetch_answers.rewriting import Rewrite
+from overfetch_answers.spending import Spending
 from overfetch_answers.streaming import Emit, stream_prediction
 
 log = logging.getLogger(__name__)
@@ -76,8 +77,8 @@ class Answers:
                 return await self._answer(request, emit)
 
     async def _answer(self, request: AnswerRequest, emit: Emit | None) -> Draft:
-        lm = shared_language_model(request.lm)
-        module, notes = self._loaded(request)
+        lm, spent = shared_language_model(request.lm), Spending()
+        module, compiled, notes = self._loaded(request)
         fitted, allowed, left_out = fit(module, request)
         if left_out:
             notes.append(f"{left_out} passages were left out: token budget {request.lm.token_budget}")
@@ -85,7 +86,7 @@ class Answers:
         program = RetryCitations(module, allowed.attempts)
         adapter = ReplyAdapter(use_json_adapter_fallback=allowed.json_fallback)
         history = {"history": [*request.history]} if request.history and module.reads_history else {}
-        with dspy.context(lm=lm, adapter=adapter, disable_history=True):
+        with dspy.context(lm=lm, adapter=adapter, disable_history=True, usage_tracker=spent):
             inputs = {"question": request.question, **history}
             if emit is None or module.streamed is None:
                 prediction = await program.acall(**inputs)
@@ -98,17 +99,18 @@ class Answers:
             citations=prediction.citations,
             found=prediction.found,
             note="; ".join(notes) or None,
+            written=spent.written(request.lm.name, compiled),
         )
 
-    def _loaded(self, request: AnswerRequest) -> tuple[GroundedModule, list[str]]:
-        """The module with the collection's compiled program, or as it is and why."""
+    def _loaded(self, request: AnswerRequest) -> tuple[GroundedModule, str | None, list[str]]:
+        """The module with the collection's compiled program and its name, or as it is and why."""
         module = self.module(Retriever.fixed(request.retrievals))
         path = self.program_path(request.retrievals[0].collection)
         provenance = provenance_of(request.retrievals[0], request.lm.name)
         try:
             state = (path.stat().st_mtime_ns, provenance)
         except OSError:
-            return module, []
+            return module, None, []
         try:
             if self._programs.get(path, (None,))[0] != state:
                 saved = read_program(path)
@@ -116,10 +118,10 @@ class Answers:
             _, saved, program = self._programs[path]
             require_known(saved, path, request.retrievals[0].as_of)
             # Requests share its prompts, each with a retriever of its own.
-            return copy.copy(program), []
+            return copy.copy(program), path.name, []
         except AnswerError as error:
             log.warning("serving uncompiled: %s", error)
-            return module, [f"served uncompiled: {error}"]
+            return module, None, [f"served uncompiled: {error}"]
 
 
 def fit(module: GroundedModule, request: AnswerRequest) -> tuple[tuple[Retrieval, ...], Allowance, int]:

@@ -22,7 +22,7 @@ DeadlineHeader = Annotated[
     Header(
         alias=DEADLINE,
         gt=0,
-        description="Milliseconds that the request may take, if its body says nothing.",
+        description="Milliseconds that the request may take; where its body says so too, the smaller counts.",
     ),
 ]
 

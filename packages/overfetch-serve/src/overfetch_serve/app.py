@@ -5,7 +5,6 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -14,14 +13,17 @@ from starlette.routing import Route
 
 from overfetch import SettingsError, Workspace, in_thread
 from overfetch.leaving import threads
+from overfetch.redacting import redacted
 from overfetch.sites import Site, load_site, site_names
 from overfetch_serve import problems
 from overfetch_serve.access import DEADLINE, RAW_SCORES, SCHEMES
 from overfetch_serve.agents.http import PATH, AgentsOverHttp
 from overfetch_serve.bounds import Bounded
 from overfetch_serve.folders import folder_site
+from overfetch_serve.metrics import VERSION
 from overfetch_serve.routes import (
     chat,
+    described,
     documents,
     embeddings,
     jobs,
@@ -43,7 +45,16 @@ SAMPLED_EVERY_S = 1.0
 TAKEN = ("jobs", "models")  # /v1/NAME/... is the service's own
 OF_VENDORS = (reranking.router, embeddings.router, chat.router, listing.router)  # before what could be sites' names
 # They are looked through in turn: what is asked most, and no other's path looks like, comes first.
-ROUTERS = (searching.router, page.router, operations.router, *OF_VENDORS, jobs.router, documents.router, sites.router)
+ROUTERS = (
+    searching.router,
+    page.router,
+    described.router,
+    operations.router,
+    *OF_VENDORS,
+    jobs.router,
+    documents.router,
+    sites.router,
+)
 
 
 def create_app(
@@ -62,10 +73,13 @@ def create_app(
     app = FastAPI(
         title="Overfetch",
         summary="Two-stage retrieval: retrieve 20, read 20, keep 5.",
-        version=version("overfetch-serve"),
+        description=f"A request has {chosen.longest_deadline_ms:g} ms at most, also where it asks for more.",
+        version=VERSION,
         lifespan=_lifespan,
         dependencies=SCHEMES,
-        responses={"default": {"model": problems.Problem, "description": "What went wrong (RFC 9457)."}},
+        responses=problems.responses(),
+        docs_url=None,  # FastAPI's read scripts from elsewhere
+        redoc_url=None,
     )
     app.state.service = service
     app.add_middleware(Bounded, settings=chosen)
@@ -74,7 +88,7 @@ def create_app(
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.router.routes.append(Route(PATH, app.state.agents))
+    app.router.routes.append(Route(PATH, app.state.agents, methods=["POST"]))  # it has no stream of its own to offer
     return app
 
 
@@ -114,9 +128,8 @@ def _watch(app: FastAPI, service: Service) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     with threads(service.settings.threads):
-        await in_thread(service.warm_up)
-        for site, reason in service.readiness.reasons.items():  # what can be served is; /readyz says what cannot
-            log.warning("%s is not ready: %s", site, reason)
+        await in_thread(service.warm_up)  # what can be served is; /readyz and the log say what cannot
+        _tell(service)
         sampling = asyncio.create_task(_sample(service))
         try:
             async with app.state.agents.running():
@@ -124,6 +137,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         finally:
             sampling.cancel()
             await in_thread(service.close)
+
+
+def _tell(service: Service) -> None:
+    environment = service.workspace.environment
+    sites, store = ", ".join(service.sites), redacted(environment.store_address)
+    keys = service.settings.keys or "none"
+    log.info("overfetch-serve %s: %s; profile %s, store %s, keys %s", VERSION, sites, environment.profile, store, keys)
 
 
 async def _sample(service: Service) -> None:

@@ -10,6 +10,7 @@ from overfetch.errors import OverfetchError
 from overfetch_serve.access import given_key
 from overfetch_serve.errors import BodyTooLarge, TooSlow
 from overfetch_serve.problems import path_in, problem, response
+from overfetch_serve.seen import current
 from overfetch_serve.service import Service
 from overfetch_serve.settings import ServiceSettings
 
@@ -33,6 +34,8 @@ class Bounded:
             await _refuse(error, scope, receive, send)
             return
         if body is not None:
+            if (seen := current.get()) is not None:
+                seen.body = body
             await self._answer(body, scope, receive, send)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:

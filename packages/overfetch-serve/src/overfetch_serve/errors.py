@@ -33,11 +33,15 @@ class KeysUnreadable(OverfetchError):
 
 
 class NotAllowed(OverfetchError):
-    """The key's scopes do not hold what was asked for."""
+    """What was asked is not for this key, or not to be asked by that page or under that name."""
 
 
 class BodyTooLarge(OverfetchError):
     """The body has more bytes than the route reads."""
+
+
+class NotJson(OverfetchError):
+    """The body is not said to be JSON."""
 
 
 class TooSlow(OverfetchError):
@@ -79,6 +83,7 @@ STATUS: dict[type[OverfetchError], int] = {
     KeysUnreadable: 503,
     NotAllowed: 403,
     BodyTooLarge: 413,
+    NotJson: 415,
     TooSlow: 408,
     SettingsError: 422,
     TooMuch: 422,

@@ -73,7 +73,7 @@ _NO_DIGEST = "0" * 64
 # Who asks where no keys are kept.
 ANYBODY = Key(id="anybody", digest=_NO_DIGEST, sites=("*",), scopes=SCOPES, created=datetime.fromtimestamp(0, UTC))
 
-Identity = tuple[int, int, int]
+Identity = tuple[int, ...]
 
 
 class _Held(NamedTuple):
@@ -105,18 +105,23 @@ class Keys:
     def _known(self) -> Mapping[str, Key]:
         """What is wrong with the file is nothing that a client should read."""
         try:
-            return self.all()
+            return self.all(must_exist=True)
         except SettingsError as error:
             log.error("nobody is let in: %s", error)
             raise KeysUnreadable("the service cannot read its keys, and its log says why; try again later") from error
 
-    def all(self) -> Mapping[str, Key]:
+    def all(self, *, must_exist: bool = False) -> Mapping[str, Key]:
         """By id; none where there is no file. Raises SettingsError where it cannot be read, or others may write it."""
         try:
             if self._held.file is None or _identity(self.path.stat()) != self._held.file:
                 self._held = _read(self.path)
-        except FileNotFoundError:
-            self._held = _Held({}, None)
+        except FileNotFoundError as error:
+            if must_exist:
+                raise SettingsError(
+                    f"there is no file of keys {self.path}: make one by `overfetch keys add`, or set "
+                    "OVERFETCH_SERVE_KEYS to the one that there is"
+                ) from error
+            return {}
         except OSError as error:
             raise SettingsError(f"the keys in {self.path} cannot be read: {error}") from error
         except ValidationError as error:
@@ -165,18 +170,19 @@ def _read(path: Path) -> _Held:
         if os.name == "posix" and stat.st_mode & OTHERS_WRITE:
             raise SettingsError(f"anybody may write {path}, and with it let themselves in: chmod o-w it")
         keys = {key.id: key for key in _KEYS.validate_json(file.read())}
-    is_settled = time.time_ns() - stat.st_mtime_ns > SETTLED_NS
+    is_settled = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > SETTLED_NS
     return _Held(keys, _identity(stat) if is_settled else None)
 
 
 def _first(error: ValidationError) -> str:
     """What is wrong, without what was given: it may be a secret."""
     found = error.errors(include_input=False)[0]
-    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"
+    return ": ".join(filter(None, (".".join(map(str, found["loc"])), found["msg"])))
 
 
 def _identity(stat: os.stat_result) -> Identity:
-    return stat.st_mtime_ns, stat.st_ino, stat.st_size
+    """The time of change tells of a new mode or owner too."""
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_size
 
 
 def _write(path: Path, content: bytes) -> None:

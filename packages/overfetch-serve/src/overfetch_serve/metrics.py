@@ -5,6 +5,7 @@ into the folder that PROMETHEUS_MULTIPROC_DIR names, and whichever is asked adds
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -15,7 +16,9 @@ from prometheus_client.registry import Collector
 from overfetch.figures import REMEMBERED, RUNS, SCORES, SEQUENCES, Figure
 from overfetch.protocols import Generation
 from overfetch.types import RerankStatus, Retrieval
+from overfetch_serve.rates import UNSHARED
 
+VERSION = version("overfetch-serve")
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # read by the library when it is imported
 KINDS = ("counter", "histogram", "gauge_livesum")  # of its files; each worker has one of each
 ROOM = 1 << 20  # bytes of such a file: some 5,000 series
@@ -30,8 +33,9 @@ class Metrics:
         if folder is not None:
             reserve(folder)
         own = self._own = CollectorRegistry()
-        self._requests = Counter("overfetch_requests", "Requests answered.", ["route", "status"], registry=own)
-        self._seconds = _histogram("overfetch_request_seconds", "From a request to its answer's end.", ["route"], own)
+        how = ["route", "status"]
+        self._requests = Counter("overfetch_requests", "Requests answered.", how, registry=own)
+        self._seconds = _histogram("overfetch_request_seconds", "From a request to its answer's end.", how, own)
         self._refused = Counter("overfetch_refused", "Requests answered by 429.", ["reason"], registry=own)
         self._stages = _histogram("overfetch_stage_seconds", "Stages of a search.", ["collection", "stage"], own)
         self._rerank = Counter("overfetch_rerank", "Second stages.", ["collection", "status"], registry=own)
@@ -44,11 +48,12 @@ class Metrics:
             _Growing(SEQUENCES, Counter("overfetch_model_sequences", "Sequences read in those runs.", registry=own)),
             _Growing(SCORES, Counter("overfetch_scores", "Scores that were asked for.", registry=own)),
             _Growing(REMEMBERED, Counter("overfetch_scores_remembered", "Those that a cache knew.", registry=own)),
+            _Growing(UNSHARED, Counter("overfetch_rates_unshared", "Requests counted by one worker.", registry=own)),
         ]
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         self._requests.labels(route, status).inc()
-        self._seconds.labels(route).observe(seconds)
+        self._seconds.labels(route, status).observe(seconds)
 
     def refused(self, reason: str) -> None:
         self._refused.labels(reason).inc()
@@ -75,15 +80,16 @@ class Metrics:
         for growing in self._growing:
             growing.catch_up()
 
-    def exposition(self, stored: Mapping[str, Sequence[Generation]]) -> bytes:
+    def exposition(self, stored: Mapping[str, Sequence[Generation]], profile: str) -> bytes:
         """The text that Prometheus reads; `stored` are the generations of each collection, the live one first."""
         together, folder = CollectorRegistry(), _folder()
         if folder is None:
-            together.register(self._own)
+            together.register(_Uncreated(self._own))
         else:
             forget_the_dead(folder)
             MultiProcessCollector(together, str(folder))  # type: ignore[no-untyped-call]
         together.register(_Generations(stored))
+        together.register(_Build(profile))
         return generate_latest(together)
 
 
@@ -99,6 +105,32 @@ class _Growing:
         now = self._figure.value
         self._counter.inc(now - self._counted)
         self._counted = now
+
+
+class _Uncreated(Collector):
+    """A registry without the library's `..._created`, which double its series and which it leaves out of several
+    workers' anyway.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
+class _Build(Collector):
+    """What runs."""
+
+    def __init__(self, profile: str) -> None:
+        self._profile = profile
+
+    def collect(self) -> Iterator[Metric]:
+        built = GaugeMetricFamily("overfetch_build_info", "What runs: always 1.", labels=["version", "profile"])
+        built.add_metric([VERSION, self._profile], 1)
+        yield built
 
 
 class _Generations(Collector):
@@ -117,7 +149,10 @@ class _Generations(Collector):
         )
         for collection, generations in self._stored.items():
             number.add_metric([collection], len(generations))
-            for live in (g for g in generations if g.state == "live"):
+            lives = [generation for generation in generations if generation.state == "live"]
+            if not lives:
+                passages.add_metric([collection], 0)
+            for live in lives:
                 if live.passages is not None:
                     passages.add_metric([collection], live.passages)
                 if live.provenance is not None:

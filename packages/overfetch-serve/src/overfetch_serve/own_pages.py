@@ -1,5 +1,6 @@
 """ASGI middleware for a service without keys: a browser would send what any page asks of it, and only its own may."""
 
+import re
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
@@ -7,22 +8,39 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from overfetch_serve.errors import NotAllowed
 from overfetch_serve.problems import path_in, problem, response
+from overfetch_serve.settings import OWN_NAMES
+
+PORT = re.compile(r":\d*$")
+LONGEST_SHOWN = 80  # characters of what was given
 
 
 class OwnPages:
-    """Refuses what a page of another origin sends, unless it is one of those `allowed`."""
+    """Refuses what was sent to a name that is not this machine's own for itself: a page may lead any name here.
+
+    And what a page of another origin sends, unless it is one of those `allowed`.
+    """
 
     def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
         self._app = app
         self._allowed = allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        origin = Headers(scope=scope).get("Origin") if scope["type"] == "http" else None
-        if origin is None or self._is_own(origin, Headers(scope=scope).get("Host", "")):
+        refusal = self._refusal(Headers(scope=scope)) if scope["type"] == "http" else None
+        if refusal is None:
             await self._app(scope, receive, send)
             return
-        told = f"pages of {origin[:80]!r} may not ask: name it in OVERFETCH_SERVE_CORS_ORIGINS, or ask for keys"
-        await response(problem(NotAllowed(told)), path=path_in(scope))(scope, receive, send)
+        found = problem(NotAllowed(refusal), scope.get("state", {}).get("request_id"))
+        await response(found, path=path_in(scope))(scope, receive, send)
 
-    def _is_own(self, origin: str, host: str) -> bool:
-        return origin in self._allowed or origin in (f"http://{host}", f"https://{host}")
+    def _refusal(self, headers: Headers) -> str | None:
+        host, origin = headers.get("Host", ""), headers.get("Origin")
+        if PORT.sub("", host).lower() not in OWN_NAMES:
+            return (
+                f"without keys nobody is answered under the name {host[:LONGEST_SHOWN]!r}, but under "
+                f"{', '.join(OWN_NAMES)}: use one of these, or ask for keys (`overfetch keys add`)"
+            )
+        if origin is None or origin in (*self._allowed, f"http://{host}", f"https://{host}"):
+            return None
+        return (
+            f"pages of {origin[:LONGEST_SHOWN]!r} may not ask: name it in OVERFETCH_SERVE_CORS_ORIGINS, or ask for keys"
+        )

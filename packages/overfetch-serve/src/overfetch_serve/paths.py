@@ -1,11 +1,16 @@
-"""Clients are told of files by their names: in which folders of the server's disk they lie is nobody's business."""
+"""Clients are told of files by their names: in which folders of the server's disk they lie is nobody's business.
+
+What a request itself wrote is told as it was written: a condition, or a text, may look like a path.
+"""
 
 import re
 
 from overfetch import Answer, Retrieval
 from overfetch.engine import AskEvent
+from overfetch_serve.seen import current
 
-BEGINS = r"(?:(?<![\w:/.~])|(?<=\bfile:))(?://(?=/)|~\w*|[A-Za-z]:)?[/\\]"
+# A lone backslash begins no folder, but what stands for a control character.
+BEGINS = r"(?:(?<![\w:/.~])|(?<=\bfile:))(?:(?://(?=/)|~\w*|[A-Za-z]:)?/|(?:~\w*|[A-Za-z]:|\\)\\)"
 # In quotation marks names may have spaces.
 FOLDERS = re.compile(
     rf"(?<=['\":]){BEGINS}[^'\"\n]*[/\\](?=[^'\"\n/\\]+['\"])|{BEGINS}(?:[^/\\\s'\",]+[/\\])*(?=[^/\\\s])"
@@ -19,7 +24,12 @@ def without_folders(text: str) -> str:
     >>> without_folders("cannot write '/data/service'")
     "cannot write 'service'"
     """
-    return FOLDERS.sub("", text)
+    return FOLDERS.sub(_unless_written, text)
+
+
+def _unless_written(folder: re.Match[str]) -> str:
+    seen = current.get()
+    return folder[0] if seen is not None and seen.wrote(folder[0]) else ""
 
 
 def as_served(retrieval: Retrieval) -> Retrieval:

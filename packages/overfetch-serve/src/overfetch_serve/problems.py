@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.constants import REF_TEMPLATE
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
@@ -12,13 +13,19 @@ from starlette.exceptions import HTTPException
 from overfetch.errors import OverfetchError
 from overfetch.redacting import redacted
 from overfetch.settings import LONGEST_READ
-from overfetch_serve.errors import NotFound, seconds_to_wait, status_of
+from overfetch_serve.errors import STATUS, NotFound, NotJson, seconds_to_wait, status_of
 from overfetch_serve.paths import without_folders
 from overfetch_serve.vendors.shapes import shape_of
 
 MEDIA_TYPE = "application/problem+json"
+UNKNOWN_KEY = 401
 LONGEST_SHOWN = 80  # characters of what was given
 MOST_SHOWN = 10  # of what is wrong with one request
+# By pydantic's kind of error, which tells it in words of Python.
+IN_JSON = {
+    "tuple_type": "Input should be a list",
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "Input should be an object"),
+}
 
 
 class Problem(BaseModel):
@@ -41,10 +48,22 @@ def problem(error: OverfetchError, request_id: str | None = None) -> Problem:
 def response(found: Problem, seconds: int | None = None, path: str = "") -> JSONResponse:
     """In the shape of the vendor whose `path` was asked, if it was one's."""
     headers = {} if seconds is None else {"Retry-After": str(seconds)}
+    if found.status == UNKNOWN_KEY:
+        headers["WWW-Authenticate"] = "Bearer"
     if shape := shape_of(path):
         status, body = shape.said(found.status, found.detail, found.request_id)
         return JSONResponse(body, status, headers=headers)
     return JSONResponse(found.model_dump(exclude_none=True), found.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For the description of routes: which statuses their errors may have, beside others."""
+    told: dict[int | str, str] = {"default": "What went wrong (RFC 9457)."}
+    for status in statuses:
+        kinds = [kind for kind, its in STATUS.items() if its == status]
+        told[status] = " ".join(f"`{kind.__name__}`: {(kind.__doc__ or '').partition(chr(10))[0]}" for kind in kinds)
+    content = {MEDIA_TYPE: {"schema": {"$ref": REF_TEMPLATE.format(model=Problem.__name__)}}}
+    return {status: {"description": description, "content": content} for status, description in told.items()}
 
 
 def install(app: FastAPI) -> None:
@@ -73,6 +92,9 @@ def _of_overfetch(request: Request, error: Exception) -> JSONResponse:
 
 def _of_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
+    if isinstance(error.body, bytes):  # which nobody read, since it is not said to be JSON
+        given = request.headers.get("Content-Type", "")[:LONGEST_SHOWN]
+        return _of_overfetch(request, NotJson(f"send Content-Type: application/json (given {given!r})"))
     found = Problem(
         type="SettingsError",
         title="The request is not of the form that the route reads.",
@@ -117,7 +139,9 @@ def explain_validation(error: RequestValidationError) -> str:
 
 
 def _explained(one: Any) -> str:
+    if one["type"] == "json_invalid":
+        return f"body: no JSON at character {one['loc'][-1]}: {one['ctx']['error']}"
     place = ".".join(str(part) for part in one["loc"]).encode("utf-8", "backslashreplace").decode()  # names are given
     given = redacted(repr(one.get("input"))[:LONGEST_READ])
     shown = given if len(given) <= LONGEST_SHOWN else f"{given[:LONGEST_SHOWN]}…"
-    return f"{place}: {one['msg']} (given {shown})"
+    return f"{place}: {IN_JSON.get(one['type'], one['msg'])} (given {shown})"

@@ -1,7 +1,8 @@
 """How many requests a minute are answered to each key, or to each address where no key is known.
 
 They are counted for the service, not for a worker: one number for each who asks, in `rates.sqlite` of the state
-folder, by a clock that nobody sets, the machine's since its start.
+folder, by a clock that nobody sets, the machine's since its start. Where that file fails, each worker counts for
+itself.
 """
 
 import logging
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from pyrate_limiter import GCRA, Decision, Duration, Rate
 
+from overfetch.figures import Figure
 from overfetch.forking import ProcessLock, starting_over
 from overfetch_serve.errors import TooMany
 from overfetch_serve.state import open_state
@@ -24,11 +26,16 @@ INDEX = "CREATE INDEX IF NOT EXISTS by_due ON rates (due)"
 READ = "SELECT due FROM rates WHERE who = ?"
 WRITE = "INSERT OR REPLACE INTO rates VALUES (?, ?)"
 FORGET = "DELETE FROM rates WHERE due <= ?"
+TOLD_EVERY_S = 60.0
+IN_MEMORY = Path(":memory:")
 OF_ONE_NETWORK = 64  # bits of an IPv6 address: who has one has all that begin so
+
+UNSHARED = Figure()
+"""Requests that this process counted for itself, since the file failed."""
 
 
 class Rates:
-    """Safe to share between threads. A file that fails costs the bound, never a request."""
+    """Safe to share between threads."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "rates.sqlite"
@@ -38,29 +45,36 @@ class Rates:
         starting_over(self)
 
     def start_over(self) -> None:
-        self._file: sqlite3.Connection | None = None
+        self._files: dict[Path, sqlite3.Connection] = {}
+        self._told_at = float("-inf")
 
     def take(self, who: str, per_minute: int) -> None:
         """Counts a request. Raises TooMany with the seconds until the next one is answered."""
-        try:
-            with self._lock:
-                decision = self._step(who, Rate(per_minute, Duration.MINUTE), time.monotonic_ns() // 1_000_000)
-        except (sqlite3.Error, OSError) as error:
-            log.warning("requests are not counted in %s: %s", self._path, error)
-            return
+        rate, now_ms = Rate(per_minute, Duration.MINUTE), time.monotonic_ns() // 1_000_000
+        with self._lock:
+            try:
+                decision = self._step(self._path, who, rate, now_ms)
+            except (sqlite3.Error, OSError) as error:
+                self._tell(error)
+                decision = self._step(IN_MEMORY, who, rate, now_ms)
         if not decision.allowed:
             seconds = (decision.retry_after_ms or 0) / 1_000
             raise TooMany(f"{per_minute} requests a minute are answered; try again in {seconds:.1f} s", seconds)
 
     def close(self) -> None:
         with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            while self._files:
+                self._files.popitem()[1].close()
 
-    def _step(self, who: str, rate: Rate, now_ms: int) -> Decision:
+    def _tell(self, error: Exception) -> None:
+        UNSHARED.add()
+        if time.monotonic() - self._told_at >= TOLD_EVERY_S:
+            self._told_at = time.monotonic()
+            log.warning("requests are not counted in %s, but by each worker for itself: %s", self._path, error)
+
+    def _step(self, path: Path, who: str, rate: Rate, now_ms: int) -> Decision:
         """What is due is in microseconds; more than a full burst ahead, it is from before the machine's start."""
-        file = self._opened()
+        file = self._opened(path)
         now = now_ms * 1_000
         with file:
             file.execute("BEGIN IMMEDIATE")
@@ -72,10 +86,10 @@ class Rates:
             file.execute(FORGET, [now])
         return decision
 
-    def _opened(self) -> sqlite3.Connection:
-        if self._file is None:
-            self._file = open_state(self._path, PATIENCE_S, MAKE, INDEX)
-        return self._file
+    def _opened(self, path: Path) -> sqlite3.Connection:
+        if path not in self._files:
+            self._files[path] = open_state(path, PATIENCE_S, MAKE, INDEX)
+        return self._files[path]
 
 
 def network_of(address: str) -> str:

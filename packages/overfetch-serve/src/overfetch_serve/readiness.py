@@ -1,33 +1,37 @@
 """Whether the next request is answered at full speed, part by part: what fails of one hides no other."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from overfetch import Engine
+from overfetch.errors import CollectionMissing
+
+log = logging.getLogger(__name__)
 
 SECONDS = 1.0  # for which what was found counts
 # Everything that a search uses has then run once: it finds something in any collection that has vectors.
 QUERY = "what is this about"
-MODELS = "(models)"  # no site is called so
+MODELS, KEYS = "(models)", "(keys)"  # no site is called so
 
 
 class Readiness:
-    """Of the parts of one application: its sites, and the models that are served by themselves.
+    """Of the parts of one application: its sites, and by name what `others` check.
 
-    `reasons` tell why a part is not ready, `unindexed` are `SITE/COLLECTION`.
+    `reasons` tell why a part is not ready, and are logged when they change; `unindexed` are `SITE/COLLECTION`.
     """
 
     def __init__(
         self,
         sites: Sequence[str],
         opened: Callable[[str], Engine],
-        load_models: Callable[[], None],
+        others: Mapping[str, Callable[[], object]],
         deadline_ms: float,
     ) -> None:
-        self.parts = [*sites, MODELS]
+        self.parts = [*sites, *others]
         self._opened = opened
-        self._load_models = load_models
+        self._others = others
         self._deadline_ms = deadline_ms
         self._checking = threading.Lock()
         self._checked_at = float("-inf")
@@ -50,16 +54,19 @@ class Readiness:
         reasons, unindexed = {}, []
         for part in self.parts:
             try:
-                if part == MODELS:
-                    self._load_models()
+                if part in self._others:
+                    self._others[part]()
                 else:
                     unindexed += self._check(self._opened(part))
             except Exception as error:
                 reasons[part] = f"{type(error).__name__}: {error}"
+        for part, reason in reasons.items():
+            if reason != self.reasons.get(part):
+                log.warning("%s is not ready: %s", part, reason)
         self.reasons, self.unindexed = reasons, unindexed
 
     def _check(self, engine: Engine) -> list[str]:
-        """The collections without anything to search."""
+        """The collections without anything to search. Raises CollectionMissing where one had something before."""
         engine.warm_up()
         missing = []
         for collection in engine.site.collections:
@@ -69,4 +76,8 @@ class Readiness:
             elif name not in self._searched:
                 engine.search(collection.name, QUERY, deadline_ms=self._deadline_ms)
                 self._searched.add(name)
+        if gone := self._searched.intersection(missing):
+            raise CollectionMissing(
+                f"{', '.join(sorted(gone))} was served and is gone: index it again, or start anew without it"
+            )
         return missing

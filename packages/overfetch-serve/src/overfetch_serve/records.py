@@ -30,12 +30,14 @@ def _record(number: int, item: Any) -> dict[str, Any]:
     if isinstance(item, dict):
         return item
     given = redacted(repr(item)[:LONGEST_READ])[:LONGEST_SHOWN]
-    raise SettingsError(f"body.{number}: Input should be a valid dictionary (given {given})")
+    raise SettingsError(f"body.{number}: Input should be an object (given {given})")
 
 
 def _items(text: str) -> Iterator[Any]:
-    """One at least. Raises JSONDecodeError."""
+    """One at least. Raises JSONDecodeError, and SettingsError where there is none."""
     place, found = 0, BEGIN.match(text)
+    if found and END.fullmatch(text, found.end()):
+        raise SettingsError("body: the array is empty: send one record at least")
     while found:
         item, place = DECODER.raw_decode(text, found.end())
         yield item

@@ -1,18 +1,23 @@
 """A server with one or more workers: what it serves is indexed first, and only this machine is served without keys."""
 
 import asyncio
+import errno
+import logging
+import logging.config
 import os
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.middleware import Middleware
 
 from overfetch import SettingsError, Site, Workspace
 from overfetch.cli.console import index_with_progress
 from overfetch.cli.terminal import notice
+from overfetch.indexing import IndexReport
 from overfetch_serve.agents.server import Agents, serve_stdio
 from overfetch_serve.app import create_app, find_sites
 from overfetch_serve.connections import PatientProtocol
@@ -23,8 +28,10 @@ from overfetch_serve.logs import CONFIG
 from overfetch_serve.metrics import share_between_workers
 from overfetch_serve.own_pages import OwnPages
 from overfetch_serve.service import Service
-from overfetch_serve.settings import LOOPBACK, OWN_NAMES, ServiceSettings, listed, read_settings
+from overfetch_serve.settings import LOOPBACK, ServiceSettings, listed, read_settings
 from overfetch_serve.tracing import export_where_asked
+
+log = logging.getLogger(__name__)
 
 APPLICATION = "overfetch_serve.running:application"
 
@@ -35,8 +42,8 @@ def application() -> FastAPI:
     app = create_app()
     service: Service = app.state.service
     if service.keys is None:  # else a page of any site could ask, by this machine's name or one of its own
-        app.add_middleware(OwnPages, allowed=listed(service.settings.cors_origins))
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, *OWN_NAMES])
+        own = Middleware(OwnPages, allowed=listed(service.settings.cors_origins))
+        app.user_middleware.insert(1, own)  # within the outermost, which sees what is refused
     serving = app.router.lifespan_context
 
     @asynccontextmanager
@@ -57,6 +64,8 @@ def run(served: Sequence[str], host: str, port: int, workers: int) -> None:
             f"{host!r} is open to others, and OVERFETCH_SERVE_KEYS names no file of keys: "
             "make one by `overfetch keys add`, or serve 127.0.0.1"
         )
+    require_free(host, port)
+    logging.config.dictConfig(CONFIG)
     index_missing(find_sites(None, settings))
     if workers > 1:
         share_between_workers(settings.state / "metrics")
@@ -70,6 +79,15 @@ def run(served: Sequence[str], host: str, port: int, workers: int) -> None:
         log_config=CONFIG,
         **server_options(settings),
     )
+
+
+def require_free(host: str, port: int) -> None:
+    """Before what takes long, and changes what is stored. Raises SettingsError."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        found = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be listened at ({error.strerror})"
+        raise SettingsError(f"{host}:{port} {found}: give another --host or --port (0: a free one)") from error
 
 
 def server_options(settings: ServiceSettings) -> dict[str, Any]:
@@ -110,6 +128,19 @@ def index_missing(sites: Sequence[Site]) -> None:
             folder = folder_of(site)
             for collection in site.collections:
                 if folder is not None:
-                    index_with_progress(engine, collection.name, folder)
+                    _tell(index_with_progress(engine, collection.name, folder))
                 elif collection.sample.exists() and not engine.is_indexed(collection.name):
-                    index_with_progress(engine, collection.name)
+                    _tell(index_with_progress(engine, collection.name))
+
+
+def _tell(report: IndexReport) -> None:
+    """What is removed may have been put over HTTP."""
+    log.log(
+        logging.WARNING if report.removed else logging.INFO,
+        "%s was indexed: passages: %s added, %s changed, %s removed, %s kept",
+        report.collection,
+        report.added,
+        report.changed,
+        report.removed,
+        report.kept,
+    )

@@ -18,6 +18,11 @@ class Seen:
     rerank_status: RerankStatus | None = None
     over_its_rate: bool = False
     queries: list[str] = field(default_factory=list)
+    body: bytes = field(default=b"", repr=False)
+
+    def wrote(self, text: str) -> bool:
+        """Whether the request's body has that text, as JSON writes it."""
+        return text.encode("utf-8", "backslashreplace") in self.body.replace(rb"\/", b"/")
 
     def reranked(self, status: RerankStatus) -> None:
         known = [status] if self.rerank_status is None else [status, self.rerank_status]

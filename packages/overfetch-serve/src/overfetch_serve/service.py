@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from overfetch import Answer, Engine, Retrieval, SettingsError, Workspace, in_thread
@@ -18,7 +19,7 @@ from overfetch_serve.jobs import Jobs
 from overfetch_serve.keys import ANYBODY, Key, Keys
 from overfetch_serve.paths import as_served, event_as_served
 from overfetch_serve.rates import Rates, network_of
-from overfetch_serve.readiness import Readiness
+from overfetch_serve.readiness import KEYS, MODELS, Readiness
 from overfetch_serve.seen import current
 from overfetch_serve.settings import ServiceSettings
 from overfetch_serve.turns import Turns, patience
@@ -48,7 +49,10 @@ class Service:
         self.watching = Watching(trace_content=settings.trace_content, log_queries=settings.log_queries)
         self._sites = {site.name: site for site in sites}
         self.catalogue = Catalogue(workspace, settings, [*self._sites])
-        self.readiness = Readiness([*self._sites], self.engine, self.catalogue.warm_up, settings.deadline_ms)
+        others: dict[str, Callable[[], object]] = {MODELS: self.catalogue.warm_up}
+        if self.keys is not None:
+            others[KEYS] = partial(self.keys.all, must_exist=True)
+        self.readiness = Readiness([*self._sites], self.engine, others, settings.deadline_ms)
         self._engines: dict[str, Engine] = {}
 
     @property
@@ -110,9 +114,10 @@ class Service:
             raise NotFound(str(error)) from error
 
     def within(self, request: Asked, collection: Collection, deadline_ms: float | None = None) -> Asked:
-        """The request with the time that it has: its own, the header's, what the collection sets or the usual, and no
-        more than the longest."""
-        wanted = request.deadline_ms or deadline_ms or collection.retrieval.deadline_ms
+        """The request with the time that it has: the smaller of its own and the header's, what the collection sets or
+        the usual, and no more than the longest."""
+        asked = [ms for ms in (request.deadline_ms, deadline_ms) if ms is not None]
+        wanted = min(asked, default=collection.retrieval.deadline_ms)
         return request.model_copy(update={"deadline_ms": self.milliseconds(wanted)})
 
     def milliseconds(self, wanted: float | None) -> float:

@@ -1,9 +1,11 @@
 """Every `OVERFETCH_SERVE_...` variable: what is served, to whom, and within which bounds."""
 
+import re
 from pathlib import Path
+from typing import Self
 
 from platformdirs import user_data_path
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from overfetch.environment import LONGEST_WAIT_S
 from overfetch.variables import Variables, require_known
@@ -12,6 +14,7 @@ KIBIBYTE = 1024
 LOOPBACK = ("127.0.0.1", "::1")  # this machine's addresses for itself
 OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")  # what a request that was meant for it calls it
 LONGEST_DEADLINE_MS = 3_600_000
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\sA-Z/?#]+")  # no path, not even a slash: it would be that of no page
 
 
 class ServiceSettings(Variables):
@@ -57,6 +60,23 @@ class ServiceSettings(Variables):
     trace_content: bool = False
     profiles: str = ""
     aliases: str = ""
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, given: str) -> str:
+        for origin in listed(given):
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin; write it as browsers do, such as https://example.org")
+        return given
+
+    @model_validator(mode="after")
+    def _usual_is_within_the_longest(self) -> Self:
+        if "deadline_ms" in self.model_fields_set and self.deadline_ms > self.longest_deadline_ms:
+            raise ValueError(
+                f"OVERFETCH_SERVE_DEADLINE_MS ({self.deadline_ms:g}) cannot exceed "
+                f"OVERFETCH_SERVE_LONGEST_DEADLINE_MS ({self.longest_deadline_ms:g})"
+            )
+        return self
 
     @property
     def threads(self) -> int:

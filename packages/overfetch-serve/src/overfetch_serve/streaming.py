@@ -11,8 +11,10 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
+from operator import itemgetter
 
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from pydantic import BaseModel
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = EventSourceResponse.media_type
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # nor may a proxy hold back what it was sent
+WEIGHT = re.compile(r"\bq=(\d\.?\d*)")
 PING_S = 15.0  # proxies close what says nothing for a minute
 
 
@@ -42,6 +45,24 @@ class NumberedCitation(Citation):
     """A citation, and the number of its marker."""
 
     number: int
+
+
+def wants_events(accept: str) -> bool:
+    """Whether the header prefers events to JSON; of what it likes as much, the first counts.
+
+    >>> wants_events("application/json;q=0.5, text/event-stream"), wants_events("application/json, text/event-stream")
+    (True, False)
+    """
+    weight, kind = max(_weighed(accept), key=itemgetter(0), default=(0.0, ""))
+    return weight > 0 and kind == MEDIA_TYPE
+
+
+def _weighed(accept: str) -> Iterator[tuple[float, str]]:
+    for one in accept.lower().split(","):
+        kind, _, parameters = one.partition(";")
+        if (kind := kind.strip()) in (MEDIA_TYPE, "application/json"):
+            weight = WEIGHT.search(parameters)
+            yield float(weight[1]) if weight else 1.0, kind
 
 
 async def stream_answer(events: AsyncGenerator[AskEvent, None], request_id: str | None) -> EventSourceResponse:

@@ -6,6 +6,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 from uuid import uuid4
 
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,6 +14,7 @@ from overfetch.settings import RetrievalSettings
 from overfetch.types import RerankStatus, Retrieval
 from overfetch_serve.logs import REQUESTS
 from overfetch_serve.metrics import Metrics
+from overfetch_serve.problems import path_in
 from overfetch_serve.seen import Seen, current
 from overfetch_serve.tracing import Tracing
 
@@ -34,7 +36,7 @@ class Watching:
     def retrieving(
         self, collection: str, settings: RetrievalSettings, retrieve: Callable[[], list[Retrieval]]
     ) -> list[Retrieval]:
-        """Put around every retrieval of the engines (`overfetch.engine.Around`); no request waits for a warm-up."""
+        """Put around every retrieval of the engines (`overfetch.pipeline.Around`); no request waits for a warm-up."""
         seen = current.get()
         if seen is None:
             return retrieve()
@@ -69,7 +71,7 @@ class Watching:
             seen.reranked(status)
 
     def answered(self, scope: Scope, seen: Seen, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", UNKNOWN)
+        route = _route_of(scope)
         self.metrics.answered(route, status, seconds)
         if status == TOO_MANY:
             self.metrics.refused("rate" if seen.over_its_rate else "queue")
@@ -119,6 +121,15 @@ class Watched:
         finally:
             current.reset(token)
             self._watching.answered(scope, seen, status, time.perf_counter() - began)
+
+
+def _route_of(scope: Scope) -> str:
+    """Also of what was refused before a route was looked for, or only sent on from a slash too many."""
+    if isinstance(chosen := scope.get("route"), APIRoute):
+        return chosen.path
+    path = path_in(scope).rstrip("/") or "/"
+    routes = iter_route_contexts(scope["app"].routes)
+    return next((str(route.path) for route in routes if route.path_regex.match(path)), UNKNOWN)
 
 
 def _tell(headers: MutableHeaders, seen: Seen) -> None:

@@ -5,7 +5,7 @@ from overfetch.answering import AnswerRequest, Draft
 from overfetch.back_matter import without_back_matter
 from overfetch.bm25 import Bm25
 from overfetch.chunking import chunk_by_headings, split_at_headings
-from overfetch.citations import check_citations, guard, keep_valid, whole_sentences
+from overfetch.citations import Guarded, check_citations, guard, keep_valid, whole_sentences
 from overfetch.comparisons import compared
 from overfetch.corpus import FieldMap
 from overfetch.engine import Engine
@@ -24,6 +24,7 @@ from overfetch.errors import (
     ProvenanceMismatch,
     RecallLoss,
     SettingsError,
+    SiteError,
     StoreError,
     StoreLocked,
     StoreUnavailable,
@@ -60,6 +61,7 @@ from overfetch.types import (
     RefusedCitation,
     Retrieval,
     Turn,
+    Written,
 )
 from overfetch.understanding import Focus, Understood, absence, literally, looked_up
 from overfetch.unwanted import parted, without_unwanted
@@ -93,6 +95,7 @@ __all__ = [
     "FieldMap",
     "Focus",
     "FullText",
+    "Guarded",
     "Hit",
     "IndexReport",
     "LanguageModel",
@@ -118,6 +121,7 @@ __all__ = [
     "SearchRequest",
     "SettingsError",
     "Site",
+    "SiteError",
     "StoreError",
     "StoreLocked",
     "StoreUnavailable",
@@ -125,6 +129,7 @@ __all__ = [
     "Understood",
     "Vocabulary",
     "Workspace",
+    "Written",
     "absence",
     "amounts_in",
     "check_citations",

@@ -8,6 +8,7 @@ from overfetch.gate import Gate
 from overfetch.indexing import IndexReport, Progress
 from overfetch.protocols import Embedder, Store
 from overfetch.provenance import Provenance, require_match
+from overfetch.settings import require_list
 from overfetch.sites import Collection
 from overfetch.types import Document
 
@@ -32,8 +33,9 @@ def amend(
 ) -> IndexReport:
     """Of the documents with these ids `documents` are stored, and the others removed.
 
-    Raises CollectionMissing, and what `indexing.index` raises.
+    Raises SettingsError where the ids are no list, CollectionMissing, ProvenanceMismatch, StoreLocked and RecallLoss.
     """
+    require_list("document_ids", document_ids, "ids")
     stored = store.provenance(name)
     provenance = Provenance.of(embedder.spec, collection.chunker, stored.source, collection.filters, collection.bm25)
     # Else the other documents would be filtered by fields, or weighed by terms, that they were not made for.

@@ -17,7 +17,7 @@ from overfetch.foreign import without_foreign
 from overfetch.leaving import in_thread
 from overfetch.protocols import Reranker
 from overfetch.refusing import RefusalRule
-from overfetch.types import Answer, AnswerSoFar, Citation, Frozen, LanguageModel, OnRefused, Retrieval, Turn
+from overfetch.types import Answer, AnswerSoFar, Citation, Frozen, LanguageModel, OnRefused, Retrieval, Turn, Written
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,8 @@ class Draft(Frozen):
     """What an answer module returns, before its citations are checked; in the answer `[n]` names the nth of them.
 
     `found` is False where the module says that the sources hold no answer; only then may citations lack. `note`
-    tells what the reader should know of how it came about. `partial`: more sentences of it are still being written.
+    tells what the reader should know of how it came about, `written` what that took. `partial`: more sentences of it
+    are still being written.
     """
 
     answer: Encodable
@@ -45,6 +46,7 @@ class Draft(Frozen):
     found: bool = True
     note: Encodable | None = None
     partial: bool = False
+    written: Written | None = None
 
     @field_validator("citations")
     @classmethod
@@ -154,6 +156,7 @@ class Answering(NamedTuple):
             citations=guarded.citations,
             refused=guarded.refused,
             coverage=guarded.coverage if draft.found else None,
+            written=draft.written,
             retrievals=request.retrievals,
         )
 

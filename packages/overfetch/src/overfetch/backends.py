@@ -21,7 +21,7 @@ Model = TypeVar("Model", bound=Embedder | LoadedReranker)
 def open_store(environment: Environment) -> Store:
     """The store at `OVERFETCH_QDRANT`. Raises SettingsError naming the allowed forms."""
     address = environment.store_address
-    if address.startswith("file:"):
+    if address.startswith("file:") and address != "file:":  # without a path: where one stands
         from overfetch.stores.edge import EdgeStore
 
         return EdgeStore(Path(address.removeprefix("file:")).expanduser())

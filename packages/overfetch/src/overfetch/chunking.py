@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from overfetch.errors import CorpusError
 from overfetch.headings import Heading, headings
 from overfetch.pieces import Size, count_words, split_by_words, trimmed
+from overfetch.settings import shortened
 from overfetch.types import Chunk, Document
 
 BREADCRUMB_SEPARATOR = " > "
@@ -42,5 +44,17 @@ def chunk_by_headings(document: Document, max_words: int, size: Size = count_wor
 
 
 def require_chunks(document: Document, chunks: Iterable[Chunk]) -> list[Chunk]:
-    """The chunks; a document without any text becomes one chunk of its title, so that it can be found."""
-    return list(chunks) or [Chunk(breadcrumb="", text=document.title)]
+    """Those with something to read; a document without any text becomes one chunk of its title, so that it is found.
+
+    Raises CorpusError where a text has become no chunk, or one with nothing to read: it would be lost unseen.
+    """
+    made, of = list(chunks), f"document {document.id!r}: its chunker"
+    for chunk in made:
+        if not isinstance(chunk, Chunk):
+            raise CorpusError(f"{of} gave {shortened(chunk)}, expected a Chunk")
+    read = [chunk for chunk in made if chunk.text.strip() or chunk.breadcrumb.strip()]
+    if document.text.strip() and not read:
+        raise CorpusError(f"{of} made no chunk of {shortened(document.text)}")
+    if document.text.strip() and len(read) < len(made):
+        raise CorpusError(f"{of} made a chunk with neither text nor breadcrumb")
+    return read or [Chunk(breadcrumb="", text=document.title)]

@@ -12,7 +12,8 @@ from typing import Any
 
 from overfetch.errors import CorpusError, SettingsError
 from overfetch.filters import Schema, comparable, to_keyword, to_number
-from overfetch.sources import HEADING, PATH, Record, records_of
+from overfetch.settings import require_list, shortened
+from overfetch.sources import ALLOWED, HEADING, PATH, Record, records_of
 from overfetch.types import Document, Frozen, MetadataValue
 
 NO_FILTERS: Schema = {}
@@ -22,7 +23,8 @@ Adapt = Callable[[Record], Record]
 
 class FieldMap(Frozen):
     """Which record fields make a document: for each target the accepted names, first present wins. Metadata that keep
-    their names may just be listed.
+    their names may just be listed. A value is text, a number, a boolean or a list of texts: in a list, what is no text
+    is spelt as one and what is null left out; an object becomes its JSON.
 
     A page without any of the `id` fields is named by its path below the source, without suffix; one without any of
     the `title` fields is titled by its first heading, and without front matter else by its file's name.
@@ -44,7 +46,8 @@ class FieldMap(Frozen):
 
 
 class Skipped:
-    """What was left out and why, each as `FILE:LINE: reason`: pages without a body, and with `bad` whatever is broken.
+    """What was left out and why, each as `FILE:LINE: reason`: pages without a body, and with `bad` whatever is broken;
+    of files that are of no kind that is read how many, as `FOLDER: reason`.
 
     A source that is read twice says the same twice, which counts once.
     """
@@ -65,6 +68,14 @@ class Skipped:
         if not self.bad:
             raise error
         self.leave_out(str(error))
+
+
+def paths_of(sources: Sequence[str | Path]) -> list[Path]:
+    """Raises SettingsError where one is no path; an empty name would be the current folder."""
+    for source in sources:
+        if not isinstance(source, str | Path) or not str(source).strip():
+            raise SettingsError(f"a source is a path (given {shortened(source)}); give several one by one, as *sources")
+    return [Path(source) for source in sources]
 
 
 def read_documents(
@@ -96,10 +107,7 @@ def read_documents(
         yield document
     if not seen:
         left_out = f"; {len(skipped.reasons)} left out, such as {skipped.reasons[0]}" if skipped.reasons else ""
-        raise CorpusError(
-            f"{', '.join(map(str, sources))}: no documents found; expected pages (Markdown, .txt, .rst), JSONL or "
-            f"CSV{left_out}"
-        )
+        raise CorpusError(f"{', '.join(map(str, sources))}: no documents found; expected {ALLOWED}{left_out}")
 
 
 def to_documents(
@@ -107,8 +115,9 @@ def to_documents(
 ) -> list[Document]:
     """Of records that are in memory, read as those of a source are.
 
-    Raises CorpusError at the first broken one, naming it by its place from 1.
+    Raises CorpusError at the first broken one, naming it by its place from 1, and SettingsError where there is no list.
     """
+    require_list("records", records, "mappings, one a document")
     documents: dict[str, Document] = {}
     for number, record in enumerate(records, start=1):
         place = f"record {number}"
@@ -137,15 +146,16 @@ def _duplicate(
         return CorpusError(f"{message}; the first one is kept")
     documents = _located_documents(sources, fields, NO_FILTERS, adapt, Skipped())
     first = next(p for p, d in documents if d.id == document_id)
-    way_on = "; give each source its --id-prefix, or leave out later ones with --skip-bad" if len(sources) > 1 else ""
-    return CorpusError(f"{message}, first seen at {first}{way_on}")
+    own = f"give one of them its own (a page's is its path, or {fields.id[0]!r} in its front matter)"
+    way_on = "give each source its --id-prefix" if len(sources) > 1 else own
+    return CorpusError(f"{message}, first seen at {first}; {way_on}, or leave out later ones with --skip-bad")
 
 
 def _located_documents(
     sources: Sequence[tuple[Path, str]], fields: FieldMap, filters: Schema, adapt: Adapt | None, skipped: Skipped
 ) -> Iterator[tuple[str, Document]]:
     for source, prefix in sources:
-        for place, read in records_of(source, skipped.broken):
+        for place, read in records_of(source, skipped.broken, skipped.leave_out):
             try:
                 record = _adapted(place, read(), adapt)
                 if source.is_dir() and _has_no_body(record, fields):
@@ -167,9 +177,13 @@ def _has_no_body(record: Record, fields: FieldMap) -> bool:
 
 def _adapted(place: str, record: Record, adapt: Adapt | None) -> Record:
     try:
-        return adapt(record) if adapt else record
+        read = adapt(record) if adapt else record
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise CorpusError(f"{place}: not a record of this collection: {type(error).__name__}: {error}") from error
+    if not isinstance(read, Mapping):
+        given = "the collection's adapt gave" if adapt else "given"
+        raise CorpusError(f"{place}: a record is a mapping of fields ({given} {shortened(read)})")
+    return read
 
 
 def _document(place: str, record: Record, fields: FieldMap, filters: Schema, prefix: str) -> Document:

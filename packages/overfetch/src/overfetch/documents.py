@@ -19,6 +19,7 @@ from overfetch.types import (
     RerankStatus,
     Retrieval,
     Timings,
+    Written,
 )
 
 WHERE_THERE_ARE: Any = Field(default=(), exclude_if=operator.not_)
@@ -98,6 +99,7 @@ class AnswerDocument(RetrievalDocument):
     citations: tuple[Citation, ...]
     refused: tuple[RefusedCitation, ...]
     coverage: float | None
+    written: Written | None = Field(default=None, exclude_if=operator.not_)
 
     @classmethod
     def of_answer(cls, answer: Answer) -> Self:
@@ -110,7 +112,7 @@ class AnswerDocument(RetrievalDocument):
                 "candidates": parts[0].candidates if len(parts) == 1 else (),
                 "parts": parts if len(parts) > 1 else (),
                 **{name: getattr(answer, name) for name in ("answer", "found", "mode", "reason")},
-                **{name: getattr(answer, name) for name in ("citations", "refused", "coverage")},
+                **{name: getattr(answer, name) for name in ("citations", "refused", "coverage", "written")},
             }
         )
 

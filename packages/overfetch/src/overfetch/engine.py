@@ -10,26 +10,22 @@ from overfetch import indexing
 from overfetch.amending import AmendOptions, amend
 from overfetch.answering import AnswerFunction, Answering, load_answer_function
 from overfetch.conversation import KEPT_TURNS, standalone, standalone_async
-from overfetch.corpus import Skipped
-from overfetch.errors import AnswerError, CollectionMissing, OverfetchError
+from overfetch.corpus import Skipped, paths_of
+from overfetch.errors import AnswerError, CollectionMissing, OverfetchError, SettingsError
 from overfetch.gate import Gate
 from overfetch.indexing import IndexReport, Progress
 from overfetch.leaving import at_work, in_thread
 from overfetch.partitions import Partition
-from overfetch.pipeline import Asked, retrieve_parts
+from overfetch.pipeline import Around, Asked, retrieve_parts
 from overfetch.protocols import Embedder, ListReranker, Reranker, Store
 from overfetch.provenance import SAMPLE, Provenance, join_sources, require_searchable, split_sources
-from overfetch.refusing import RefusalRule, RefusalRules
+from overfetch.refusing import RefusalRules
 from overfetch.requests import AskOptions, AskRequest, SearchOptions, SearchRequest
-from overfetch.settings import RetrievalSettings
 from overfetch.sites import Collection, Site
 from overfetch.sources import Record
 from overfetch.types import Answer, AnswerSoFar, Document, LanguageModel, OnRefused, Retrieval, Turn
 
 AskEvent = tuple[Retrieval, ...] | str | AnswerSoFar | Answer
-
-Around = Callable[[str, RetrievalSettings, Callable[[], list[Retrieval]]], list[Retrieval]]
-"""Called with the name of a collection, the settings, and what retrieves one part or more, with all candidates."""
 
 
 class Engine:
@@ -56,7 +52,8 @@ class Engine:
         self.site = site
         self.embedder = embedder
         self.reranker = reranker
-        self.store = store
+        self._store = store
+        self.closed = False
         self.lm = lm
         self.lister = lister
         self.rerankers = dict(rerankers or {})
@@ -72,7 +69,15 @@ class Engine:
         self.close()
 
     def close(self) -> None:
+        self.closed = True
         self._close()
+
+    @property
+    def store(self) -> Store:
+        """Raises SettingsError once the engine is closed."""
+        if self.closed:
+            raise SettingsError(f"this engine is closed: open site {self.site.name!r} again, with open_site")
+        return self._store
 
     def warm_up(self) -> None:
         """Loads the models and runs them, so that the first request is not the slow one.
@@ -99,7 +104,7 @@ class Engine:
         return self.rerankers.get(collection, self.reranker)
 
     def search(self, collection: str, query: str, **options: Unpack[SearchOptions]) -> Retrieval:
-        """Both stages for one query. Raises SettingsError, and what `overfetch.retrieve` raises."""
+        """Both stages for one query. Raises SettingsError, SiteError, and what `overfetch.retrieve` raises."""
         return self.retrieve(collection, SearchRequest.of(query, **options))
 
     def retrieve(self, collection: str, request: SearchRequest, asked_at: float | None = None) -> Retrieval:
@@ -148,7 +153,7 @@ class Engine:
     def index(
         self,
         collection: str,
-        *sources: Path,
+        *sources: str | Path,
         rebuild: bool = False,
         dry_run: bool = False,
         accept_loss: bool = False,
@@ -163,15 +168,14 @@ class Engine:
         the site's judged queries find less than before, unless `accept_loss`. `id_prefixes`, one for each source,
         stand before the ids of its documents; `skip_bad` leaves out what cannot be read, and the report says what.
         """
-        chosen = self.site.collection(collection)
-        skipped = Skipped(bad=skip_bad)
+        chosen, skipped, paths = self.site.collection(collection), Skipped(bad=skip_bad), paths_of(sources)
         report = indexing.index(
             self.name_of(collection),
             chosen,
-            lambda: chosen.read(*sources, id_prefixes=id_prefixes, skipped=skipped),
+            lambda: chosen.read(*paths, id_prefixes=id_prefixes, skipped=skipped),
             store=self.store,
             embedder=self.embedder,
-            provenance=self._provenance(chosen, join_sources(sources, id_prefixes, skip_bad=skip_bad)),
+            provenance=self._provenance(chosen, join_sources(paths, id_prefixes, skip_bad=skip_bad)),
             rebuild=rebuild,
             dry_run=dry_run,
             partition=partition,
@@ -195,7 +199,7 @@ class Engine:
         """Adds the documents of the records, or replaces those of the same ids; no other is touched.
 
         The collection keeps its sources, and the next `index` makes it equal to them: what is in none of them goes
-        then. Raises CorpusError naming the record, CollectionMissing, ProvenanceMismatch, StoreLocked and RecallLoss.
+        then. Raises CorpusError naming the record, and what `overfetch.amending.amend` raises.
         """
         documents = self.site.collection(collection).documents(records)
         return self._amend(collection, documents, [document.id for document in documents], options)
@@ -270,17 +274,10 @@ class Engine:
 
     def _answering(self, request: AskRequest, asked_at: float) -> Answering:
         chosen = self._asked(request)
-        deadline = chosen.retrieval.override(**request.overrides).deadline(asked_at)
-        reranker, rules = self.reranker_of(chosen.name), self._rules(chosen, request)
+        settings, reranker = chosen.retrieval.override(**request.overrides), self.reranker_of(chosen.name)
+        known = None if request.literal or request.parts else self.refusals.get(chosen.name)  # fitted on neither
+        rules, deadline = known.under(settings) if known else [], settings.deadline(asked_at)
         return Answering(chosen.answering, reranker, self.lm, self.on_refused, chosen.quoted_hits, rules, deadline)
-
-    def _rules(self, collection: Collection, request: AskRequest) -> list[RefusalRule]:
-        """Those fitted on questions that are read and searched as this one is: none of a literal one, or of parts."""
-        known = self.refusals.get(collection.name)
-        if known is None or request.literal or request.parts:
-            return []
-        settings = collection.retrieval.override(**request.overrides)
-        return [rule for rule in known.rules if rule.holds_under(settings)]
 
     def _asked(self, request: AskRequest) -> Collection:
         return self.site.collection(request.collection if request.collection is not None else self.site.ask)

@@ -12,6 +12,7 @@ OverfetchError
 │   └── StoreUnavailable   the server does not answer, or the folder cannot be used
 ├── RecallLoss             a new generation finds less than the live one; nothing was swapped (exit code 3)
 ├── CorpusError            a source file cannot be read; names file and line
+├── SiteError              a site's own code failed, or gave what it must not
 ├── AnswerError            the language model or its module failed
 │   └── ProgramMismatch    a compiled program was made for another signature, collection or model
 ├── Overloaded             too much waits to be scored already; later it may not
@@ -70,6 +71,10 @@ class RecallLoss(OverfetchError):
 
 class CorpusError(OverfetchError):
     """A source cannot be read as documents; the message names file and line."""
+
+
+class SiteError(OverfetchError):
+    """A site's own code failed, or gave what it must not."""
 
 
 class AnswerError(OverfetchError):

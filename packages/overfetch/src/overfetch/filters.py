@@ -71,11 +71,17 @@ Moment = Annotated[datetime, AfterValidator(_as_utc)]
 Keyword = Annotated[str, AfterValidator(to_keyword)]
 
 
+def _with_booleans(values: tuple[str, ...]) -> tuple[str, ...]:
+    """A boolean is stored as `true`; Python writes `True`, a spreadsheet `TRUE`: whichever is asked finds all."""
+    each = (str, str.lower, str.capitalize, str.upper)
+    return tuple(dict.fromkeys(f(v) for v in values for f in (each if v.lower() in ("true", "false") else each[:1])))
+
+
 class AnyOf(Frozen):
-    """The field equals one of the values (or contains it, where the field is a list). Case counts."""
+    """The field equals one of the values, or contains it where it is a list. Case counts, but in `true` and `false`."""
 
     field: str
-    values: tuple[Keyword, ...] = Field(min_length=1, fail_fast=True)
+    values: Annotated[tuple[Keyword, ...], Field(min_length=1, fail_fast=True), AfterValidator(_with_booleans)]
 
 
 class NumberRange(Frozen):
@@ -126,7 +132,7 @@ KINDS: dict[type[Condition], FieldKind] = {
     KnownBy: "date",
     FullText: "text",
 }
-OPERATORS = "FIELD=VALUE, FIELD=A|B, or FIELD and one of >= <= > < and VALUE"
+OPERATORS = "FIELD=VALUE, FIELD=A|B of keywords, or FIELD and one of >= <= > < and VALUE"
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 MOMENT = re.compile(DAY.pattern + r"[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?", re.ASCII)
 # The first operator counts: a value may contain others.
@@ -195,6 +201,8 @@ def parse_condition(text: str, schema: Schema) -> Condition:
     field, operator, value = map(str.strip, (*OPERATOR.split(text, maxsplit=1), "", "")[:3])
     if not (field and value):
         raise SettingsError(f"bad filter {text!r}: write {OPERATORS}")
+    if field.endswith("!") and field not in schema:
+        raise SettingsError(f"bad filter {text!r}: what a field does not equal cannot be asked for; write {OPERATORS}")
     _require_declared(field, schema)
     kind = schema[field]
     if kind == "date":
@@ -255,7 +263,7 @@ def _number_range(field: str, operator: str, value: str) -> NumberRange:
     try:
         number = to_number(value)
     except SettingsError as error:
-        raise SettingsError(f"field {field!r} holds finite numbers, given {value!r}") from error
+        raise SettingsError(f"field {field!r} holds finite numbers, given {value!r}; write one") from error
     bounds = {"=": ("at_least", "at_most"), ">=": ("at_least",), "<=": ("at_most",), ">": ("above",), "<": ("below",)}
     return NumberRange.model_validate({"field": field, **dict.fromkeys(bounds[operator], number)})
 

@@ -1,12 +1,11 @@
-"""What an answer may not bring along: pictures, links to hosts that the sources do not name, HTML."""
+"""What an answer may not bring along: pictures, links to addresses that are not in the sources, HTML."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import unescape
-from urllib.parse import urlsplit
 
-from overfetch.markers import replace_outside_code
+from overfetch.markers import MARKERS, replace_outside_code
 from overfetch.types import Retrieval
 
 # Without one of these there is nothing to look for.
@@ -19,27 +18,28 @@ FOREIGN = re.compile(
     rf"|\[(?P<link>(?:[^\[\]]|\[[^\[\]]{{0,100}}\]){{1,300}})\]{_TARGET}"
     r"|^[ >]{0,9}\[[^\[\]]{1,300}\]:[ \t]{0,9}(?P<defined>\S{1,2000})[^\n]*"
     # The end of one that the forms above are too strict for, and some reader of Markdown is not.
-    rf"|(?P<end>\](?:\(|:))\s{{0,9}}<?(?P<left>(?://|(?:{_SCHEMES}):)[^\s()<>]{{0,2000}})"
+    rf"|(?P<end>\](?:\(|:))\s{{0,9}}(?P<left><?(?://|(?:{_SCHEMES}):)[^\s()<>]{{0,2000}})"
     rf"|<?(?P<address>{_ADDRESS})>?"
     r"|(?P<comment><!--.{0,2000}?-->)"
     r"|</?(?P<tag>[A-Za-z][^\s/<>]{0,100})(?P<rest>[^<>]{0,2000})>"
     r"|(?P<opening><(?=[A-Za-z/!?]))",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
-ADDRESS = re.compile(_ADDRESS, re.IGNORECASE)
+WEB = re.compile(r"(?:(?:https?:)?//|(?=www\.))([^\s\\]+)", re.IGNORECASE)
 PUNCTUATION = ".,;:!?*_"  # of the sentence around an address
+LONGEST_REST = 100
+END = re.compile(r"[\s\ufffc]")
 
 
 def without_foreign(answer: str, retrievals: Sequence[Retrieval]) -> tuple[str, str | None]:
     """The answer with the words of pictures and foreign links alone and without HTML; what was taken out of it."""
     if not any(sign in answer for sign in SIGNS):
         return answer, None
-    named = (address.rstrip(PUNCTUATION) for text in _texts(retrievals) for address in ADDRESS.findall(text))
-    hosts = {_host(address) for address in named} - {None}
+    sources = unescape("\n".join(_texts(retrievals)))
     removed: Counter[str] = Counter()
 
     def replaced(found: re.Match[str]) -> str:
-        kept, kind = _replaced(found, hosts)
+        kept, kind = _replaced(found, sources)
         removed.update([kind] if kind else [])
         within = found["alt"] or found["link"]
         return kept.replace(within, FOREIGN.sub(replaced, within)) if within else kept
@@ -49,7 +49,7 @@ def without_foreign(answer: str, retrievals: Sequence[Retrieval]) -> tuple[str, 
     return text, f"taken out of the answer: {listed}" if listed else None
 
 
-def _replaced(found: re.Match[str], hosts: set[str | None]) -> tuple[str, str | None]:
+def _replaced(found: re.Match[str], sources: str) -> tuple[str, str | None]:
     """What stands in its place, and what it was called where something went."""
     part = found.groupdict()
     if part["alt"] is not None:
@@ -61,8 +61,7 @@ def _replaced(found: re.Match[str], hosts: set[str | None]) -> tuple[str, str | 
     if part["tag"] is not None:
         placeholder = part["tag"].isupper() and not part["rest"]  # <FOLDER>
         return f"‹{part['tag']}›" if placeholder else " ", None if placeholder else "HTML tag"
-    target = part["target"] or part["defined"] or part["address"] or part["left"] or ""
-    if _is_known(target.strip(), hosts):
+    if _is_known(found, sources):
         return found[0], None
     if part["link"] is not None:
         # A citation stays one.
@@ -72,21 +71,34 @@ def _replaced(found: re.Match[str], hosts: set[str | None]) -> tuple[str, str | 
     return ("" if part["defined"] else "(link removed)"), "link"
 
 
-def _is_known(target: str, hosts: set[str | None]) -> bool:
-    """An address on a host of the sources, or a place on the site that shows the answer."""
-    address = unescape(target).removeprefix("<").partition(" ")[0].removesuffix(">").rstrip(PUNCTUATION)
-    if address.startswith(("/", "#")) and not address.startswith("//") and "\\" not in address:
-        return True
-    return _host(address) in hosts
+def _is_known(found: re.Match[str], sources: str) -> bool:
+    """An address that stands in the sources as it is, or a place on the site that shows the answer.
+
+    Whoever wrote a passage may own its host: what a model could add to the address would be told there.
+    """
+    address = unescape(_bare(found) or _target(found))
+    if any(map(str.isspace, address)):
+        return False
+    if address.startswith(("/", "#")) and not address.startswith("//"):
+        return "\\" not in address
+    if (web := WEB.fullmatch(address)) is None:
+        return False
+    known = web[1] if web[1].startswith("www.") else f"//{web[1]}"
+    return re.search(rf"{re.escape(known.removesuffix('/'))}(?![^\W_])", sources) is not None
 
 
-def _host(address: str) -> str | None:
-    """None where browsers and Python might read it differently."""
-    try:
-        parts = urlsplit(f"//{address}" if address.lower().startswith("www.") else address)
-        return parts.hostname if parts.scheme in ("", "http", "https") and "\\" not in address else None
-    except ValueError:
-        return None
+def _bare(found: re.Match[str]) -> str:
+    """An address in running text, with what a viewer might take for a part of it."""
+    written = found["address"] or found["left"] or ""
+    rest = END.split(found.string[found.end() : found.end() + LONGEST_REST], maxsplit=1)[0]
+    within = len(rest) == LONGEST_REST or any(map(str.isalnum, MARKERS.sub("", rest)))
+    return f"{written}{rest if within else ''}".rstrip(PUNCTUATION) if written else ""
+
+
+def _target(found: re.Match[str]) -> str:
+    """Of a link as Markdown reads it: in angle brackets a space is a part of it."""
+    target = (found["target"] or found["defined"] or "").strip()
+    return target[1:-1] if target.startswith("<") and target.endswith(">") else target.partition(" ")[0]
 
 
 def _texts(retrievals: Sequence[Retrieval]) -> Iterable[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from overfetch.errors import CorpusError
 
 if TYPE_CHECKING:
-    from yaml import Node, ScalarNode
+    from yaml import Node, ScalarNode, YAMLError
 
 # A rule above an empty line is a rule; only what follows at once is front matter.
 OPENING = re.compile(r"\s*-{3,}[ \t]*\n(?![ \t]*\n)")
@@ -52,12 +52,20 @@ def _parse(path: object, block: str, first_line: int) -> dict[str, Any]:
         node = yaml.compose(block, Loader=loader)
         fields = _Values(path, first_line).of(node) if node else {}
     except yaml.YAMLError as error:
-        raise CorpusError(f"{path}:1: front matter is not valid YAML: {' '.join(str(error).split())}") from error
+        raise _invalid(path, first_line, error) from error
     except RecursionError as error:
         raise CorpusError(f"{path}:1: front matter is nested too deeply to be read") from error
     if not isinstance(fields, dict):
         raise CorpusError(f"{path}:1: no title: the front matter is a {type(fields).__name__}, expected 'key: value'")
     return fields
+
+
+def _invalid(path: object, first_line: int, error: "YAMLError") -> CorpusError:
+    """Its own marks count from 0 where the block begins, so its text is told without them."""
+    said = vars(error)
+    mark = said.get("context_mark") or said.get("problem_mark")
+    why = ", ".join(filter(None, (said.get("context"), said.get("problem")))) or " ".join(str(error).split())
+    return CorpusError(f"{path}:{first_line + (mark.line if mark else 0)}: front matter is not valid YAML: {why}")
 
 
 class _Values:

@@ -14,7 +14,7 @@ from overfetch.chunking import require_chunks
 from overfetch.corpus import Skipped
 from overfetch.cutting import Cut
 from overfetch.difference import READING, Difference, Vectors, of_documents
-from overfetch.errors import CollectionMissing, CorpusError, SettingsError, StoreError
+from overfetch.errors import CollectionMissing, CorpusError, OverfetchError, SettingsError, StoreError
 from overfetch.filters import Schema, comparable
 from overfetch.partitions import Partition
 from overfetch.protocols import Copied, Embedder, EncodedPassage, Store, Writer
@@ -109,6 +109,8 @@ def index(
     before = {} if rebuild else concerned(store.hashes(name))
     places = {content_hash[:READING]: i for i, content_hash in before.items()} if reweighs else {}
     found = _compare(before, _passages_of(collection, read(), skipped), progress)
+    if skipped.bad and not found.documents and partition is None:
+        raise CorpusError(f"{name}: every document was left out, such as {skipped.reasons[0]}")
     embedded, cut = 0, Cut()
     copied = recall = None
     if not dry_run and (rebuild or reweighs or outdated or found.writes or found.stale):
@@ -203,8 +205,16 @@ def _groups(documents: Iterable[Sequence[Passage]], difference: Difference) -> I
 
 
 def to_passages(collection: Collection, document: Document) -> list[Passage]:
-    """Raises CorpusError where a chunk's metadata cannot be filtered as the collection says."""
-    chunks = require_chunks(document, collection.chunk(document))
+    """Raises CorpusError where the chunker fails, or a chunk's metadata cannot be filtered as the collection says."""
+    try:
+        chunks = require_chunks(document, collection.chunk(document))
+    except OverfetchError:
+        raise
+    except Exception as error:  # whatever its code raises
+        told = f"{type(error).__name__}: {error}"
+        raise CorpusError(
+            f"document {document.id!r}: chunk of collection {collection.name!r} failed: {told}"
+        ) from error
     return [_filterable(Passage.of(document, n, chunk), chunk, collection.filters) for n, chunk in enumerate(chunks)]
 
 

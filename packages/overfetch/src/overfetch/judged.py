@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from overfetch.errors import CorpusError, SettingsError
 from overfetch.filters import Condition, DateRange, parse_date
@@ -24,11 +24,13 @@ class JudgedQuery(Frozen):
     `kind` is what its writer calls queries of its sort; measures are told by kind as well.
     """
 
-    id: str
+    model_config = ConfigDict(populate_by_name=True)  # errors name fields as the file does
+
+    id: str = Field(validation_alias="_id")
     text: str
     as_of: str | None = None
-    start: str | None = None
-    end: str | None = None
+    start: str | None = Field(default=None, validation_alias="from")
+    end: str | None = Field(default=None, validation_alias="to")
     kind: str | None = None
 
 
@@ -136,12 +138,10 @@ def _rows(path: Path) -> Iterator[tuple[str, Record]]:
 
 
 def _query(place: str, row: Record) -> JudgedQuery:
-    names = {"_id": "id", "text": "text", "as_of": "as_of", "from": "start", "to": "end"}
+    given = {name: row[name] for name in ("_id", "text", "as_of", "from", "to") if name in row}
+    kind = row.get("kind")  # others' files may mean something else by it
     try:
-        kind = row.get("kind")  # others' files may mean something else by it
-        return JudgedQuery(
-            **{names[k]: v for k, v in row.items() if k in names}, kind=kind if isinstance(kind, str) else None
-        )
+        return JudgedQuery.model_validate(given | {"kind": kind if isinstance(kind, str) else None})
     except ValidationError as error:
         raise CorpusError(f"{place}: {explain(error)}") from error
 

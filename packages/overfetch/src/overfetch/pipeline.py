@@ -21,6 +21,9 @@ from overfetch.settings import RetrievalSettings
 from overfetch.types import AsOf, Reading, Retrieval, Timings
 from overfetch.understanding import Understood
 
+Around = Callable[[str, RetrievalSettings, Callable[[], list[Retrieval]]], list[Retrieval]]
+"""Called with the name of a collection, the settings, and what retrieves one part or more, with all candidates."""
+
 
 class Asked(NamedTuple):
     """One query, what it means, and what the second stage reads beside each passage, by default that meaning's text."""

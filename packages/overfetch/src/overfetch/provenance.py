@@ -22,10 +22,8 @@ NORMALISATION = "l2"  # every Embedder gives vectors of unit length
 SAMPLE = "sample"
 ID_PREFIX, SKIP_BAD = "--id-prefix", "--skip-bad"
 
-FIRST_STAGE_FIELDS = (
-    *("embedder", "dimension", "normalisation", "query_prefix", "passage_prefix"),
-    *("sparse_tokenizer", "schema_version"),
-)
+OF_PROFILES = ("embedder", "dimension", "normalisation", "query_prefix", "passage_prefix")
+FIRST_STAGE_FIELDS = (*OF_PROFILES, "sparse_tokenizer", "schema_version")
 WRITE_FIELDS = (*FIRST_STAGE_FIELDS, "chunker")
 
 
@@ -187,10 +185,14 @@ def source_options(stored: Provenance) -> str:
     return "".join(f" {option}" for option in (*named, *prefixed, *[SKIP_BAD] * skip_bad))
 
 
-def repair(collection: str, stored: Provenance, wanted: Provenance) -> str:
-    """The command that makes the collection anew, by the wanted models, from the source it has."""
-    options = source_options(stored)
-    return f"overfetch index {collection} --rebuild{options} --profile {_profile_of(wanted) or 'NAME'}"
+def _repair(collection: str, stored: Provenance, wanted: Provenance, unknown: str) -> str:
+    """The command that makes the collection anew, by the wanted models, from the source given, else the one it has.
+
+    The profile is named where it is known, since another may be the default.
+    """
+    sources = source_options(stored if wanted.source == SAMPLE else wanted)
+    profile = _profile_of(wanted) or unknown
+    return f"overfetch index {collection} --rebuild{sources}{f' --profile {profile}' if profile else ''}"
 
 
 def _profile_of(made: Provenance) -> str | None:
@@ -204,11 +206,14 @@ def require_match(collection: str, stored: Provenance, wanted: Provenance, field
     differing = [f for f in fields if getattr(stored, f) != getattr(wanted, f)]
     if differing:
         details = "; ".join(f"{f}: stored {getattr(stored, f)!r}, wanted {getattr(wanted, f)!r}" for f in differing)
-        profile = _profile_of(stored)
-        made_by = f" (--profile {profile})" if profile else ""
+        way, unknown = "Rebuild it", ""
+        if set(differing) & set(OF_PROFILES):
+            profile = _profile_of(stored)
+            made_by = f" (--profile {profile})" if profile else ""
+            way, unknown = f"Use the profile that made it{made_by}, or rebuild with the one you want", "NAME"
         raise ProvenanceMismatch(
-            f"collection {collection!r} was made differently ({details}). Nothing was changed. Use the profile that "
-            f"made it{made_by}, or rebuild with the one you want: {repair(collection, stored, wanted)}"
+            f"collection {collection!r} was made differently ({details}). Nothing was changed. "
+            f"{way}: {_repair(collection, stored, wanted, unknown)}"
         )
 
 

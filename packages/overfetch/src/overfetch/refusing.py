@@ -126,6 +126,10 @@ class RefusalRules(Frozen):
             told = explain(error) if isinstance(error, ValidationError) else error
             raise SettingsError(f"the refusal rules {path} cannot be read: {told}; remove or fit them anew") from error
 
+    def under(self, settings: RetrievalSettings) -> list[RefusalRule]:
+        """Those fitted on questions that are searched so."""
+        return [rule for rule in self.rules if rule.holds_under(settings)]
+
     def with_rule(self, rule: RefusalRule) -> "RefusalRules":
         """In place of the one of the same models."""
         return RefusalRules(rules=(*(other for other in self.rules if other.made_by != rule.made_by), rule))

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from overfetch.errors import SettingsError
 from overfetch.filters import Condition, DateRange, parse_condition, parse_date, require_filterable
-from overfetch.settings import SettingsOptions, SettingsOverrides, explain
+from overfetch.settings import SettingsOptions, SettingsOverrides, explain, require_list
 from overfetch.sites import Collection
 from overfetch.types import AsOf, Turn
 from overfetch.understanding import Understood, literally
@@ -18,6 +18,7 @@ LONGEST_QUERY = 32_768  # characters: more than any model here reads of a query
 LONGEST_DATE = 64
 SURROGATE = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are not UTF-8
 MOST_CONDITIONS, MOST_PARTS, MOST_TURNS = 100, 32, 1_000
+LISTS = {"where": "conditions", "history": "turns", "parts": "texts"}
 
 
 def _as_turn(given: Any) -> Any:
@@ -63,6 +64,8 @@ class _Bounded(SettingsOverrides):
 
     @classmethod
     def _checked(cls, **given: Any) -> Self:
+        for name in given.keys() & LISTS.keys():
+            require_list(name, given[name], LISTS[name])
         for name, value in given.items():
             for text in [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else ():
                 _require_unicode(name, text)
@@ -99,9 +102,9 @@ class SearchRequest(_Bounded):
         return AsOf(field=field, moment=parse_date(self.as_of, end_of_day=True))
 
     def understood(self, collection: Collection) -> Understood:
-        """The query as the collection reads it on the day that it is asked, or as it is written."""
+        """The query as the collection reads it on the day that it is asked, or as it is written. Raises SiteError."""
         known = self.known_by(collection)
-        return (literally if self.literal else collection.understand)(
+        return (literally if self.literal else collection.understood)(
             self.query, known.moment.date() if known else datetime.now(UTC).date()
         )
 

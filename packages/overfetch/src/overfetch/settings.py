@@ -1,8 +1,9 @@
 """Settings of retrieval: frozen, checked when made. Live objects never live here."""
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self, TypedDict, Unpack
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from overfetch.errors import SettingsError
 from overfetch.redacting import redacted
@@ -119,12 +120,19 @@ def explain(error: ValidationError, prefix: str = "") -> str:
     for problem in error.errors()[:MOST_EXPLAINED]:
         field = ".".join(str(part) for part in problem["loc"])
         name = prefix + (field.upper() if prefix else field)
-        given = f" (given {_shortened(problem['input'])})" if field else ""
+        given = f" (given {shortened(problem['input'])})" if field else ""
         parts.append(f"{name}: {problem['msg']}{given}" if field else problem["msg"].removeprefix("Value error, "))
     return "; ".join(parts)
 
 
-def _shortened(given: object) -> str:
+def require_list(name: str, given: object, of: str) -> None:
+    """Raises SettingsError where one was given bare: its letters or fields would be taken for many."""
+    if isinstance(given, str | bytes | Mapping | BaseModel) or not isinstance(given, Iterable):
+        raise SettingsError(f"{name}: give a list of {of}, also of a single one (given {shortened(given)})")
+
+
+def shortened(given: object) -> str:
+    """What was given, in an error: without secrets, and not all of what is long."""
     text = repr(given)
     shown = redacted(text[:LONGEST_READ])
     return shown if len(text) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}… ({len(text)} characters)"

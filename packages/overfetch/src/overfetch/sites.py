@@ -1,5 +1,7 @@
 """A site: its collections, how each is read, chunked and searched, and which module answers."""
 
+import datetime
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -7,15 +9,16 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from overfetch.bm25 import Bm25
-from overfetch.corpus import FieldMap, Skipped, read_documents, to_documents
-from overfetch.errors import SettingsError
-from overfetch.filters import FieldKind
-from overfetch.settings import RetrievalSettings
+from overfetch.corpus import FieldMap, Skipped, paths_of, read_documents, to_documents
+from overfetch.errors import OverfetchError, SettingsError, SiteError
+from overfetch.filters import FieldKind, require_filterable
+from overfetch.settings import RetrievalSettings, shortened
 from overfetch.sources import Record
 from overfetch.types import Chunk, Document, Frozen
-from overfetch.understanding import Understand, literally
+from overfetch.understanding import Understand, Understood, literally
 
 ENTRY_POINT_GROUP = "overfetch.sites"
+log = logging.getLogger(__name__)
 
 FilterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 
@@ -63,11 +66,11 @@ class Collection(Frozen):
         return self
 
     def read(
-        self, *sources: Path, id_prefixes: Sequence[str] = (), skipped: Skipped | None = None
+        self, *sources: str | Path, id_prefixes: Sequence[str] = (), skipped: Skipped | None = None
     ) -> Iterator[Document]:
         """The documents of all sources, one at a time; by default of the sample corpus. Raises as read_documents."""
         return read_documents(
-            sources or [self.sample],
+            paths_of(sources) or [self.sample],
             self.fields,
             filters=self.filters,
             adapt=self.adapt,
@@ -78,6 +81,25 @@ class Collection(Frozen):
     def documents(self, records: Iterable[Record]) -> list[Document]:
         """Of records in memory, read as those of a source are. Raises CorpusError naming the record."""
         return to_documents(records, self.fields, filters=self.filters, adapt=self.adapt)
+
+    def understood(self, question: str, day: datetime.date) -> Understood:
+        """What `understand` makes of it. Raises SiteError where that fails, or asks for what is not declared."""
+        place = f"understand of collection {self.name!r}, on {shortened(question)}"
+        try:
+            read = self.understand(question, day)
+        except OverfetchError:
+            raise
+        except Exception as error:  # whatever its code raises
+            log.exception("understand of collection %r failed", self.name)
+            raise SiteError(f"{place}: failed with {type(error).__name__}") from error
+        if not isinstance(read, Understood):
+            raise SiteError(f"{place}: gave {shortened(read)}, expected an Understood")
+        try:
+            for condition in read.asked:
+                require_filterable(condition, self.filters)
+        except SettingsError as error:
+            raise SiteError(f"{place}: {error}") from error
+        return read
 
 
 class Site(Frozen):

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import stat
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
@@ -20,15 +21,20 @@ from overfetch.headings import first_heading, restructured_as_markdown
 Record = Mapping[str, Any]
 Located = tuple[str, Callable[[], Record]]
 Broken = Callable[[CorpusError], None]
+LeaveOut = Callable[[str], None]
 PATH = "path below the source"
 HEADING = "first heading"
+ALLOWED = "pages (Markdown, HTML, .txt, .rst), JSONL and CSV"
+NAMED = 5  # kinds of files that are not read
 NOT_WRITTEN_BY_HAND = {"node_modules", "bower_components", "site-packages", "__pycache__", "__MACOSX"}
 
 
-def records_of(source: Path, broken: Broken) -> Iterator[Located]:
-    """Place and record of everything in the source; `broken` is told of each file that cannot be read on, or raises."""
+def records_of(source: Path, broken: Broken, leave_out: LeaveOut) -> Iterator[Located]:
+    """Place and record of everything in the source; `broken` is told of each file that cannot be read on, or raises,
+    and `leave_out` of how many there are of kinds that are not read.
+    """
     if source.is_dir():
-        for path in files_below(source, broken):
+        for path in files_below(source, broken, leave_out):
             name = path.relative_to(source).with_suffix("").as_posix()
             yield from _guarded(path, partial(_named, name), broken)
     elif not source.exists():
@@ -55,12 +61,12 @@ def _named(name: str, record: Record) -> Record:
     return {**record, PATH: name} if PATH in record else record
 
 
-def files_below(folder: Path, broken: Broken) -> Iterator[Path]:
+def files_below(folder: Path, broken: Broken, leave_out: LeaveOut) -> Iterator[Path]:
     """In the order of their paths, without what is hidden or was not written by hand; links to folders are not read.
 
     A link out of the folder is broken: what lies there was not chosen.
     """
-    root = folder.resolve()
+    root, others = folder.resolve(), Counter[str]()
     waiting = _entries(folder, broken)
     while waiting:
         path = waiting.pop()
@@ -74,6 +80,12 @@ def files_below(folder: Path, broken: Broken) -> Iterator[Path]:
             waiting += [] if path.is_symlink() else _entries(path, broken)
         elif _is_read(path):
             yield path
+        else:
+            others[path.suffix.lower() or path.name] += 1
+    if others:
+        named = ", ".join(f"{number} {kind}" for kind, number in others.most_common(NAMED))
+        more = f" and {len(others) - NAMED} other kinds" if len(others) > NAMED else ""
+        leave_out(f"{folder}: not read: {named}{more}; read are {ALLOWED}")
 
 
 def _entries(folder: Path, broken: Broken) -> list[Path]:
@@ -146,6 +158,17 @@ def _parse_page(path: Path, page: str) -> Record:
 def _read_text(path: Path) -> Iterator[Located]:
     text = "".join(read_lines(path))
     yield f"{path}:1", lambda: {HEADING: path.stem, PATH: path.stem, "text": text}
+
+
+def _read_html(path: Path) -> Iterator[Located]:
+    yield f"{path}:1", partial(_parse_web_page, path, "".join(read_lines(path)))
+
+
+def _parse_web_page(path: Path, page: str) -> Record:
+    from overfetch.html_pages import read_web_page
+
+    title, text = read_web_page(path, page)
+    return {HEADING: title or path.stem, PATH: path.stem, "text": text}
 
 
 def _read_restructured(path: Path) -> Iterator[Located]:
@@ -264,6 +287,8 @@ READERS: dict[str, Callable[[Path], Iterator[Located]]] = {
     ".txt": _read_text,
     ".text": _read_text,
     ".rst": _read_restructured,
+    ".html": _read_html,
+    ".htm": _read_html,
     ".jsonl": read_jsonl,
     ".ndjson": read_jsonl,
     ".csv": _read_csv,

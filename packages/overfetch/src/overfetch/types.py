@@ -213,11 +213,25 @@ class RefusedCitation(Frozen):
     reason: str
 
 
+class Written(Frozen):
+    """What writing an answer took: milliseconds, and replies of the language model with the tokens that it read and
+    wrote, None where the server does not say; `program` is the compiled one that answered. The reply that made a
+    follow-up stand alone is not counted.
+    """
+
+    lm: str
+    program: str | None
+    replies: int
+    input_tokens: int | None
+    output_tokens: int | None
+    ms: float
+
+
 class Answer(Frozen):
     """An answer with its checked citations and the retrievals that ground it; `[n]` names the nth citation.
 
     `found` is False where the sources hold no answer. `coverage` is the share of its sentences with a citation that
-    holds; None where nothing is claimed.
+    holds; None where nothing is claimed. `written` is None where the answer is quoted.
     """
 
     question: str
@@ -228,6 +242,7 @@ class Answer(Frozen):
     citations: tuple[Citation, ...]
     refused: tuple[RefusedCitation, ...] = ()
     coverage: float | None = None
+    written: Written | None = None
     retrievals: tuple[Retrieval, ...]
 
 

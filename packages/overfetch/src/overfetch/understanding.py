@@ -81,6 +81,11 @@ class Understood(Frozen):
         return list(dict.fromkeys([self.text, *(focus.text or self.text for focus in self.focuses)]))
 
     @property
+    def asked(self) -> list[Condition]:
+        """Every condition, its own and those of its focuses."""
+        return [*self.conditions, *(condition for focus in self.focuses for condition in focus.conditions)]
+
+    @property
     def embedded(self) -> list[str]:
         """What of it needs a vector: a `worded` focus looks by words alone."""
         near = (focus.text or self.text for focus in self.focuses if not focus.worded)

@@ -129,7 +129,7 @@ class Workspace:
 
     def warm_up(self) -> None:
         """Of every site opened: each model once."""
-        for engine in list(self._engines):
+        for engine in [engine for engine in self._engines if not engine.closed]:
             engine.warm_up()
 
     def close(self) -> None:

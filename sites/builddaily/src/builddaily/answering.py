@@ -19,6 +19,7 @@ from overfetch_answers import (
     find_passage,
     mark,
     number_passages,
+    plain_title,
 )
 
 FACTS = ("kind", "category", "updated")
@@ -50,7 +51,7 @@ class ResourceAnswer(GroundedModule):
         cited, numbered = Cited(), number_passages(retrievals)
         page = find_passage(reply.page, numbered)
         places = cited.keep(reply.quotes, numbered)
-        answer = mark(f"{page.title}: {reply.why}", places)
+        answer = mark(f"{plain_title(page)}: {reply.why}", places)
         if start := mark(reply.how_to_start, places):
             answer += f"\n\nHow to start: {start}"
         return Draft(answer=answer, citations=tuple(cited.citations))
@@ -92,7 +93,7 @@ class ChatAnswer(GroundedModule):
 
 def not_in_the_sources(retrievals: Sequence[Retrieval]) -> Draft:
     """Without a word of the model, since nothing would support it: only which pages came nearest."""
-    titles = dict.fromkeys(hit.passage.title for retrieval in retrievals for hit in retrieval.hits)
+    titles = dict.fromkeys(plain_title(hit.passage) for retrieval in retrievals for hit in retrieval.hits)
     nearest = ", ".join([*titles][:NEAREST])
     return Draft(answer=f"Not in the sources. The nearest pages: {nearest}.", citations=(), found=False)
 

@@ -17,6 +17,7 @@ from overfetch_answers import (
     find_passage,
     mark,
     number_passages,
+    plain_title,
 )
 
 NO_TICKER = "Not in the sources: none of the tickers found fits the question."
@@ -97,9 +98,8 @@ class CatalystAnswer(GroundedModule):
             event = find_passage(precedent.passage, numbered)
             own = {n: p for n, p in numbered.items() if p.document_id == event.document_id}
             places = cited.keep(precedent.quotes, own)
-            lines.append(mark(f"{len(lines) // 3 + 1}. {event.metadata['date']}, {event.title}", places))
-            lines.append(f"   Alike: {mark(precedent.alike, places)}")
-            lines.append(f"   Unlike: {mark(precedent.unlike, places)}")
+            lines.append(mark(f"{len(lines) // 3 + 1}. {event.metadata['date']}, {plain_title(event)}", places))
+            lines += [f"   Alike: {mark(precedent.alike, places)}", f"   Unlike: {mark(precedent.unlike, places)}"]
         return Draft(answer="\n".join(lines) or NO_PRECEDENT, citations=tuple(cited.citations), found=bool(lines))
 
 

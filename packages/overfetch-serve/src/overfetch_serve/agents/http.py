@@ -39,10 +39,12 @@ class AgentsOverHttp:
             yield
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
         try:
-            admitted(self.service, Request(scope))
+            admitted(self.service, request)
         except OverfetchError as error:
-            await problems.response(problems.problem(error), seconds_to_wait(error))(scope, receive, send)
+            found = problems.problem(error, problems.request_id(request))
+            await problems.response(found, seconds_to_wait(error))(scope, receive, send)
             return
         assert self._manager is not None, "it is not running"
         await self._manager.asgi_app(scope, receive, send)

@@ -1,5 +1,6 @@
 """The MCP server: over HTTP as `/mcp` of the service, with its keys, and over stdio for whoever starts it."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
-from overfetch import OverfetchError, Passage, SettingsError
+from overfetch import OverfetchError, Passage, SettingsError, in_thread
 from overfetch.contents import find_passage
 from overfetch.documents import AnswerDocument, RetrievalDocument
 from overfetch.requests import AskRequest, SearchRequest
@@ -48,6 +49,7 @@ class Agents:
         self.service = service
         self.who_asks = who_asks
         self.tools = tools_of(service.sites.values())
+        self.warming: asyncio.Future[None] | None = None
 
     def server(self) -> "Server[dict[str, Any]]":
         return Server(
@@ -104,6 +106,8 @@ class Agents:
         return result(await self._answered(tool, arguments_of(tool, asked.arguments or {})))
 
     async def _answered(self, tool: CollectionTool, given: Arguments) -> RetrievalDocument | AnswerDocument:
+        if self.warming is not None:  # which is not the request's time
+            await asyncio.shield(self.warming)
         engine, name, options = self.service.engine(tool.site.name), tool.collection.name, options_of(given)
         if tool.verb == "search":
             search = self.service.within(SearchRequest.of(given.query, **options), tool.collection)
@@ -148,7 +152,8 @@ def arguments_of(tool: CollectionTool, given: dict[str, Any]) -> Arguments:
 
 
 async def serve_stdio(agents: Agents) -> None:
-    """Until the other side closes."""
+    """Until the other side closes; it is told what there is while models are loaded."""
     server = agents.server()
+    agents.warming = asyncio.ensure_future(in_thread(agents.service.warm_up))
     async with stdio_server() as (reading, writing):
         await server.run(reading, writing, server.create_initialization_options())

@@ -11,9 +11,15 @@ from overfetch_serve.access import CurrentService, allowed
 from overfetch_serve.errors import NotFound
 from overfetch_serve.folders import folder_of
 from overfetch_serve.jobs import Job, Kind
+from overfetch_serve.problems import responses
 from overfetch_serve.records import read_records
 
-router = APIRouter(prefix="/v1/{site}/{collection}", tags=["documents"], dependencies=[allowed("admin")])
+router = APIRouter(
+    prefix="/v1/{site}/{collection}",
+    tags=["documents"],
+    dependencies=[allowed("admin")],
+    responses=responses(401, 403, 404, 409, 413, 422, 429, 503),
+)
 
 RECORDS: dict[str, Any] = {
     "required": True,

@@ -5,8 +5,11 @@ from fastapi import APIRouter
 from overfetch_serve.access import CurrentKey, CurrentService, allowed
 from overfetch_serve.errors import NotFound
 from overfetch_serve.jobs import Job
+from overfetch_serve.problems import responses
 
-router = APIRouter(prefix="/v1/jobs", tags=["documents"], dependencies=[allowed("admin")])
+router = APIRouter(
+    prefix="/v1/jobs", tags=["documents"], dependencies=[allowed("admin")], responses=responses(401, 403, 404, 429)
+)
 
 
 @router.get("")

@@ -13,6 +13,7 @@ from overfetch.types import Frozen
 from overfetch_serve.access import CurrentService, given_key
 from overfetch_serve.errors import NotAllowed
 from overfetch_serve.paths import without_folders
+from overfetch_serve.problems import responses
 from overfetch_serve.service import Service
 from overfetch_serve.settings import LOOPBACK
 
@@ -49,12 +50,14 @@ def is_operator(request: Request, service: CurrentService) -> bool:
     return True
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", response_model_exclude_none=True)
 async def livez() -> Health:
     """The process runs and its event loop turns."""
     return Health(status="alive")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": Health}}, response_model_exclude_none=True)
 async def readyz(
     service: CurrentService, response: Response, operator: Annotated[bool, Depends(is_operator)]
@@ -75,11 +78,13 @@ async def readyz(
     return Health(status=status, reason=reason, parts=states, not_indexed=service.readiness.unindexed)
 
 
-@router.get("/metrics", dependencies=[Depends(require_operator)], response_class=Response)
+@router.get(
+    "/metrics", dependencies=[Depends(require_operator)], response_class=Response, responses=responses(401, 403, 503)
+)
 async def metrics(service: CurrentService) -> Response:
     """The figures of the service, as Prometheus reads them."""
     service.sample()
-    text = service.watching.metrics.exposition(await _stored(service))
+    text = service.watching.metrics.exposition(await _stored(service), service.workspace.environment.profile)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parents[1] / "page"
 FILES = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.is_file()}
 VERSION = hashlib.sha256(b"".join(FILES.values())).hexdigest()[:16]
 KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-START = FILES.pop("index.html").replace(b"{version}", VERSION.encode())
+START, ROUTES = (FILES.pop(name).replace(b"{version}", VERSION.encode()) for name in ("index.html", "docs.html"))
 
 # Scripts and styles are files of this service; nothing is read from elsewhere, and no text turns into a script.
 POLICY = "; ".join(
@@ -34,9 +34,15 @@ ASK_AGAIN = "no-cache"
 
 
 @router.get("/")
+@router.head("/")
 async def start() -> Response:
     """The page itself, which names its files by their version."""
-    return Response(START, media_type="text/html; charset=utf-8", headers={**HEADERS, "Cache-Control": ASK_AGAIN})
+    return shown(START)
+
+
+def shown(page: bytes) -> Response:
+    """A page, which its policy keeps to this service."""
+    return Response(page, media_type="text/html; charset=utf-8", headers={**HEADERS, "Cache-Control": ASK_AGAIN})
 
 
 @router.get("/page/{version}/{name}")

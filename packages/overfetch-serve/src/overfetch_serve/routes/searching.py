@@ -7,10 +7,10 @@ from fastapi import APIRouter, Header, Request, Response
 from overfetch.documents import AnswerDocument, RetrievalDocument
 from overfetch.requests import AskRequest, SearchRequest
 from overfetch_serve.access import CurrentService, DeadlineHeader, allowed
-from overfetch_serve.problems import request_id
-from overfetch_serve.streaming import MEDIA_TYPE, stream_answer
+from overfetch_serve.problems import request_id, responses
+from overfetch_serve.streaming import MEDIA_TYPE, stream_answer, wants_events
 
-router = APIRouter(tags=["search"])
+router = APIRouter(tags=["search"], responses=responses(401, 403, 404, 413, 415, 422, 429, 503, 504))
 
 
 class SearchBody(SearchRequest, defer_build=False):
@@ -48,7 +48,8 @@ async def ask(
     deadline_ms: DeadlineHeader = None,
     accept: Annotated[str, Header()] = "",
 ) -> AnswerDocument | Response:
-    """Search, then answer with citations: as JSON, or with `Accept: text/event-stream` as it is written.
+    """Search, then answer with citations: as JSON, or as it is written where `Accept` prefers
+    `text/event-stream`.
 
     Events: `retrieval` (a RetrievalDocument for each part), `delta` (`text` to add: whole sentences, checked),
     `citation` (`number`, `passage_id`, `document_id`, `quote`), `replace` (`text` in place of all that was shown),
@@ -56,6 +57,6 @@ async def ask(
     """
     engine, chosen = service.collection(site, collection)
     bounded = service.within(asked, chosen, deadline_ms).model_copy(update={"collection": collection})
-    if MEDIA_TYPE in accept:
+    if wants_events(accept):
         return await stream_answer(service.events(engine, bounded), request_id(request))
     return AnswerDocument.of_answer(await service.answer(engine, bounded))

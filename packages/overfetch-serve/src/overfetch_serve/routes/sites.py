@@ -13,6 +13,7 @@ from overfetch.types import Frozen, Passage
 from overfetch_serve.access import CurrentKey, CurrentService, allowed
 from overfetch_serve.errors import NotFound
 from overfetch_serve.paths import without_folders
+from overfetch_serve.problems import responses
 from overfetch_serve.values import MOST_VALUES, examples, live_generation
 
 
@@ -22,7 +23,9 @@ async def no_parameters(request: Request) -> None:
         raise SettingsError(f"this address takes no parameters (given {given!r}); search and ask take `as_of`")
 
 
-router = APIRouter(tags=["sites"], dependencies=[Depends(no_parameters)])
+router = APIRouter(
+    tags=["sites"], dependencies=[Depends(no_parameters)], responses=responses(401, 403, 404, 422, 429, 503)
+)
 
 
 class CollectionDocument(Frozen):

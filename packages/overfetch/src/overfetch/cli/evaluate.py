@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from overfetch.cli import refusals
+from overfetch.cli.answers import evaluate_answers
 from overfetch.cli.console import (
     Json,
     Profile,
@@ -23,9 +24,11 @@ from overfetch.cli.progress import query_progress
 from overfetch.cli.search import FirstStage, Literal, RerankLm, TopK
 from overfetch.cli.terminal import notice, output, print_json
 from overfetch.engine import Engine
+from overfetch.environment import read_environment
 from overfetch.errors import SettingsError
 from overfetch.evaluation.collections import DEPTH, as_site, open_test_workspace
 from overfetch.evaluation.known import require_known
+from overfetch.evaluation.saving import Command, require_own, save, sums_of
 from overfetch.extras import needing
 from overfetch.judged import JudgedQueries, read_judged_queries
 from overfetch.settings import FirstStage as FirstStageName
@@ -35,7 +38,6 @@ from overfetch.sites import load_site, site_names
 from overfetch.workspace import Workspace
 
 if TYPE_CHECKING:
-    from overfetch.evaluation.answers import AnswerEvaluation
     from overfetch.evaluation.evaluating import Evaluation
 
 Queries = Annotated[
@@ -47,10 +49,17 @@ Test = Annotated[str, typer.Option(help="Judgements that decide: qrels/TEST.tsv.
 Split = Annotated[str, typer.Option(help="Which judgements: qrels/SPLIT.tsv.")]
 Fusion = Annotated[str | None, typer.Option(help="How dense and BM25 lists merge: rrf or dbsf.")]
 OrderWeight = Annotated[float | None, typer.Option(help="Reranker's share in the final order; 1: its scores alone.")]
+Save = Annotated[
+    Path | None,
+    typer.Option(
+        "--save", file_okay=False, help="Folder for what each stage ranked, as TREC runs, and each query's figures."
+    ),
+]
 
 
 @ending_errors
 def evaluate(
+    ctx: typer.Context,
     target: Annotated[
         str, typer.Argument(help="Folder in BEIR layout, or SITE/COLLECTION, with --queries of your own.")
     ],
@@ -73,6 +82,7 @@ def evaluate(
         bool, typer.Option("--fit-refusals", help="With SITE/COLLECTION: fit when `ask` says that nothing answers.")
     ] = False,
     limit_queries: Annotated[int | None, typer.Option(min=1, help="Only the first queries.")] = None,
+    save_to: Save = None,
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
@@ -86,17 +96,26 @@ def evaluate(
         order_weight=order_weight,
     )
     if fit_refusals:
-        _require_as_served("--fit-refusals", settings, literal=literal, limit_queries=limit_queries)
+        _require_as_served(
+            "--fit-refusals", target, settings, literal=literal, limit_queries=limit_queries, save=save_to
+        )
         refusals.fit_refusals(target, queries, split, profile, as_json=as_json)
         return
     if answers:
-        _require_as_served("--answers", settings, literal=literal)
-        _evaluate_answers(target, queries, split, limit_queries, profile, as_json)
+        _require_as_served("--answers", target, settings, literal=literal, save=save_to)
+        with opened_collection(target, profile) as (workspace, engine, collection):
+            judged = read_judged_queries(judged_of(engine, collection, queries), split, limit_queries)
+            evaluate_answers(workspace, engine, collection, judged, own=queries is None, as_json=as_json)
         return
+    if explain and save_to:
+        raise SettingsError("--explain tells of misses, it measures nothing that --save could keep: leave out either")
     own = queries is None
     queries = queries_of(target, queries)
     folder = queries or judged_folder(target)
     judged = read_judged_queries(folder, split, limit_queries)
+    command = _command(ctx, profile)
+    if save_to:
+        require_own(save_to, command)
     opening = opened_collection(target, profile) if queries else opened_test_collection(folder, profile)
     with opening as (workspace, engine, collection):
         if queries:
@@ -114,8 +133,11 @@ def evaluate(
             collection,
             lambda: _run(engine, collection, judged, name, settings, own=own, literal=literal),
         )
-    if not queries:
-        evaluation = evaluation.model_copy(update={"collection": folder.resolve().name})
+    named = evaluation.collection if queries else folder.resolve().name
+    evaluation = evaluation.model_copy(update={"collection": named, "judgements": sums_of(folder, split)})
+    if save_to:
+        save(save_to, command, judged, evaluation)
+        notice(f"kept in {save_to}")
     if as_json:
         print_json(evaluation.model_dump())
     else:
@@ -124,13 +146,26 @@ def evaluate(
         _print_left_out(evaluation, target, queries=None if own else queries, profile=profile, split=choosing)
 
 
-def _require_as_served(mode: str, settings: SettingsOptions, **others: object) -> None:
-    """Raises SettingsError naming the options that would be passed over in silence."""
+def _command(ctx: typer.Context, profile: str | None) -> Command:
+    """What decides what is ranked, by the options' names."""
+    given = ctx.params | {"profile": profile or read_environment().profile}
+    apart = ("as_json", "save_to")
+    return {
+        name: value if isinstance(value, bool | int | float) else str(value)
+        for name, value in given.items()
+        if value is not None and name not in apart
+    }
+
+
+def _require_as_served(mode: str, target: str, settings: SettingsOptions, **others: object) -> None:
+    """Raises SettingsError naming the options that would be passed over in silence; a folder answers nothing."""
     unset = {"rerank": True, "literal": False}
     given = [name for name, value in {**settings, **others}.items() if value != unset.get(name)]
     if given:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise SettingsError(f"{mode} asks as the collection is set: it takes no {named}")
+    if Path(target).is_dir() and target.partition("/")[0] not in site_names():
+        raise SettingsError(f"{mode} asks a site's collection, not the folder {target!r}: give SITE/COLLECTION")
 
 
 @contextmanager
@@ -187,38 +222,6 @@ def _run(
         return run(engine, collection, judged, profile, literal=literal, progress=progress, **settings)
 
 
-def _evaluate_answers(
-    target: str, queries: Path | None, split: str, limit: int | None, profile: str | None, as_json: bool
-) -> None:
-    with needing("eval"):
-        from overfetch.evaluation.answers import evaluate_answers
-
-    with opened_collection(target, profile) as (workspace, engine, collection):
-        judged = read_judged_queries(judged_of(engine, collection, queries), split, limit)
-
-        def work() -> "AnswerEvaluation":
-            require_known(engine, collection, judged, notice, own=queries is None)
-            with query_progress(f"asking {len(judged.queries)} questions") as progress:
-                return evaluate_answers(engine, collection, judged, progress=progress)
-
-        result = with_sample_if_missing(workspace, engine, collection, work)
-    if as_json:
-        print_json(result.model_dump())
-    else:
-        _print_answers(result)
-
-
-def _print_answers(result: "AnswerEvaluation") -> None:
-    by = f"answered by {result.lm}" if result.lm else "answered extractively"
-    output.print(f"[bold]{escape(result.collection)}[/bold] · {result.questions} questions · {escape(by)}")
-    for name, value in result.metrics.items():
-        output.print(escape(f"{name:12}{value.mean:6.3f} [{value.low:.3f}, {value.high:.3f}]"))
-    output.print(escape(", ".join(f"{count} {mode}" for mode, count in result.modes.items())))
-    output.print(f"{result.answer_ms.p50:.0f} ms (p50), {result.answer_ms.p95:.0f} ms (p95)")
-    for reason, count in result.reasons.items():
-        output.print(f"[dim]{count} x {escape(reason)}[/dim]")
-
-
 OF_KINDS = ("success@5", "mrr@5", "recall@20", "ndcg@10")
 ADVICE = {
     "on": "reranking pays on these queries",
@@ -229,13 +232,16 @@ ADVICE = {
 
 def _print(evaluation: "Evaluation") -> None:
     output.print(f"[bold]{escape(evaluation.collection)}[/bold] · {evaluation.queries} queries · {evaluation.profile}")
-    output.print(f"{'':12}{'first stage':>12}{'reranked':>10}   difference [95% interval]")
+    reranking = f"{'reranked':>10}   difference [95% interval]" if evaluation.reranked else ""
+    output.print(f"{'':12}{'first stage':>12}{reranking}")
     for metric, first in evaluation.first_stage.items():
         line = f"{metric:12}{first:12.3f}"
         if evaluation.reranked and evaluation.difference:
             gain = evaluation.difference[metric]
             line += f"{evaluation.reranked[metric]:10.3f}   {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
         output.print(escape(line))
+    if cut := [metric for metric in evaluation.first_stage if int(metric.partition("@")[2]) > evaluation.top_k]:
+        output.print(f"only {evaluation.top_k} are retrieved for a query (top_k): so are {', '.join(cut)} measured")
     _print_kinds(evaluation)
     if evaluation.rerank_ms:
         took = f"{evaluation.rerank_ms.p50:.0f} ms (p50), {evaluation.rerank_ms.p95:.0f} ms (p95)"

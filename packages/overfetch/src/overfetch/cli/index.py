@@ -30,7 +30,7 @@ def index(
         typer.Option(
             parser=_named_path,
             metavar="PATH",
-            help="Folder of Markdown or text, or a JSONL or CSV file; repeatable; by default the sample corpus.",
+            help="Folder of Markdown, text or HTML, or a JSONL or CSV file; repeatable; by default the sample corpus.",
         ),
     ] = None,
     id_prefix: Annotated[

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from overfetch.cli.console import opened_collection
+from overfetch.cli.console import opened_collection, with_sample_if_missing
 from overfetch.cli.progress import query_progress
 from overfetch.cli.terminal import output, print_json
 from overfetch.errors import SettingsError
@@ -24,8 +24,12 @@ def fit_refusals(target: str, queries: Path | None, split: str, profile: str | N
         from overfetch.evaluation.refusals import fit_refusals as fit
 
     with opened_collection(target, profile) as (workspace, engine, collection):
-        with query_progress("reading judged questions") as progress:
-            found = fit(engine, collection, queries, split, progress=progress)
+
+        def work() -> "Refusals":
+            with query_progress("reading judged questions") as progress:
+                return fit(engine, collection, queries, split, progress=progress)
+
+        found = with_sample_if_missing(workspace, engine, collection, work)
         path = workspace.environment.refusals_of(found.collection)
         if found.pays:
             known = RefusalRules.read(path) if path.exists() else RefusalRules()

@@ -12,13 +12,13 @@ from overfetch.documents import AnswerDocument, RetrievalDocument
 from overfetch.engine import Engine
 from overfetch.requests import AskOptions
 from overfetch.settings import FirstStage as FirstStageName
-from overfetch.types import Answer, Citation, Reading, Retrieval
+from overfetch.types import Answer, Citation, Reading, Retrieval, Written
 
 SNIPPET = 240
 
 TopK = Annotated[int | None, typer.Option(help="Passages that the first stage retrieves and the reranker reads.")]
 TopN = Annotated[int | None, typer.Option(help="Passages to keep.")]
-Where = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE, FIELD=A|B, or with >= <= > <, quoted.")]
+Where = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE, FIELD=A|B of keywords, or with >= <= > <, quoted.")]
 AsOf = Annotated[str | None, typer.Option(help="Hide what became known after this date.")]
 Near = Annotated[str | None, typer.Option(help="Keep what happened near this date.")]
 Rerank = Annotated[bool | None, typer.Option("--rerank/--no-rerank", help="Second stage on or off.")]
@@ -188,6 +188,16 @@ def _print_guard(answer: Answer) -> None:
         output.print(f"[dim]{answer.coverage:.0%} of its sentences carry a citation that holds[/dim]")
     if answer.reason:
         output.print(f"[dim]{escape(answer.reason)}[/dim]")
+    if answer.written:
+        output.print(f"[dim]{escape(_told_of(answer.written))}[/dim]")
+
+
+def _told_of(written: Written) -> str:
+    by = f" and {written.program}" if written.program else ""
+    tokens = f": {written.input_tokens} tokens read, {written.output_tokens} written"
+    known = written.input_tokens is not None and written.output_tokens is not None
+    replies = "1 reply" if written.replies == 1 else f"{written.replies} replies"
+    return f"written by {written.lm}{by} in {written.ms:.0f} ms, {replies}{tokens if known else ''}"
 
 
 def _part_of(citation: Citation, answer: Answer) -> str:

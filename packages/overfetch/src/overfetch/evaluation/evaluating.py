@@ -5,9 +5,20 @@ from statistics import fmean
 from typing import Literal, Unpack
 
 import numpy as np
+from pydantic import Field
 
 from overfetch.engine import Engine
-from overfetch.evaluation.metrics import DECISIVE, LEAST, Difference, Values, means, measure, paired_difference
+from overfetch.evaluation.metrics import (
+    DECISIVE,
+    LEAST,
+    RESAMPLES,
+    SEED,
+    Difference,
+    Values,
+    means,
+    measure,
+    paired_difference,
+)
 from overfetch.indexing import Progress
 from overfetch.judged import JudgedQueries, JudgedQuery, date_bounds
 from overfetch.settings import SettingsOptions
@@ -31,12 +42,27 @@ class OfKind(Frozen):
     reranked: dict[str, float] | None
 
 
+class Stages(Frozen):
+    """Per-query values of both stages, the documents that each `ranked`, by query, and what the searches told."""
+
+    first_stage: Values
+    reranked: Values | None
+    ranked: dict[str, dict[str, list[str]]]
+    rerank_ms: tuple[float, ...]
+    not_reranked: int
+    fell_back: int
+    truncated_tokens: float
+    provenance: dict[str, str]
+
+
 class Evaluation(Frozen):
     """Both stages side by side; what belongs to reranking is None where it is off. Metrics are fractions of 1.
 
     `recommendation` is by nDCG@10: reranking on where it gains beyond chance (`Difference`), off where it loses.
     `fell_back`: for so many queries the reranker ordered in place of the language model. It left out so many
-    `truncated_tokens` of a query's passages, on average.
+    `truncated_tokens` of a query's passages, on average. No metric sees more than the `top_k` passages of a query.
+    Intervals are of so many `resamples` of the queries, drawn from `seed`. `judgements` has the sha256 of each file
+    that judges, where files do; `stages` is what all of this was made of, and no part of the JSON.
     """
 
     collection: str
@@ -51,19 +77,12 @@ class Evaluation(Frozen):
     fell_back: int = 0
     truncated_tokens: float = 0.0
     kinds: dict[str, OfKind]
+    top_k: int
+    resamples: int = RESAMPLES
+    seed: int = SEED
+    judgements: dict[str, str] = Field(default_factory=dict)
     provenance: dict[str, str]
-
-
-class Stages(Frozen):
-    """Per-query values of both stages, and what the searches told."""
-
-    first_stage: Values
-    reranked: Values | None
-    rerank_ms: tuple[float, ...]
-    not_reranked: int
-    fell_back: int
-    truncated_tokens: float
-    provenance: dict[str, str]
+    stages: Stages = Field(exclude=True, repr=False)
 
 
 def evaluate(
@@ -96,7 +115,9 @@ def evaluate(
         fell_back=stages.fell_back,
         truncated_tokens=stages.truncated_tokens,
         kinds=of_kinds(judged, stages),
+        top_k=engine.site.collection(collection).retrieval.override(**settings).top_k,
         provenance=stages.provenance,
+        stages=stages,
     )
 
 
@@ -150,9 +171,12 @@ def run_stages(
         if rerank:
             read.append(search_judged(engine, collection, query, literal=literal, **both))
         progress(done, len(judged.queries))
+    ranked = {"first_stage": by_query(judged, plain), **({"reranked": by_query(judged, read)} if rerank else {})}
+    values = {stage: measure(judged.qrels, run) for stage, run in ranked.items()}
     return Stages(
-        first_stage=measured(judged, plain),
-        reranked=measured(judged, read) if rerank else None,
+        first_stage=values["first_stage"],
+        reranked=values.get("reranked"),
+        ranked=ranked,
         rerank_ms=tuple(r.timings_ms.rerank for r in read),
         not_reranked=sum(bool(r.hits) and r.rerank_status not in ALL_READ for r in read),
         fell_back=sum(r.rerank_status == "fallback" for r in read),
@@ -173,8 +197,12 @@ def search_judged(
 
 def measured(judged: JudgedQueries, retrievals: Sequence[Retrieval]) -> Values:
     """Every metric of the documents as they were ranked, one retrieval a query."""
-    ranked = {q.id: documents(r.candidates) for q, r in zip(judged.queries, retrievals, strict=True)}
-    return measure(judged.qrels, ranked)
+    return measure(judged.qrels, by_query(judged, retrievals))
+
+
+def by_query(judged: JudgedQueries, retrievals: Sequence[Retrieval]) -> dict[str, list[str]]:
+    """Under each query's id those of its documents as they were ranked."""
+    return {q.id: documents(r.candidates) for q, r in zip(judged.queries, retrievals, strict=True)}
 
 
 def documents(hits: Sequence[Hit]) -> list[str]:

@@ -20,7 +20,7 @@ MEASURES = {
     "mrr@10": RR @ 10,
     "ndcg@10": nDCG @ 10,
 }
-DECISIVE = "ndcg@10"  # by its interval a reranker is recommended, and a tuned one installed
+DECISIVE = "ndcg@10"  # by its gain a reranker is recommended, and a tuned one installed
 RESAMPLES, SEED = 10_000, 7
 LEAST = 20  # queries that differ: fewer decide nothing
 CHANCE = 0.05  # of a difference as large where there is none: less is beyond chance

@@ -10,11 +10,12 @@ from overfetch.evaluation.evaluating import documents, search_judged
 from overfetch.indexing import Progress
 from overfetch.judged import JudgedQueries, JudgedQuery
 from overfetch.settings import SettingsOptions
-from overfetch.types import Frozen, Passage, Reading, Retrieval
+from overfetch.types import Frozen, Passage, Reading, RerankStatus, Retrieval
 
 SHOWN = 5
 DEEP = 1_000  # as far as a list is looked through: farther away it is not found
 NEAR_COPY, COMPARED = 0.8, 50  # of the words that two passages have; passages of a missed document
+UNREAD: tuple[RerankStatus, ...] = ("off", "skipped", "failed")
 
 Stage = Literal[
     "not indexed",
@@ -25,6 +26,7 @@ Stage = Literal[
     "a near copy won",
     "reranked below",
     "never above",
+    "not reranked",
 ]
 ADVICE: dict[Stage, str] = {
     "not indexed": "the judgements name documents that this collection does not hold: index them, or correct the ids",
@@ -35,6 +37,7 @@ ADVICE: dict[Stage, str] = {
     "a near copy won": "what is shown says the same: judge it too, or index one of them",
     "reranked below": "the first stage shows it, the second stage puts others above: order_weight, or --no-rerank",
     "never above": "both stages know it and prefer others: tune the reranker on such questions",
+    "not reranked": "the first stage has it farther down, nothing read it again: rerank, or a better chunk lifts it",
 }
 
 
@@ -154,7 +157,7 @@ class Searching(NamedTuple):
             query_id=query.id,
             query=query.text,
             document=document,
-            stage=self._stage(document, lists, own, shown),
+            stage=self._stage(document, lists, own, shown, retrieval.rerank_status),
             rank=_place(document, lists.final),
             first_stage_rank=_place(document, lists.first_stage),
             dense=_place(document, lists.dense),
@@ -164,12 +167,16 @@ class Searching(NamedTuple):
             understood=retrieval.understood,
         )
 
-    def _stage(self, document: str, lists: Lists, own: Sequence[Passage], shown: Sequence[Passage]) -> Stage:
+    def _stage(
+        self, document: str, lists: Lists, own: Sequence[Passage], shown: Sequence[Passage], status: RerankStatus
+    ) -> Stage:
         if document in self.unknown:
             return "not indexed"
         if any(_alike(one.text, other.text) for one in own[:COMPARED] for other in shown):
             return "a near copy won"
         if document in lists.final:
+            if status in UNREAD:
+                return "not reranked"
             return "reranked below" if document in lists.first_stage[:SHOWN] else "never above"
         if document in lists.literal:
             return "hidden by what was understood"

@@ -39,6 +39,10 @@ class OverfetchRerank(BaseNodePostprocessor):
     _handed_over: bool = PrivateAttr(default=False)
 
     def __init__(self, *, reranker: Reranker | None = None, **fields: Any) -> None:
+        """Raises SettingsError on an unknown field or profile."""
+        known = type(self).model_fields.keys()
+        if unknown := fields.keys() - known - {"class_name"}:  # which LlamaIndex writes beside them
+            raise SettingsError(f"unknown field {min(unknown)!r}; allowed: reranker, {', '.join(sorted(known))}")
         super().__init__(**fields)
         self._handed_over = reranker is not None
         if reranker is None:
@@ -77,6 +81,8 @@ class OverfetchRerank(BaseNodePostprocessor):
         if query_bundle is None:
             raise SettingsError("a cross-encoder reads nodes together with a query: pass query_str or query_bundle")
         query = query_bundle.query_str
+        if not query.strip():
+            raise SettingsError(f"the query is empty (given {query!r}); write what to rank the nodes by")
         payload = {
             EventPayload.NODES: nodes,
             EventPayload.MODEL_NAME: self._reranker.spec.name,
