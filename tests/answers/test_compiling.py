@@ -264,8 +264,17 @@ def test_a_model_that_never_answers_is_an_error(engine: Engine, tmp_path: Path) 
         def complete(self, request: object) -> None:
             raise dspy.lm15.ServerError("down")
 
-    with pytest.raises(AnswerError, match="answered none of 30 questions"):
+    with pytest.raises(AnswerError, match=r"LMServerError: .*down\); the fault is its server's"):
         run(engine, tmp_path, lm=dspy.LM("rules", engine=Broken(), cache=False, num_retries=0))
+
+
+def test_a_model_that_never_replies_in_form_is_quoted(engine: Engine, tmp_path: Path) -> None:
+    class Chatting(RuleBasedEngine):
+        def complete(self, request: Request) -> Response:
+            return dataclasses.replace(super().complete(request), message=Message.assistant("Hello there."))
+
+    with pytest.raises(AnswerError, match=r"replied in no readable form: 'Hello there\.'"):
+        run(engine, tmp_path, lm=dspy.LM("rules", engine=Chatting(), cache=False))
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,10 @@ class Server(ThreadingHTTPServer):
         self.status = 200
         self.headers: dict[str, str] = {}
         self.delay_s = 0.0
-        self.reply: Callable[[str], str] = reply_to
+        self.reply: Callable[[str], str | None] = reply_to
+        self.message = "broken"
+        self.refusal: str | None = None
+        self.finish_reason = "stop"
 
     @property
     def lm(self) -> LanguageModel:
@@ -47,7 +50,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append(body)
         self.server.keys.append(self.headers["Authorization"])
         time.sleep(self.server.delay_s)
-        answer = json.dumps(self._completion(body) if self.server.status == 200 else {"error": {"message": "broken"}})
+        answer = json.dumps(
+            self._completion(body) if self.server.status == 200 else {"error": {"message": self.server.message}}
+        )
         self.send_response(self.server.status)
         for name, value in {**self.server.headers, "Content-Length": str(len(answer.encode()))}.items():
             self.send_header(name, value)
@@ -55,8 +60,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.encode())
 
     def _completion(self, body: dict[str, Any]) -> dict[str, Any]:
-        message = {"role": "assistant", "content": self.server.reply(body["messages"][-1]["content"])}
-        choice = {"index": 0, "finish_reason": "stop", "message": message}
+        content = self.server.reply(body["messages"][-1]["content"])
+        message = {"role": "assistant", "content": content, "refusal": self.server.refusal}
+        choice = {"index": 0, "finish_reason": self.server.finish_reason, "message": message}
         return {"id": "1", "object": "chat.completion", "created": 1, "model": body["model"], "choices": [choice]}
 
     def log_message(self, format: str, *args: object) -> None:
@@ -161,7 +167,9 @@ def test_a_reasoning_model_is_sent_no_temperature(server: Server, pages: Retriev
 
 def test_a_broken_server_fails_after_one_retry(server: Server, pages: Retrievals) -> None:
     server.status = 500
-    with pytest.raises(AnswerError, match=r"'openai/test' at 'http://127.* failed \(LMServerError: .*broken\); check"):
+    with pytest.raises(
+        AnswerError, match=r"'openai/test' at 'http://127.* failed \(LMServerError: .*broken\); the fault is"
+    ):
         answer_chat(AnswerRequest(question="What is Sage?", retrievals=pages, lm=server.lm))
     assert len(server.requests) == 2
 
@@ -185,14 +193,79 @@ def test_a_server_that_is_down_fails_fast(pages: Retrievals) -> None:
     assert time.monotonic() - started < 10
 
 
-@pytest.mark.parametrize(("status", "delay_s"), [(200, 2.0), (429, 0.0)])
-def test_the_deadline_holds_against_slow_and_stalling_servers(
-    server: Server, pages: Retrievals, status: int, delay_s: float
-) -> None:
-    server.status, server.delay_s, server.headers = status, delay_s, {"Retry-After": "3600"}
+def test_the_deadline_holds_against_a_slow_server(server: Server, pages: Retrievals) -> None:
+    server.delay_s = 2.0
     lm = server.lm.model_copy(update={"timeout_s": 0.5})
     with pytest.raises(AnswerError, match=r"no answer in 0.5 s; allow more \(OVERFETCH_LM_TIMEOUT_S\)"):
         answer_chat(AnswerRequest(question="What is Sage?", retrievals=pages, lm=lm))
+
+
+def test_a_wait_beyond_the_time_is_not_waited(server: Server, pages: Retrievals) -> None:
+    server.status, server.headers = 429, {"Retry-After": "3600"}
+    with pytest.raises(AnswerError, match=r"LMRateLimitError: .*broken\); it takes no more .*asks to wait 3600 s"):
+        answer_chat(AnswerRequest(question="What is Sage?", retrievals=pages, lm=server.lm))
+    assert len(server.requests) == 1
+    server.headers = {"Retry-After": "0"}
+    with pytest.raises(AnswerError, match="LMRateLimitError"):
+        answer_chat(AnswerRequest(question="What is Sage?", retrievals=pages, lm=server.lm))
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "advice"),
+    [
+        (401, "no such key", r"LMAuthError: .*check its key \(OVERFETCH_LM_API_KEY\)"),
+        (402, "no credit", "see to its provider's account"),
+        (404, "no such model", "check OVERFETCH_LM and its address and key"),
+        (400, "This model's maximum context length is 4096 tokens", "the prompt is too long .*_LM_TOKEN_BUDGET"),
+    ],
+)
+def test_what_is_to_be_done_hangs_on_what_failed(
+    server: Server, pages: Retrievals, status: int, message: str, advice: str
+) -> None:
+    server.status, server.message = status, message
+    with pytest.raises(AnswerError, match=advice):
+        answer_chat(AnswerRequest(question="What is Sage?", retrievals=pages, lm=server.lm))
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("characters", [20, 200])
+def test_a_reply_that_was_cut_is_named_and_not_asked_for_anew(
+    server: Server, pages: Retrievals, characters: int
+) -> None:
+    server.reply, server.finish_reason = lambda prompt: reply_to(prompt)[:characters], "length"
+    with pytest.raises(AnswerError, match=r"was cut off in its reply; allow longer ones \(OVERFETCH_LM_MAX_TOKENS"):
+        answer_chat(AnswerRequest(question="What is Sage?", retrievals=pages, lm=server.lm))
+    assert len(server.requests) == 1
+
+
+def test_an_answer_that_was_cut_is_given_and_says_so(server: Server, pages: Retrievals) -> None:
+    server.reply, server.finish_reason = lambda prompt: reply_to(prompt).partition("quoted.")[0], "length"
+    draft = answer_chat(AnswerRequest(question="What is Sage?", retrievals=pages, lm=server.lm))
+    assert draft.answer.startswith("As")
+    assert "'openai/test' was cut off in its reply" in (draft.note or "")
+    server.reply = lambda prompt: reply_to(prompt) + "\n and so on, without an end"
+    assert answer_chat(AnswerRequest(question="What is Sage?", retrievals=pages, lm=server.lm)).note is None
+
+
+def test_a_refusal_is_told(server: Server, pages: Retrievals) -> None:
+    server.reply, server.refusal = lambda prompt: None, "I cannot help with that."
+    with pytest.raises(AnswerError, match=r"'openai/test' at .* refused: 'I cannot help with that\.'"):
+        answer_chat(AnswerRequest(question="What is Sage?", retrievals=pages, lm=server.lm))
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("nothing", ["null", " None\n"])
+def test_null_is_no_answer(server: Server, pages: Retrievals, nothing: str) -> None:
+    server.reply = lambda prompt: reply_to(prompt).replace("As quoted.", nothing)
+    with pytest.raises(AnswerError, match="gave an empty answer"):
+        answer_chat(AnswerRequest(question="What is Sage?", retrievals=pages, lm=server.lm))
+
+
+def test_a_key_that_a_server_repeats_is_not_shown(server: Server, pages: Retrievals) -> None:
+    server.status, server.message = 401, "Incorrect API key provided: sk-live-9999"
+    with pytest.raises(AnswerError, match=r"provided: \*\*\*\)"):
+        answer_chat(AnswerRequest(question="What is Sage?", retrievals=pages, lm=server.lm))
 
 
 def test_a_reply_without_form_is_an_answer_error(server: Server, pages: Retrievals) -> None:

@@ -28,8 +28,8 @@ from overfetch.conversation import carry_over, standalone
 from overfetch.requests import AskRequest
 from overfetch.testing import open_fake
 from overfetch_answers import Retriever, RetryCitations
-from overfetch_answers.language_model import build_language_model
-from overfetch_answers.running import fit
+from overfetch_answers.fitting import fit, time_to_write
+from overfetch_answers.language_model import allowance, build_language_model
 
 SHARES = ("--slow=0.1", "--limited=0.15", "--failing=0.15", "--cut=0.15", "--malformed=0.15", "--nonsense=0.1")
 QUESTIONS = ("What is Sage Daily?", "How do I pin a reranker?", "Does uv replace pip?", "What is a cross-encoder for?")
@@ -130,19 +130,98 @@ def test_a_token_budget_leaves_passages_out_or_says_that_it_is_too_small(engine:
     whole = module.prompt_tokens(question, retrievals)
     bounded = lm.model_copy(update={"token_budget": whole + 300, "max_tokens": 400})
     request = AnswerRequest(question=question, retrievals=retrievals, lm=bounded)
-    kept, allowed, left_out = fit(module, request)
+    fitted, allowed, notes = fit(module, request)
+    kept = fitted.retrievals
+    left_out = len(retrievals[0].hits) - len(kept[0].hits)
     assert left_out >= 1
-    assert len(kept[0].hits) + left_out == len(retrievals[0].hits)
     assert (allowed.attempts, allowed.json_fallback) == (1, False)
     assert module.prompt_tokens(question, kept) + 400 <= whole + 300
     draft = answer_chat(request)
-    assert draft.note == f"{left_out} passages were left out: token budget {whole + 300}"
+    assert [draft.note] == notes == [f"{left_out} passages were left out: token budget {whole + 300}"]
     roomy = lm.model_copy(update={"token_budget": 5 * (whole + 400), "max_tokens": 400})
-    assert fit(module, request.model_copy(update={"lm": roomy})) == (retrievals, (2, True), 0)
+    request = request.model_copy(update={"lm": roomy})
+    assert fit(module, request) == (request, (2, True), [])
     engine.lm = lm.model_copy(update={"token_budget": 50})
     answer = engine.ask(question)
     assert answer.mode == "extractive"
     assert "a token budget of 50 is too small (OVERFETCH_LM_TOKEN_BUDGET)" in (answer.reason or "")
+
+
+def test_the_oldest_turns_are_left_out_before_passages(engine: Engine, lm: LanguageModel) -> None:
+    question, history = "What is Sage Daily?", tuple(Turn(question=f"{n}?", answer="So it is. " * 90) for n in range(3))
+    retrievals = (engine.search("chat", question),)
+    module = ChatAnswer(Retriever.fixed(retrievals))
+    whole = module.prompt_tokens(question, retrievals, history)
+    request = AnswerRequest(question=question, retrievals=retrievals, lm=lm, history=history)
+
+    def fitted(budget: int, **changes: Any) -> tuple[AnswerRequest, list[str]]:
+        bounded = lm.model_copy(update={"token_budget": budget, "max_tokens": 100, **changes})
+        kept, _, notes = fit(module, request.model_copy(update={"lm": bounded}))
+        return kept, notes
+
+    kept, notes = fitted(whole)
+    assert (kept.history, kept.retrievals) == (history[1:], retrievals)
+    assert notes == [f"1 turns were left out: token budget {whole}"]
+    kept, notes = fitted(module.prompt_tokens(question, retrievals, history[2:]))
+    assert kept.history == history[2:]
+    assert [note.partition(":")[0] for note in notes] == ["2 turns were left out", "1 passages were left out"]
+    assert fitted(whole + 100)[1] == []
+    request = request.model_copy(update={"history": (Turn(question="Valkey?"),)})
+    budget = module.prompt_tokens(question, retrievals, request.history) + 700
+    assert fitted(budget, max_tokens=700)[1] == []
+    assert "passages were left out" in fitted(budget, max_tokens=700, rewrites=True)[1][0], "rewriting has a quarter"
+
+
+@pytest.mark.parametrize("budget", [32_000, 100_000])
+def test_a_large_token_budget_has_room_to_ask_again(lm: LanguageModel, budget: int) -> None:
+    assert allowance(lm.model_copy(update={"token_budget": budget}), budget // 8, attempts=2) == (2, True)
+
+
+def test_a_chat_that_is_too_long_for_the_budget_is_not_rewritten(engine: Engine, lm: LanguageModel) -> None:
+    engine.lm = lm.model_copy(update={"rewrites": True, "token_budget": 8_000})
+    short, long = ([Turn(question="What is Valkey?", answer="A fork. " * n)] for n in (1, 1_000))
+    assert engine.ask("Does it have a licence?", history=short).retrievals[0].query == "Does Valkey have a licence?"
+    found = engine.ask("Does it have a licence?", history=long).retrievals
+    assert found[0].query == "What is Valkey? Does it have a licence?"
+    request = AnswerRequest(question="Does it have a licence?", retrievals=found, lm=engine.lm, history=tuple(long))
+    assert fit(ChatAnswer(Retriever.fixed(found)), request).notes == [
+        "the question was not rewritten: the chat before it does not fit its share of the token budget 8000"
+    ]
+
+
+def test_rewriting_and_writing_share_the_time(engine: Engine, lm: LanguageModel) -> None:
+    request = AnswerRequest(question="And so?", retrievals=(engine.search("chat", "so"),), lm=lm)
+    rewritten = request.model_copy(
+        update={"history": (Turn(question="What?"),), "lm": lm.model_copy(update={"rewrites": True})}
+    )
+    assert time_to_write(request)[0] == 20
+    assert time_to_write(rewritten)[0] == 15
+
+
+async def test_a_deadline_of_the_request_bounds_the_writing(engine: Engine) -> None:
+    """A site's or a service's own does not: a model may take longer than a search."""
+    question, history = "Does it have a licence?", ["What is Valkey?"]
+    with openai_server.running("--slow=1") as slow:
+        assert engine.lm is not None
+        engine.lm = engine.lm.model_copy(update={"api_base": slow, "timeout_s": 60})
+        told = "gave no answer within the request's deadline; allow more (deadline_ms)"
+        for answer in (
+            await asyncio.to_thread(engine.ask, question, history=history, deadline_ms=1_000),
+            await engine.ask_async(question, history=history, deadline_ms=1_000),
+        ):
+            assert answer.mode == "extractive"
+            assert told in (answer.reason or "")
+            assert answer.citations
+    assert AskRequest.of(question).answer_by(asked_at=1) is None
+    assert AskRequest.of(question, deadline_ms=2_000).answer_by(asked_at=1) == 2.8
+
+
+def test_a_deadline_that_is_over_asks_no_model(engine: Engine) -> None:
+    answer = engine._answering(AskRequest.of("What is Sage?", deadline_ms=10), time.monotonic() - 1).answer(
+        "What is Sage?", [engine.search("chat", "What is Sage?")]
+    )
+    assert answer.mode == "extractive"
+    assert "the request's deadline left language model 'openai/rules' no time" in (answer.reason or "")
 
 
 def test_a_reply_has_no_more_tokens_than_allowed(lm: LanguageModel) -> None:

@@ -67,6 +67,8 @@ def echo() -> Iterator[str]:
         ("Authorization: Bearer abcdefgh.ij", "Authorization: Bearer ***"),
         ("write to me@example.org, at 10:30", "write to me@example.org, at 10:30"),
         ("overfetch/mini@0123#fp32", "overfetch/mini@0123#fp32"),
+        ("provided: sk-live-9999, or gsk_abc123def456", "provided: ***, or ***"),
+        ("sk-learn-contrib, task-2024-10-12, pk-list", "sk-learn-contrib, task-2024-10-12, pk-list"),
     ],
 )
 def test_what_an_address_holds_is_taken_out(text: str, shown: str) -> None:
@@ -74,7 +76,7 @@ def test_what_an_address_holds_is_taken_out(text: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["a", "a:", ":", "@", "a:b@", "://", "?key", "?keykey=", "key", "Bearer ", "Bearer", "a.b-"]
+    "unit", ["a", "a:", ":", "@", "a:b@", "://", "?key", "?keykey=", "key", "Bearer ", "Bearer", "a.b-", "sk-", "sk-a"]
 )
 def test_no_text_holds_it_up(unit: str) -> None:
     """A hostile body of a request is told of in the problem that refuses it."""

@@ -12,7 +12,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp_types import CallToolResult, ResourceLink, TextContent, TextResourceContents
 
-from overfetch import Environment, SearchRequest, SettingsError, Workspace, load_site
+from overfetch import AskRequest, Environment, SearchRequest, SettingsError, Workspace, load_site
 from overfetch_serve.agents.arguments import form, options_of
 from overfetch_serve.agents.server import Agents
 from overfetch_serve.agents.tools import tools_of
@@ -79,6 +79,10 @@ def test_unless_it_is_told_otherwise_a_tool_searches_as_the_collection_is_set(sa
         assert service.within(hurried, chosen, 700).deadline_ms == 700
         assert service.within(hurried, chosen, 1_100).deadline_ms == 900
         assert service.within(asked, collection).deadline_ms == ServiceSettings().deadline_ms
+        ask = AskRequest.of("the Tower", deadline_ms=None)
+        bounded = service.within(ask.model_copy(update={"deadline_ms": 900.0}), chosen)
+        given = [service.within(ask, chosen), service.within(ask, chosen, 700), bounded]
+        assert [one.own_deadline_ms for one in given] == [None, 700, 900], "the service's own bounds no writing"
     assert own.override(top_n=asked.top_n, rerank=asked.rerank) == own
 
 

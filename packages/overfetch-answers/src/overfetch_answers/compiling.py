@@ -14,6 +14,7 @@ from overfetch import AnswerError, Engine, LanguageModel, Retrieval, SettingsErr
 from overfetch.evaluation.evaluating import search_judged
 from overfetch.evaluation.metrics import Difference, paired_difference
 from overfetch.judged import JudgedQueries, require_apart
+from overfetch_answers.explaining import answer_errors
 from overfetch_answers.guarding import answer_quality
 from overfetch_answers.language_model import build_language_model
 from overfetch_answers.optimizing import ANY_ERRORS, THREADS, Optimizer, Task, optimize, quiet
@@ -74,6 +75,8 @@ def compile_answers(
     require_apart(learning, test)
     answers = find_answers(engine, collection)
     model, calls = recorded(build_language_model(lm) if isinstance(lm, LanguageModel) else lm, log)
+    with answer_errors(lm if isinstance(lm, LanguageModel) else LanguageModel(name=lm.model)):
+        model("Reply with one word.")  # one failing call tells what hundreds would
     with watch("searching") as progress:
         found = _search(engine, collection, [learning, test], progress)
     train, dev = _halves(_examples(learning), seed)
@@ -173,6 +176,8 @@ def _evaluate(
     reading = dspy.context(lm=lm, adapter=ReplyAdapter(), disable_history=True)
     with quiet(), reading, calls.watched(progress, len(examples)):
         results = run(program).results
-    if not any(prediction for _, prediction, _ in results):
-        raise AnswerError(f"language model {lm.model!r} answered none of {len(examples)} questions; check its address")
+        if not any(prediction for _, prediction, _ in results):
+            with answer_errors(LanguageModel(name=lm.model)):
+                program(**examples[0].inputs())  # says what is wrong: DSPy only logs it
+            raise AnswerError(f"language model {lm.model!r} answered none of {len(examples)} questions: try again")
     return [float(score) for _, _, score in results]

@@ -19,12 +19,12 @@ from pydantic import BaseModel
 from overfetch import AnswerError, LanguageModel
 from overfetch.leaving import whether_left
 from overfetch.protocols import ListOrder
+from overfetch_answers.explaining import answer_errors
 from overfetch_answers.language_model import count_tokens, reply_tokens, shared_language_model
 from overfetch_answers.looping import turn, wait_for
 from overfetch_answers.passages import PASSAGES
 from overfetch_answers.permuting import permutation
 from overfetch_answers.replies import HEADER, JSON, ReplyAdapter, without_thoughts
-from overfetch_answers.running import answer_errors
 
 WINDOW, STEP = 10, 5
 LEAST_TOKENS = 32  # of a passage: of less nothing can be told

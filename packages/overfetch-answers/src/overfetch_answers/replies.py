@@ -1,9 +1,13 @@
 """Replies as language models write them: thoughts aloud before the fields, JSON where headers were asked for."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dspy
+
+from overfetch_answers.language_model import RequestClient, UnfinishedReply
 
 OPENING = re.compile(
     r"\s*(?:<(think|thinking|thought|thoughts|reasoning|analysis)>|(\[THINK\])|(◁think▷))", re.IGNORECASE
@@ -13,6 +17,7 @@ LONGEST_TAG = 16
 HEADER = re.compile(r"\[\[ ## \w+ ## \]\]")
 HEADER_BEGUN = re.compile(r"\[(?:\[(?: (?:#(?:# ?\w* ?#{0,2} ?\]?)?)?)?)?$")
 LONGEST_HEADER = 80
+NULL = re.compile(r"\s*(?:null|none)\s*", re.IGNORECASE)
 JSON = re.compile(r"\s*(?:```(?:json)?\s*)?\{")
 
 
@@ -29,22 +34,46 @@ def without_thoughts(reply: str, first_header: str = "") -> str:
     return reply
 
 
+def without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
+    """Texts that say nothing but that there is none are empty."""
+    return {name: "" if isinstance(said, str) and NULL.fullmatch(said) else said for name, said in fields.items()}
+
+
+@contextmanager
+def unfinished_told(lm: Any) -> Iterator[None]:
+    """Where a reply cannot be read since it was cut or is a refusal, that is said, and no second form asked for."""
+    try:
+        yield
+    except dspy.AdapterParseError as error:
+        if isinstance(lm, RequestClient) and lm.unfinished:
+            raise UnfinishedReply(lm.unfinished) from error
+        raise
+
+
 class ReplyAdapter(dspy.ChatAdapter):
     """DSPy's chat form, reading also what it asked for otherwise: without the thoughts, and in JSON."""
+
+    def _call_postprocess(self, processed: Any, original: Any, outputs: Any, lm: Any, lm_kwargs: Any) -> Any:
+        with unfinished_told(lm):
+            return super()._call_postprocess(processed, original, outputs, lm, lm_kwargs)
 
     def parse(self, signature: Any, completion: str) -> Any:
         reply = without_thoughts(completion, f"[[ ## {next(iter(signature.output_fields))} ## ]]")
         if JSON.match(reply):
-            return dspy.JSONAdapter().parse(signature, reply)
-        return super().parse(signature, reply)
+            return without_nulls(dspy.JSONAdapter().parse(signature, reply))
+        return without_nulls(super().parse(signature, reply))
 
     def _make_json_adapter_fallback(self) -> dspy.JSONAdapter:
         return _JSONReplyAdapter(use_native_function_calling=self.use_native_function_calling)
 
 
 class _JSONReplyAdapter(dspy.JSONAdapter):
+    def _call_postprocess(self, processed: Any, original: Any, outputs: Any, lm: Any, lm_kwargs: Any) -> Any:
+        with unfinished_told(lm):
+            return super()._call_postprocess(processed, original, outputs, lm, lm_kwargs)
+
     def parse(self, signature: Any, completion: str) -> Any:
-        return super().parse(signature, without_thoughts(completion, "{"))
+        return without_nulls(super().parse(signature, without_thoughts(completion, "{")))
 
 
 class FieldReader:

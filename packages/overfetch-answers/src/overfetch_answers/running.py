@@ -4,29 +4,27 @@ import asyncio
 import copy
 import inspect
 import logging
-import traceback
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import dspy
 
-from overfetch import AnswerError, AnswerRequest, Draft, LanguageModel, Retrieval, Turn, redacted
+from overfetch import AnswerError, AnswerRequest, Draft, LanguageModel, Turn
+from overfetch_answers.explaining import answer_errors
+from overfetch_answers.fitting import fit, time_to_write
 from overfetch_answers.guarding import RetryCitations
-from overfetch_answers.language_model import Allowance, allowance, shared_language_model
+from overfetch_answers.language_model import shared_language_model
 from overfetch_answers.looping import result_of, submit, turn, wait_for
 from overfetch_answers.module import GroundedModule
 from overfetch_answers.programs import SavedProgram, provenance_of, read_program, require_known, restore_program
 from overfetch_answers.replies import ReplyAdapter
 from overfetch_answers.retriever import Retriever
-from overfetch_answers.rewriting import Rewrite
+from overfetch_answers.rewriting import NOT_REWRITTEN, Rewrite, rewriting_allowance, share_of
 from overfetch_answers.spending import Spending
 from overfetch_answers.streaming import Emit, stream_prediction
 
 log = logging.getLogger(__name__)
-
-ATTEMPTS = 2
-SHOWN_CHARACTERS = 200
 
 
 class Answers:
@@ -72,28 +70,30 @@ class Answers:
         return Path(inspect.getfile(self.module)).parent / "programs" / f"{collection.rpartition('/')[2]}.json"
 
     async def _draft(self, request: AnswerRequest, emit: Emit | None = None) -> Draft:
-        with answer_errors(request.lm):
-            async with asyncio.timeout(request.lm.timeout_s), turn():
-                return await self._answer(request, emit)
+        seconds, late = time_to_write(request)
+        with answer_errors(request.lm, late):
+            async with asyncio.timeout(seconds), turn():
+                return await self._answer(request, emit, time.monotonic() + seconds)
 
-    async def _answer(self, request: AnswerRequest, emit: Emit | None) -> Draft:
-        lm, spent = shared_language_model(request.lm), Spending()
+    async def _answer(self, request: AnswerRequest, emit: Emit | None, deadline: float) -> Draft:
+        lm, spent = shared_language_model(request.lm, deadline), Spending()
         module, compiled, notes = self._loaded(request)
-        fitted, allowed, left_out = fit(module, request)
-        if left_out:
-            notes.append(f"{left_out} passages were left out: token budget {request.lm.token_budget}")
-        module.retrieve = Retriever.fixed(fitted)
+        fitted, allowed, told = fit(module, request)
+        notes += told
+        module.retrieve = Retriever.fixed(fitted.retrievals)
         program = RetryCitations(module, allowed.attempts)
         adapter = ReplyAdapter(use_json_adapter_fallback=allowed.json_fallback)
-        history = {"history": [*request.history]} if request.history and module.reads_history else {}
-        with dspy.context(lm=lm, adapter=adapter, disable_history=True, usage_tracker=spent):
+        history = {"history": [*fitted.history]} if fitted.history else {}
+        with dspy.context(lm=lm, adapter=adapter, disable_history=False, usage_tracker=spent):  # `lm` keeps none
             inputs = {"question": request.question, **history}
             if emit is None or module.streamed is None:
                 prediction = await program.acall(**inputs)
             else:
-                prediction = await stream_prediction(program, module, fitted, emit, **inputs)
+                prediction = await stream_prediction(program, module, fitted.retrievals, emit, **inputs)
         if not prediction.answer.strip():
             raise AnswerError(f"language model {request.lm.name!r} gave an empty answer; try a more capable model")
+        if lm.unfinished:
+            notes.append(f"language model {request.lm.name!r} {lm.unfinished}")
         return Draft(
             answer=prediction.answer,
             citations=prediction.citations,
@@ -124,29 +124,6 @@ class Answers:
             return module, None, [f"served uncompiled: {error}"]
 
 
-def fit(module: GroundedModule, request: AnswerRequest) -> tuple[tuple[Retrieval, ...], Allowance, int]:
-    """The retrievals that the token budget has room for, what it allows with them, and how many passages it cost.
-
-    The last passage of the longest list goes first; each list keeps one. Raises AnswerError.
-    """
-    kept, left_out = list(request.retrievals), 0
-    if request.lm.token_budget is None:
-        return tuple(kept), Allowance(ATTEMPTS, json_fallback=True), 0
-    while True:
-        needed = module.prompt_tokens(request.question, kept, request.history)
-        allowed = allowance(request.lm, needed, ATTEMPTS)
-        if allowed is not None:
-            return tuple(kept), allowed, left_out
-        longest = max(range(len(kept)), key=lambda i: len(kept[i].hits))
-        if len(kept[longest].hits) <= 1:
-            raise AnswerError(
-                f"the prompt takes about {needed} tokens, and the reply has to fit too: "
-                f"a token budget of {request.lm.token_budget} is too small (OVERFETCH_LM_TOKEN_BUDGET)"
-            )
-        kept[longest] = kept[longest].model_copy(update={"hits": kept[longest].hits[:-1]})
-        left_out += 1
-
-
 def _tell(
     loop: asyncio.AbstractEventLoop, pieces: "asyncio.Queue[str | Draft | None]", piece: str | Draft | None
 ) -> None:
@@ -155,39 +132,11 @@ def _tell(
 
 
 async def _rewritten(question: str, history: Sequence[Turn], lm: LanguageModel) -> str:
-    with answer_errors(lm), dspy.context(lm=shared_language_model(lm), adapter=ReplyAdapter(), disable_history=True):
-        async with asyncio.timeout(lm.timeout_s):
+    allowed, its = rewriting_allowance(question, history, lm), share_of(lm)
+    if allowed is None:
+        raise AnswerError(NOT_REWRITTEN.format(budget=lm.token_budget))
+    adapter = ReplyAdapter(use_json_adapter_fallback=allowed.json_fallback)
+    client = shared_language_model(its, time.monotonic() + its.timeout_s)
+    with answer_errors(its), dspy.context(lm=client, adapter=adapter, disable_history=False):
+        async with asyncio.timeout(its.timeout_s):
             return str(await Rewrite().acall(question=question, history=history))
-
-
-@contextmanager
-def answer_errors(lm: LanguageModel) -> Iterator[None]:
-    """Whatever fails here becomes an AnswerError: a failing model or module costs the text, never the request."""
-    model = f"language model {lm.name!r}" + (f" at {lm.api_base!r}" if lm.api_base else "")
-    try:
-        yield
-    except AnswerError:
-        raise
-    except TimeoutError as error:
-        raise AnswerError(
-            f"{model} gave no answer in {lm.timeout_s:g} s; allow more (OVERFETCH_LM_TIMEOUT_S)"
-        ) from error
-    except dspy.AdapterParseError as error:
-        reply = _shorten(error.lm_response)
-        raise AnswerError(f"{model} replied in no readable form: {reply!r}; try a more capable model") from error
-    except (dspy.DSPyError, ImportError) as error:
-        # The first line says what happened; what follows is advice for users of DSPy.
-        reason = _shorten(str(error).partition("\n")[0])
-        raise AnswerError(
-            f"{model} failed ({type(error).__name__}: {reason}); check OVERFETCH_LM and its address and key"
-        ) from error
-    except Exception as error:
-        log.error("the answer module failed\n%s", redacted(traceback.format_exc()))
-        raise AnswerError(
-            f"the answer module failed on a reply of {model} ({type(error).__name__}: {error})"
-        ) from error
-
-
-def _shorten(text: str) -> str:
-    """Keys are taken out before one could be cut in two."""
-    return " ".join(redacted(text).split())[:SHOWN_CHARACTERS]

@@ -115,10 +115,12 @@ class Service:
 
     def within(self, request: Asked, collection: Collection, deadline_ms: float | None = None) -> Asked:
         """The request with the time that it has: the smaller of its own and the header's, what the collection sets or
-        the usual, and no more than the longest."""
+        the usual, and no more than the longest. Only the first two count as given (`AskRequest.own_deadline_ms`).
+        """
         asked = [ms for ms in (request.deadline_ms, deadline_ms) if ms is not None]
-        wanted = min(asked, default=collection.retrieval.deadline_ms)
-        return request.model_copy(update={"deadline_ms": self.milliseconds(wanted)})
+        time_ms = self.milliseconds(min(asked, default=collection.retrieval.deadline_ms))
+        named = request.model_fields_set - {"deadline_ms"} | ({"deadline_ms"} if asked else set())
+        return request.model_construct(named, **{**dict(request), "deadline_ms": time_ms})
 
     def milliseconds(self, wanted: float | None) -> float:
         """What a request has: what it wants or the usual, and no more than the longest."""

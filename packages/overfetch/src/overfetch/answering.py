@@ -55,12 +55,15 @@ class Draft(Frozen):
 
 
 class AnswerRequest(Frozen):
-    """What an answer module is given. `history` holds the earlier turns of a chat, oldest first."""
+    """What an answer module is given. `history` holds the earlier turns of a chat, oldest first; `deadline`
+    (`time.monotonic()`) is until when it may write, where whoever asks gave a time.
+    """
 
     question: str
     retrievals: tuple[Retrieval, ...]
     lm: LanguageModel
     history: tuple[Turn, ...] = ()
+    deadline: float | None = None
 
 
 AnswerFunction = Callable[[AnswerRequest], Draft]
@@ -68,7 +71,8 @@ AnswerFunction = Callable[[AnswerRequest], Draft]
 
 class Answering(NamedTuple):
     """How a collection answers: `module` names the function `package.module:function`; `rules` say when quotes don't,
-    and `deadline` (`time.monotonic()`) until when sentences are read for them, a language model's time not counted.
+    `deadline` (`time.monotonic()`) until when sentences are read for them, a language model's time not counted, unless
+    `answer_by` says until when that may write.
 
     The function may have `acall`, the same as a coroutine, and `stream`, which yields texts, partial drafts and at the
     end the draft.
@@ -81,6 +85,7 @@ class Answering(NamedTuple):
     quoted_hits: int = 3
     rules: Sequence[RefusalRule] = ()
     deadline: float | None = None
+    answer_by: float | None = None
 
     def answer(self, question: str, retrievals: Sequence[Retrieval], history: Sequence[Turn] = ()) -> Answer:
         """The module answers where a language model is given; without one, or if it fails, quotes do."""
@@ -127,10 +132,18 @@ class Answering(NamedTuple):
             return "nothing was found"
         if self.lm is None:
             return NO_MODEL
-        return AnswerRequest(question=question, retrievals=tuple(retrievals), lm=self.lm, history=tuple(history))
+        if self.answer_by is not None and self.answer_by <= time.monotonic():
+            return f"the request's deadline left language model {self.lm.name!r} no time; allow more (deadline_ms)"
+        return AnswerRequest(
+            question=question,
+            retrievals=tuple(retrievals),
+            lm=self.lm,
+            history=tuple(history),
+            deadline=self.answer_by,
+        )
 
     def _quoted(self, question: str, retrievals: Sequence[Retrieval], reason: str, waited: float) -> Answer:
-        deadline = None if self.deadline is None else self.deadline + waited
+        deadline = self.deadline if self.deadline is None or self.answer_by else self.deadline + waited
         return extractive_answer(question, retrievals, self.reranker, reason, self.quoted_hits, self.rules, deadline)
 
     def _so_far(self, draft: Draft, request: AnswerRequest) -> AnswerSoFar | None:

@@ -146,7 +146,8 @@ class Engine:
 
     def answer(self, request: AskRequest) -> Answer:
         """`ask`, as a request."""
-        searched, asked_at = standalone(*self._leaning(request)), time.monotonic()  # a model's time is not the search's
+        began = time.monotonic()
+        searched, asked_at = standalone(*self._leaning(request)), request.counted_from(began)
         retrievals = self._retrieve_parts(request, searched, asked_at)
         return self._answering(request, asked_at).answer(request.question, retrievals, request.history[-KEPT_TURNS:])
 
@@ -242,10 +243,7 @@ class Engine:
         raise AssertionError("an answer comes last")
 
     def ask_stream(self, question: str, **options: Unpack[AskOptions]) -> AsyncGenerator[str | Answer, None]:
-        """`ask_async`, with the text in pieces as it is written; the last one is the Answer, its citations checked.
-
-        What the pieces say is unchecked: where it differs, the Answer counts.
-        """
+        """`ask_async`, in pieces of the text as it is written, unchecked; the last one is the Answer, which counts."""
         return self.stream(AskRequest.of(question, **options))
 
     async def stream(self, request: AskRequest, *, whole: bool = False) -> AsyncGenerator[str | Answer, None]:
@@ -264,7 +262,8 @@ class Engine:
         """`stream` with more to show: first what each part of the question found, and between the pieces of the text
         what is checked of it, each time a further sentence is complete. The search, asked at that time, takes a `turn`.
         """
-        searched, asked_at = await standalone_async(*self._leaning(request)), time.monotonic()
+        began = time.monotonic()
+        searched, asked_at = await standalone_async(*self._leaning(request)), request.counted_from(began)
         async with turn(asked_at):
             retrievals = await in_thread(self._retrieve_parts, request, searched, asked_at)
         yield tuple(retrievals)
@@ -276,8 +275,9 @@ class Engine:
         chosen = self._asked(request)
         settings, reranker = chosen.retrieval.override(**request.overrides), self.reranker_of(chosen.name)
         known = None if request.literal or request.parts else self.refusals.get(chosen.name)  # fitted on neither
-        rules, deadline = known.under(settings) if known else [], settings.deadline(asked_at)
-        return Answering(chosen.answering, reranker, self.lm, self.on_refused, chosen.quoted_hits, rules, deadline)
+        rules = known.under(settings) if known else []
+        times = settings.deadline(asked_at), request.answer_by(asked_at)
+        return Answering(chosen.answering, reranker, self.lm, self.on_refused, chosen.quoted_hits, rules, *times)
 
     def _asked(self, request: AskRequest) -> Collection:
         return self.site.collection(request.collection if request.collection is not None else self.site.ask)
@@ -285,8 +285,8 @@ class Engine:
     def _leaning(self, request: AskRequest) -> tuple[str, Sequence[Turn], str, LanguageModel | None]:
         """What `standalone` takes: parts lean on no turn before. Raises SettingsError."""
         request.require_words()
-        turns = () if request.parts else request.history[-KEPT_TURNS:]
-        return request.question, turns, self._asked(request).answering, self.lm
+        turns, lm = () if request.parts else request.history[-KEPT_TURNS:], self.lm
+        return request.question, turns, self._asked(request).answering, lm and lm.within(request.own_deadline_ms)
 
     def _retrieve_parts(self, request: AskRequest, searched: str, asked_at: float) -> list[Retrieval]:
         parts = [request.searching(part, request.question) for part in request.parts]

@@ -17,6 +17,10 @@ WORD = re.compile(r"^\w*")
 IN_QUERY, VALUE = re.compile(r"(?<=[?&;])([\w.-]+)="), re.compile(r"[^\s&#;'\"]+")
 SECRET_NAME = re.compile(NAMED_SECRET, re.IGNORECASE)
 IN_HEADER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
+# As providers make them: a server may repeat a key that nobody here was told of, such as that of a proxy behind it.
+OF_PROVIDER = re.compile(
+    r"(?<![\w-])(?:(?:[rsp]k|gsk|hf|ghp|xai|pplx|nvapi)[-_](?=[a-z_-]*\d)[\w-]{8,}|AIza[\w-]{30,})", re.I
+)
 VARIABLE = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD)$")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 NOT_ESCAPED_BY_JSON = re.compile(r"[\x7f-\x9f\ud800-\udfff]")
@@ -37,7 +41,7 @@ def redacted(text: str) -> str:
     'no answer from https://***@host/v1?api_key=***&top=3'
     """
     text = _without_keys(_without_passwords(USERINFO.sub(f"{MARK}@", text)))
-    text = IN_HEADER.sub(rf"\1 {MARK}", text)
+    text = OF_PROVIDER.sub(MARK, IN_HEADER.sub(rf"\1 {MARK}", text))
     for secret in sorted(_known | _of_others(), key=len, reverse=True):
         text = text.replace(secret, MARK)
     return text

@@ -1,6 +1,7 @@
 """What is asked of a collection: one form for Python, the command line and services. Frozen, bounded, typed."""
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self, Unpack, cast
@@ -134,6 +135,21 @@ class AskRequest(_Bounded):
     def of(cls, question: str, **options: Unpack[AskOptions]) -> Self:
         """Raises SettingsError naming what is not allowed."""
         return cls._checked(question=question, **options)
+
+    @property
+    def own_deadline_ms(self) -> float | None:
+        """Given by whoever asks: it bounds the writing too. What a service or a collection sets is the search's."""
+        return self.deadline_ms if "deadline_ms" in self.model_fields_set else None
+
+    def counted_from(self, began: float) -> float:
+        """When it was asked, if it `began` to be read then, both as `time.monotonic()`: where the deadline is not its
+        own, what a model takes to rewrite the question is not the search's time.
+        """
+        return time.monotonic() if self.own_deadline_ms is None else began
+
+    def answer_by(self, asked_at: float) -> float | None:
+        """Until when a language model may write, as `asked_at` by `time.monotonic()`: a tenth is kept for quoting."""
+        return None if self.own_deadline_ms is None else asked_at + 0.9 * self.own_deadline_ms / 1000
 
     def require_words(self) -> None:
         """Raises SettingsError where the question or a part of it is empty."""

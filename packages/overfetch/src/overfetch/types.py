@@ -261,8 +261,8 @@ class LanguageModel(Frozen):
     """Which language model answers: any DSPy model string, where it is served, and what one request may take.
 
     `timeout_s` bounds the whole request, tries and all; `retries` are those of the transport. `max_tokens` bounds a
-    reply, `token_budget` prompt and replies of all tries: passages that don't fit are left out. `rewrites`: whether
-    it is asked what a chat's question means, at the cost of a call, before that is searched for.
+    reply, `token_budget` prompt and replies of all tries: turns and passages that don't fit are left out. `rewrites`:
+    whether it is asked what a chat's question means, before that is searched for; it may take a quarter of both.
     """
 
     name: str
@@ -278,3 +278,9 @@ class LanguageModel(Frozen):
     def _keeps_its_secrets(self) -> Self:
         keep_secret(self.api_key, self.api_base)
         return self
+
+    def within(self, milliseconds: float | None) -> Self:
+        """The same with no more time than that."""
+        if milliseconds is None:
+            return self
+        return self.model_copy(update={"timeout_s": min(self.timeout_s, milliseconds / 1000)})

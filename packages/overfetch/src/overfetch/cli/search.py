@@ -31,7 +31,9 @@ RerankLm = Annotated[
 FirstStage = Annotated[str | None, typer.Option(help="hybrid, dense or bm25.")]
 Literal = Annotated[bool, typer.Option("--literal", help="Take the question as it is written: read nothing into it.")]
 Explain = Annotated[bool, typer.Option("--explain", help="Show how the question was read.")]
-Deadline = Annotated[float | None, typer.Option("--deadline-ms", help="Time for the whole query.")]
+Deadline = Annotated[
+    float | None, typer.Option("--deadline-ms", help="Time for the whole query, what a language model writes included.")
+]
 
 
 @ending_errors
