@@ -29,7 +29,7 @@ from overfetch import (
 )
 from overfetch.cli import compile
 from overfetch.cli.main import app
-from overfetch.evaluation.metrics import Interval
+from overfetch.evaluation.metrics import Difference
 from overfetch.filters import parse_date
 from overfetch.judged import JudgedQueries, JudgedQuery, read_judged_queries
 from overfetch.testing import open_fake
@@ -194,7 +194,7 @@ NOT_BETTER = Compilation(
     test_queries=1,
     before=0.5,
     after=0.5,
-    difference=Interval(mean=0, low=0, high=0),
+    difference=Difference(mean=0, low=0, high=0, p=1, queries=1, differing=0),
     calls=1,
     replayed_calls=0,
     input_tokens=1,

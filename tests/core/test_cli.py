@@ -222,10 +222,10 @@ def judged(tmp_path: Path) -> Path:
     """Questions on the records, and as many that none answers."""
     folder = tmp_path / "judged"
     (folder / "qrels").mkdir(parents=True)
-    said = [{"_id": f"a{n}", "text": f"{RECORDS[n % 3]['text']} {n}", "split": "dev"} for n in range(12)]
-    none = [{"_id": f"u{n}", "text": f"price of {n} apples", "split": "dev", "answerable": False} for n in range(12)]
+    said = [{"_id": f"a{n}", "text": f"{RECORDS[n % 3]['text']} {n}", "split": "dev"} for n in range(20)]
+    none = [{"_id": f"u{n}", "text": f"price of {n} apples", "split": "dev", "answerable": False} for n in range(20)]
     (folder / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in [*said, *none]))
-    rows = [f"a{n}\t{RECORDS[n % 3]['_id']}\t2" for n in range(12)]
+    rows = [f"a{n}\t{RECORDS[n % 3]['_id']}\t2" for n in range(20)]
     (folder / "qrels" / "dev.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *rows]))
     return folder
 
@@ -235,24 +235,40 @@ def test_refusals_are_fitted_kept_and_used_until_switched_off(
 ) -> None:
     fit = ("eval", "sagedaily/canon", "--queries", str(judged), "--split", "dev", "--fit-refusals")
     printed = succeed(*fit)
-    assert "12 answerable, 12 unanswerable questions" in printed
-    assert "0.0%" in printed
+    assert "20 answerable, 20 unanswerable questions" in printed
+    assert "0 of 20, 0.0% [0.0%, 16.1%]" in printed
+    assert "the thresholds were chosen on these questions" in printed
     told = document(*fit)
-    assert list(told) == ["collection", "answerable", "unanswerable", "first_stage", "curve", "unread", "rule"]
+    assert list(told)[3:] == ["first_stage", "curve", "held_out", "pays", "unread", "rule"]
+    share = {"count": 0, "of": 20, "share": 0, "low": 0, "high": pytest.approx(0.161, abs=0.001)}
+    assert told["first_stage"] == {"wrongly": share, "refused": share, "threshold": 0}
     refused = document("ask", "sagedaily", "price of 99 pears")
     assert (refused["found"], refused["citations"]) == (False, [])
-    assert "fitted on 24 judged questions" in refused["reason"]
-    assert "fitted on 24 judged questions" in succeed("ask", "sagedaily", "price of 99 pears")
+    assert "fitted on 40 judged questions" in refused["reason"]
+    assert "fitted on 40 judged questions" in succeed("ask", "sagedaily", "price of 99 pears")
     assert document("ask", "sagedaily", RECORDS[0]["text"])["found"]
     monkeypatch.setenv("OVERFETCH_REFUSE", "false")
     assert document("ask", "sagedaily", "price of 99 pears")["found"]
+
+
+def test_a_rule_that_refuses_nothing_takes_no_others_place(
+    indexed: Path, judged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from overfetch.evaluation import refusals
+
+    fit = ("eval", "sagedaily/canon", "--queries", str(judged), "--split", "dev", "--fit-refusals")
+    succeed(*fit)
+    monkeypatch.setattr(refusals, "point", lambda asked, found, wrongly: refusals.shares(asked, found, 0.0))
+    assert "not kept: it refuses nothing that the first stage does not" in succeed(*fit)
+    assert document(*fit)["pays"] is False
+    assert not document("ask", "sagedaily", "price of 99 pears")["found"], "the rule of before serves"
 
 
 def test_refusals_are_fitted_on_the_sample_where_nothing_is_indexed(fakes: list[str], judged: Path) -> None:
     done = run("eval", "sagedaily/canon", "--queries", str(judged), "--split", "dev", "--fit-refusals")
     assert done.exit_code == 0, done.output
     assert "sagedaily/canon is not indexed yet: indexing its sample corpus" in " ".join(done.stderr.split())
-    assert "12 answerable, 12 unanswerable questions" in done.stdout
+    assert "20 answerable, 20 unanswerable questions" in done.stdout
 
 
 def test_refusals_are_fitted_on_questions_of_ones_own(fakes: list[str]) -> None:

@@ -7,16 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from pydantic import ValidationError
 from typer.testing import CliRunner, Result
 
 from overfetch import load_site, open_site
 from overfetch.cli.main import app
 from overfetch.errors import CorpusError
+from overfetch.evaluation import metrics
 from overfetch.evaluation.collections import as_site
 from overfetch.evaluation.evaluating import evaluate, recommend
-from overfetch.evaluation.metrics import Interval, macro_difference, measure, paired_difference
-from overfetch.judged import read_judged_queries
+from overfetch.evaluation.metrics import Difference, macro_difference, measure, paired_difference
+from overfetch.judged import JudgedQueries, JudgedQuery, read_judged_queries
 from overfetch.testing import FakeReranker, open_fake
 from overfetch.types import Retrieval
 
@@ -72,6 +75,18 @@ class TestReading:
             ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\ttower\n", "qrels/test.tsv:2: expected query-id"),
             ("qrels/test.tsv", "q1\ttower\t0.5\n", "qrels/test.tsv:1: expected query-id"),
             ("qrels/test.tsv", "other\ttower\t1\n", "no query of queries.jsonl is judged"),
+            (
+                "qrels/test.tsv",
+                "q1\ttower\t1\nq2\tstar\t1099511627776\n",
+                "qrels/test.tsv:2: .* 1099511627776 is above",
+            ),
+            ("qrels/test.tsv", "q1\ttower\t1\nq2\tstar\t1\nq1\ttower\t0\n", "test.tsv:3: graded 0, and 1 in line 1"),
+            ("qrels/test.tsv", "q1\ttower\t0\nq2\tstar\t-1\n", "of 2 queries none has a judgement above 0"),
+            (
+                "queries.jsonl",
+                '{"_id": "q1", "text": "a"}\n\n{"_id": "q1", "text": "b"}\n',
+                "queries.jsonl:3: the id 'q1' is there already, in .*queries.jsonl:1",
+            ),
             ("queries.jsonl", '{"_id": "q1", "text": "a"}\n{broken\n', "queries.jsonl:2: no JSON object"),
             ("queries.jsonl", '{"_id": "q1"}\n', "queries.jsonl:1: text: Field required"),
             ("queries.jsonl", '{"_id": 1, "text": "a"}\n', "queries.jsonl:1: _id: .* valid string (given 1)"),
@@ -91,6 +106,15 @@ class TestReading:
         (folder / name).write_text(text, errors="surrogateescape")
         with pytest.raises(CorpusError, match=re.sub(r"([\[()])", r"\\\1", message)):
             read_judged_queries(folder)
+
+    def test_a_judgement_that_is_there_twice_is_one(self, folder: Path) -> None:
+        (folder / "qrels/plain.tsv").write_text("q2\tstar\t1\nq2\tstar\t1\n")
+        assert read_judged_queries(folder, "plain").qrels == {"q2": {"star": 1}}
+
+    def test_grades_that_nothing_can_count_are_refused_of_programs_too(self) -> None:
+        query = JudgedQuery(id="q", text="q")
+        with pytest.raises(ValidationError, match="less than or equal to 1000"):
+            JudgedQueries(queries=(query,), qrels={"q": {"a": 2**40}})
 
     def test_a_missing_split_names_those_there_are(self, folder: Path) -> None:
         with pytest.raises(CorpusError, match=r"qrels/dev\.tsv is missing.*here: qrels/test\.tsv"):
@@ -117,6 +141,11 @@ class TestMetrics:
         assert values["recall@5"] == [1.0]
         assert values["mrr@5"] == [1.0]
 
+    @pytest.mark.parametrize("grade", [-1, -2, -(2**70)])
+    def test_grades_below_0_gain_nothing(self, grade: int) -> None:
+        values = measure({"q": {"a": 1, "b": grade}}, {"q": ["b", "a"]})
+        assert values == measure({"q": {"a": 1, "b": 0}}, {"q": ["b", "a"]})
+
     def test_ranks_beyond_the_cut_do_not_count(self) -> None:
         run = {"q": ["x1", "x2", "x3", "x4", "x5", "a"]}
         values = measure({"q": {"a": 1}}, run)
@@ -138,6 +167,39 @@ class TestMetrics:
     def test_equal_runs_differ_by_nothing(self) -> None:
         interval = paired_difference([0.1, 0.9], [0.1, 0.9])
         assert (interval.mean, interval.low, interval.high) == (0, 0, 0)
+        assert (interval.p, interval.queries, interval.differing) == (1, 2, 0)
+
+    def test_all_flips_of_a_few_gains_are_tried(self) -> None:
+        """By hand: of the 8 signs of .1, .2 and .3 those sum up to .4 and more that turn .1 or nothing, and their
+        opposites; the query without a gain says nothing."""
+        found = paired_difference([0.0] * 4, [-0.1, 0.2, 0.3, 0.0])
+        assert (found.p, found.queries, found.differing) == (4 / 8, 4, 3)
+        assert found.low > -0.1
+        assert not found.gains
+
+    def test_drawn_flips_say_what_all_of_them_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        gains = np.random.default_rng(2).normal(0.2, 0.4, size=13).tolist()
+        exact = paired_difference([0.0] * 13, gains).p
+        assert 0.02 < exact < 0.98
+        monkeypatch.setattr(metrics, "EXACT", 0)
+        assert paired_difference([0.0] * 13, gains).p == pytest.approx(exact, abs=0.02)
+        assert paired_difference([0.0] * 40, [0.1] * 40).p == 1 / 10_001, "the one seen is counted, so never 0"
+
+    def test_one_query_is_within_chance_though_its_interval_is_not(self) -> None:
+        found = paired_difference([0.2], [0.5])
+        assert found.low > 0
+        assert (found.p, found.gains, found.loses) == (1.0, False, False)
+
+    def test_what_is_alike_of_many_gains_or_loses_beyond_chance(self) -> None:
+        before, after = [0.0] * 20, [0.1] * 19 + [-0.1]
+        assert (paired_difference(before, after).gains, paired_difference(before, after).loses) == (True, False)
+        assert (paired_difference(after, before).gains, paired_difference(after, before).loses) == (False, True)
+
+    def test_collections_are_flipped_by_their_weight(self) -> None:
+        """Of 100 queries alike each weighs a hundredth of the one beside them: its sign decides."""
+        found = macro_difference([([0.0] * 100, [0.1] * 50 + [-0.1] * 50), ([0.0], [1.0])])
+        assert found.p > 0.4
+        assert (found.queries, found.differing) == (101, 101)
 
     def test_every_collection_weighs_the_same(self) -> None:
         interval = macro_difference([([0.0] * 100, [1.0] * 100), ([0.0], [0.0])])
@@ -170,17 +232,30 @@ class TestStages:
 
     def test_off_is_recommended_where_reranking_hurts(self, folder: Path) -> None:
         engine = open_fake(as_site(folder), reranker=_Contrary())
-        found = evaluate(engine, engine.site.ask, read_judged_queries(folder), "fake", order_weight=1.0)
+        queries = [JudgedQuery(id=str(n), text="tower storm") for n in range(20)]
+        judged = JudgedQueries(queries=tuple(queries), qrels={q.id: {"tower": 1} for q in queries})
+        found = evaluate(engine, engine.site.ask, judged, "fake", order_weight=1.0)
         assert found.difference is not None
         assert found.difference["ndcg@10"].high < 0
         assert found.recommendation == "off"
 
     @pytest.mark.parametrize(
-        ("low", "high", "expected"),
-        [(0.01, 0.2, "on"), (-0.2, -0.01, "off"), (-0.1, 0.1, "undecided"), (0, 0, "undecided")],
+        ("low", "high", "p", "differing", "expected"),
+        [
+            (0.01, 0.2, 0.01, 20, "on"),
+            (0.01, 0.2, 0.01, 19, "undecided"),
+            (0.01, 0.2, 0.06, 90, "undecided"),
+            (-0.2, -0.01, 0.01, 20, "off"),
+            (-0.2, -0.01, 0.06, 90, "undecided"),
+            (-0.1, 0.1, 0.01, 90, "undecided"),
+            (0, 0, 1, 0, "undecided"),
+        ],
     )
-    def test_what_is_recommended_hangs_on_the_whole_interval(self, low: float, high: float, expected: str) -> None:
-        assert recommend(Interval(mean=(low + high) / 2, low=low, high=high)) == expected
+    def test_what_is_recommended_hangs_on_interval_test_and_number(
+        self, low: float, high: float, p: float, differing: int, expected: str
+    ) -> None:
+        gain = Difference(mean=(low + high) / 2, low=low, high=high, p=p, queries=90, differing=differing)
+        assert recommend(gain) == expected
 
     def test_a_failing_reranker_is_counted_not_hidden(self, folder: Path) -> None:
         engine = open_fake(as_site(folder), reranker=_FailsAfterWarmUp())
@@ -237,7 +312,7 @@ class TestCommand:
         ]
         assert (found["collection"], found["profile"], found["queries"]) == ("Cards", "mini", 2)
         assert list(found["first_stage"]) == list(found["reranked"]) == list(found["difference"]) == METRICS
-        assert set(found["difference"]["mrr@5"]) == {"mean", "low", "high"}
+        assert set(found["difference"]["mrr@5"]) == {"mean", "low", "high", "p", "queries", "differing"}
         assert set(found["rerank_ms"]) == {"p50", "p95"}
 
     def test_what_a_budget_leaves_out_is_told_with_the_command_that_weighs_others(
@@ -266,7 +341,8 @@ class TestCommand:
         assert "  [q1] (1): success@5 1.000, mrr@5 1.000, recall@20 1.000, ndcg@10 " in printed
         assert "  [q2] (1): " in printed
         assert "ndcg@10" in printed
-        assert "judge more queries, or do without reranking (--no-rerank) (nDCG@10)" in printed
+        told = "(nDCG@10: p 1.000 by a paired sign-flip test; 0 of 2 queries differ, a verdict takes 20)"
+        assert f"judge more queries, or do without reranking (--no-rerank) {told}" in printed
 
     @pytest.mark.parametrize("stage", ["dense", "bm25", "hybrid"])
     def test_first_stages(self, run: Callable[..., Result], folder: Path, stage: str) -> None:

@@ -83,3 +83,8 @@ def test_folds_are_judged_by_what_the_others_chose() -> None:
 )
 def test_what_is_kept(measured: float, held_out: float, kept: str) -> None:
     assert _kept([0.5] * 9, [measured] * 9, [held_out] * 9) == kept
+
+
+def test_four_queries_change_nothing() -> None:
+    """Their interval is above 0, and chance gives as much once in eight times."""
+    assert _kept([0.5] * 4, [0.4] * 4, [0.6] * 4) == "measured"

@@ -234,7 +234,10 @@ class TestSettings:
             lister.order("query", ["a", "b"])
 
 
-SUBJECTS = ("tower", "moon", "star", "sun", "hermit", "fool", "judge", "world", "chariot", "empress", "wheel", "king")
+SUBJECTS = (
+    *("tower", "moon", "star", "sun", "hermit", "fool", "judge", "world", "chariot", "empress", "wheel", "king"),
+    *("queen", "page", "knight", "magician", "justice", "strength", "devil", "lovers", "sword", "cup", "coin", "wand"),
+)
 
 
 @pytest.fixture
@@ -251,7 +254,7 @@ def judged(tmp_path: Path) -> Path:
     folder = tmp_path / "judged"
     (folder / "qrels").mkdir(parents=True)
     queries = [{"_id": f"a{n}", "text": f"the {name} means", "split": "dev"} for n, name in enumerate(SUBJECTS)]
-    none = [{"_id": f"u{n}", "text": f"price of {n} apples", "split": "dev", "answerable": False} for n in range(12)]
+    none = [{"_id": f"u{n}", "text": f"price of {n} apples", "split": "dev", "answerable": False} for n in range(24)]
     (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, [*queries, *none])), encoding="utf-8")
     rows = [f"a{n}\t{name}\t2" for n, name in enumerate(SUBJECTS)]
     (folder / "qrels" / "dev.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *rows]), encoding="utf-8")
@@ -271,7 +274,7 @@ class TestBeside:
         assert isinstance(engine.lister, Lister)
         engine.lister.failure = AnswerError("down")
         found = evaluate(engine, "pages", queries, "fake")
-        assert (found.not_reranked, found.fell_back) == (0, 12)
+        assert (found.not_reranked, found.fell_back) == (0, 24)
         assert found.provenance["reranker"].startswith("fake-reranker@")
 
     def test_without_reranking_no_model_is_asked(self, engine: Engine, judged: Path) -> None:

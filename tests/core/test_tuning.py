@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from overfetch.cli.main import app
 from overfetch.environment import read_environment
 from overfetch.errors import ModelError
 from overfetch.evaluation.collections import as_site, open_test_collection
+from overfetch.evaluation.metrics import Difference
 from overfetch.inference.onnx import OnnxReranker
 from overfetch.inference.preparing import prepared_folder
 from overfetch.judged import read_judged_queries
 from overfetch.models import ModelSpec, find_profile
+from overfetch.protocols import RerankScores
+from overfetch.testing import FakeReranker
 from overfetch.tuned import TunedModel, model_folder, read_tuned, remove
 from overfetch.tuning import tuning
 from overfetch.tuning.installing import being_made, install
@@ -26,6 +30,8 @@ from overfetch.workspace import Workspace
 
 PRODUCTS = ["lamp", "kettle", "router", "printer", "scanner", "monitor", "keyboard", "charger", "speaker", "camera"]
 PRODUCTS += ["tripod", "drone", "heater", "fan", "mixer", "toaster", "clock", "radio"]
+PRODUCTS += ["kiosk", "boiler", "freezer", "blender"]
+TRAINED = 36  # questions; what is installed is decided by all others
 QUESTIONS = ("setting up the {}", "how do I use my {}", "{} instructions")
 
 
@@ -46,8 +52,7 @@ def folder(tmp_path: Path) -> Path:
     write_lines(root / "corpus.jsonl", pages)
     asked = [(f"{p}-{n}", q.format(p), p) for p in PRODUCTS for n, q in enumerate(QUESTIONS)]
     write_lines(root / "queries.jsonl", [{"_id": i, "text": text} for i, text, _ in asked])
-    cut = len(asked) * 2 // 3
-    for split, part in (("train", asked[:cut]), ("test", asked[cut:])):
+    for split, part in (("train", asked[:TRAINED]), ("test", asked[TRAINED:])):
         (root / f"qrels/{split}.tsv").write_text("".join(f"{i}\t{p}-current\t1\n" for i, _, p in part))
     return root
 
@@ -81,7 +86,7 @@ class TestTune:
         """Judgements without a rule teach nothing that holds for other queries."""
         for split in ("train", "test"):
             path = folder / f"qrels/{split}.tsv"
-            lines = [line.split("\t") for line in path.read_text().splitlines()[:15]]
+            lines = [line.split("\t") for line in path.read_text().splitlines()[:24]]
             coins = np.random.default_rng(5).integers(0, 2, len(lines))
             rows = [
                 f"{q}\t{d if coin else d.replace('current', 'withdrawn')}\t1\n"
@@ -98,7 +103,7 @@ class TestBadInput:
     def test_shared_queries(self, folder: Path) -> None:
         result = run(str(folder), "--train", "test")
         assert result.exit_code == 2
-        assert "18 queries are in both parts" in result.stderr
+        assert "30 queries are in both parts" in result.stderr
 
     def test_too_few_queries(self, folder: Path) -> None:
         train = folder / "qrels/train.tsv"
@@ -106,6 +111,13 @@ class TestBadInput:
         result = run(str(folder))
         assert result.exit_code == 2
         assert "3 of 3 training queries have a relevant candidate" in result.stderr
+
+    def test_too_few_queries_to_decide(self, folder: Path) -> None:
+        test = folder / "qrels/test.tsv"
+        test.write_text("".join(test.read_text().splitlines(keepends=True)[:19]))
+        result = run(str(folder))
+        assert result.exit_code == 2
+        assert "19 test queries decide nothing; at least 20 are needed: judge more queries" in result.stderr
 
     def test_a_missing_split_names_those_there_are(self, folder: Path) -> None:
         result = run(str(folder), "--train", "dev")
@@ -148,9 +160,10 @@ def test_a_model_restored_from_its_graph_scores_as_the_graph_does() -> None:
     assert restored == pytest.approx(served, abs=0.2)
 
 
-def test_the_present_reranker_is_measured_within_the_collections_budget(
+def test_what_serves_is_measured_and_beside_it_the_profiles_own_within_the_collections_budget(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An earlier run installed one: it has to be beaten too."""
     site = as_site(folder)
     (pages,) = site.collections
     retrieval = pages.retrieval.model_copy(update={"read_tokens": 700})
@@ -168,8 +181,34 @@ def test_the_present_reranker_is_measured_within_the_collections_budget(
     with Workspace() as workspace:
         engine = workspace.site(site, profile="mini-fast")
         engine.index(site.ask)
-        tuning.tune(engine, site.ask, train, test, base=base, target=tmp_path / "tuned", top_n=20)
+        options: dict[str, Any] = {"base": base, "target": tmp_path / "tuned", "top_n": 20}
+        own = tuning.tune(engine, site.ask, train, test, **options)
+        assert read == [], "the one that serves is open already"
+        engine.rerankers = {site.ask: Installed().within(700)}
+        assert tuning.tune(engine, site.ask, train, test, **options).current["mrr@5"] == 1.0 > own.current["mrr@5"]
     assert read == [700]
+
+
+class Installed(FakeReranker):
+    """Knows the rule, and leaves nothing to the first stage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spec = self.spec.model_copy(update={"order_weight": 1.0})
+
+    def score(self, query: str, passages: Sequence[str], deadline: float | None = None) -> RerankScores:
+        scores = super().score(query, passages, deadline)
+        right = [10.0 * ("violet" in passage) for passage in passages]
+        return scores._replace(logits=[logit + extra for logit, extra in zip(scores.logits, right, strict=True)])
+
+
+def test_what_is_installed_beats_all_there_is() -> None:
+    gain = Difference(mean=0.1, low=0.05, high=0.15, p=0.001, queries=40, differing=30)
+    assert tuning.is_better({"the first stage": gain, "the present reranker": gain})
+    few = gain.model_copy(update={"differing": 19})
+    for other in (few, gain.model_copy(update={"p": 0.2}), gain.model_copy(update={"low": -0.01})):
+        over = {"the first stage": gain, "the present reranker": gain, "the profile's reranker": other}
+        assert not tuning.is_better(over)
 
 
 class TestInstalling:

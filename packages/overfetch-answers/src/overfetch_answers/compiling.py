@@ -12,7 +12,7 @@ import dspy
 
 from overfetch import AnswerError, Engine, LanguageModel, Retrieval, SettingsError, parse_date
 from overfetch.evaluation.evaluating import search_judged
-from overfetch.evaluation.metrics import Interval, paired_difference
+from overfetch.evaluation.metrics import Difference, paired_difference
 from overfetch.judged import JudgedQueries, require_apart
 from overfetch_answers.explaining import answer_errors
 from overfetch_answers.guarding import answer_quality
@@ -44,7 +44,7 @@ class Compilation(Strict):
     test_queries: int
     before: float
     after: float
-    difference: Interval
+    difference: Difference
     calls: int
     replayed_calls: int
     input_tokens: int
@@ -67,7 +67,7 @@ def compile_answers(
     out: Path | None = None,
     seed: int = 0,
 ) -> Compilation:
-    """Compiles the collection's answer module; saved where it is better on `test`, the 95% interval above 0.
+    """Compiles the collection's answer module; saved where it is better on `test` beyond chance (`Difference`).
 
     `learning` is halved into train and dev. `budget` bounds the calls while optimising; the two evaluations come on
     top. Raises SettingsError and AnswerError.
@@ -105,9 +105,9 @@ def compile_answers(
         "input_tokens": calls.input_tokens,
         "output_tokens": calls.output_tokens,
     }
-    if difference.low <= 0:
-        shown = f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
-        return Compilation(**summary, saved=None, reason=f"not better on the test part beyond chance ({shown})")
+    if not difference.gains:
+        reason = f"not better on the test part beyond chance ({difference.told})"
+        return Compilation(**summary, saved=None, reason=reason)
     path = out or answers.program_path(engine.name_of(collection))
     provenance = provenance_of(found[held_out[0].question][0], model.model)
     report = {**summary, "difference": difference.model_dump()}

@@ -1,9 +1,10 @@
 """Judged queries in BEIR layout (Thakur et al. 2021, arXiv 2104.08663): `queries.jsonl` and `qrels/SPLIT.tsv`."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, ValidationError
 
@@ -13,7 +14,8 @@ from overfetch.settings import explain
 from overfetch.sources import Record, read_jsonl, read_lines
 from overfetch.types import Frozen
 
-Qrels = dict[str, dict[str, int]]
+GREATEST = 1_000  # of grades: trec_eval counts up to the greatest, and fails on what its machine words do not hold
+Qrels = dict[str, dict[str, Annotated[int, Field(le=GREATEST)]]]
 
 
 class JudgedQuery(Frozen):
@@ -60,6 +62,10 @@ def read_judged_queries(folder: Path, split: str = "test", limit: int | None = N
     queries = [query for query in read if query.id in qrels][:limit]
     if not queries:
         raise CorpusError(f"{folder}: no query of queries.jsonl is judged in qrels/{split}.tsv")
+    if not any(grade > 0 for query in queries for grade in qrels[query.id].values()):
+        raise CorpusError(
+            f"{folder}: of {len(queries)} queries none has a judgement above 0 in qrels/{split}.tsv: nothing is right"
+        )
     unasked = qrels.keys() - {query.id for query in read}
     return JudgedQueries(
         queries=tuple(queries), qrels={q.id: qrels[q.id] for q in queries}, unasked=tuple(sorted(unasked))
@@ -83,15 +89,24 @@ def date_bounds(field: str | None, query: JudgedQuery) -> Iterator[Condition]:
 
 def require_apart(learning: JudgedQueries, test: JudgedQueries) -> None:
     """Raises SettingsError where a query is in both parts."""
-    shared = {_plain(q) for q in learning.queries} & {_plain(q) for q in test.queries}
-    if shared:
+    if shared := _shared(learning.queries, test.queries):
         raise SettingsError(
             f"{len(shared)} queries are in both parts, such as {min(shared)!r}: what was trained on cannot test"
         )
 
 
-def _plain(query: JudgedQuery) -> str:
-    return " ".join(query.text.lower().split())
+def require_unjudged(unanswerable: Iterable[JudgedQuery], judged: JudgedQueries) -> None:
+    """Raises SettingsError where what nothing answers is judged all the same."""
+    if shared := _shared(unanswerable, judged.queries):
+        raise SettingsError(
+            f'{len(shared)} queries are judged and have `"answerable": false`, such as {min(shared)!r}: which is it?'
+        )
+
+
+def _shared(some: Iterable[JudgedQuery], others: Iterable[JudgedQuery]) -> set[str]:
+    """What both ask, in whatever case and spacing."""
+    one, other = ({" ".join(query.text.lower().split()) for query in part} for part in (some, others))
+    return one & other
 
 
 def existing(folder: Path, name: str) -> Path:
@@ -105,7 +120,13 @@ def existing(folder: Path, name: str) -> Path:
 
 
 def _read_queries(path: Path) -> Iterator[JudgedQuery]:
-    return (_query(place, row) for place, row in _rows(path))
+    places: dict[str, str] = {}
+    for place, row in _rows(path):
+        query = _query(place, row)
+        if first := places.get(query.id):
+            raise CorpusError(f"{place}: the id {query.id!r} is there already, in {first}: give each query its own")
+        places[query.id] = place
+        yield query
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Record]]:
@@ -134,13 +155,16 @@ def _judgement(row: list[str]) -> tuple[str, str, int]:
 
 def _read_qrels(path: Path) -> Qrels:
     qrels: Qrels = {}
+    places: dict[tuple[str, str], int] = {}
     with closing(read_lines(path)) as lines:
         rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
         try:
             for row in rows:
                 if rows.line_num > 1 or row[-1:] != ["score"]:
                     query, document, grade = _judgement(row)
-                    qrels.setdefault(query, {})[document] = grade
+                    first = places.setdefault((query, document), rows.line_num)
+                    known = qrels.setdefault(query, {}).setdefault(document, grade)
+                    _require_grade(f"{path}:{rows.line_num}", grade, known, first)
         except ValueError as error:
             raise CorpusError(
                 f"{path}:{rows.line_num}: expected query-id, corpus-id and a whole score, or TREC's four columns: {row}"
@@ -148,3 +172,12 @@ def _read_qrels(path: Path) -> Qrels:
         except csv.Error as error:
             raise CorpusError(f"{path}:{rows.line_num}: broken table: {error}") from error
     return qrels
+
+
+def _require_grade(place: str, grade: int, known: int, first: int) -> None:
+    if grade > GREATEST:
+        raise CorpusError(
+            f"{place}: the grade {grade} is above {GREATEST:,}: give small whole numbers, such as 1 and 2"
+        )
+    if grade != known:
+        raise CorpusError(f"{place}: graded {grade}, and {known} in line {first}: keep one of them")

@@ -18,7 +18,7 @@ from overfetch.judged import read_judged_queries
 if TYPE_CHECKING:
     from overfetch.evaluation.ablating import Ablation, Group, Row
     from overfetch.evaluation.evaluating import Percentiles
-    from overfetch.evaluation.metrics import Interval
+    from overfetch.evaluation.metrics import Difference
 
 METRICS = {"mrr@5": "MRR@5", "recall@5": "recall@5", "recall@20": "recall@20", "ndcg@10": "nDCG@10"}
 COMPARED = ("mrr@5", "ndcg@10")
@@ -111,12 +111,12 @@ def _spread(spent: "Percentiles | None") -> str:
     return f"{spent.p50:,.0f} ({spent.p95:,.0f})" if spent else ""
 
 
-def _marked(text: str, gain: "Interval | None", mark: str) -> str:
-    beyond_chance = gain is not None and (gain.low > 0 or gain.high < 0)
+def _marked(text: str, gain: "Difference | None", mark: str) -> str:
+    beyond_chance = gain is not None and (gain.gains or gain.loses)
     return f"{mark}{text}{mark}" if beyond_chance else text
 
 
-def _gain(gain: "Interval") -> str:
+def _gain(gain: "Difference") -> str:
     return f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
 
 
@@ -138,7 +138,7 @@ def _print_table(result: "Ablation") -> None:
     for name, *cells in lines:
         values = "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
         output.print(escape(f"{name:{widths[0]}}{values}"))
-    output.print("* beyond chance (95%)")
+    output.print("* beyond chance: by the 95% interval and by a paired sign-flip test, p < 0.05")
     output.print(escape(f"chosen: {result.chosen.name}"))
 
 

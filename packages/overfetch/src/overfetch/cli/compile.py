@@ -100,15 +100,11 @@ def _log(cache: Path, collection: str, optimizer: str, lm: LanguageModel, seed: 
 
 
 def _print(result: Any) -> None:
-    gain = result.difference
     output.print(
         f"[bold]{escape(result.collection)}[/bold] · {result.optimizer} · {escape(result.lm)} · learnt on "
         f"{result.train_queries} + {result.dev_queries} questions, tested on {result.test_queries}"
     )
-    output.print(
-        f"answer quality {result.before:.3f} -> {result.after:.3f}, "
-        + escape(f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]")
-    )
+    output.print(escape(f"answer quality {result.before:.3f} -> {result.after:.3f}, {result.difference.told}"))
     output.print(
         f"{result.calls} calls ({result.replayed_calls} replayed), "
         f"{result.input_tokens} tokens in, {result.output_tokens} out"

@@ -246,8 +246,8 @@ def _print(evaluation: "Evaluation") -> None:
     if evaluation.rerank_ms:
         took = f"{evaluation.rerank_ms.p50:.0f} ms (p50), {evaluation.rerank_ms.p95:.0f} ms (p95)"
         output.print(escape(f"rerank {took} by {evaluation.provenance['reranker']}"))
-    if evaluation.recommendation:
-        output.print(f"{ADVICE[evaluation.recommendation]} (nDCG@10)")
+    if evaluation.recommendation and evaluation.difference:
+        output.print(f"{ADVICE[evaluation.recommendation]} (nDCG@10: {evaluation.difference['ndcg@10'].tested})")
     if evaluation.fell_back:
         told = f"of {evaluation.queries} queries the language model gave no order"
         output.print(f"{evaluation.fell_back} {told}: the reranker did")

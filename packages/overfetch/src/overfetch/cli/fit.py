@@ -62,7 +62,7 @@ def _print(result: "Fit") -> None:
     }
     for name, fitted in named.items():
         gain = fitted.difference["ndcg@10"]
-        against = "" if fitted is result.as_it_is else f"   {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+        against = "" if fitted is result.as_it_is else f"   {gain.told}"
         output.print(escape(f"{name:26}{''.join(f'{fitted.metrics[m]:10.3f}' for m in METRICS)}{against}"))
     if result.best.choice:
         output.print(escape(f"best of all queries: {_settings(result.best.choice)}"))

@@ -13,7 +13,7 @@ from overfetch.extras import needing
 from overfetch.refusing import RefusalRules
 
 if TYPE_CHECKING:
-    from overfetch.evaluation.refusals import Point, Refusals
+    from overfetch.evaluation.refusals import Refusals, Refused, Share
 
 
 def fit_refusals(target: str, queries: Path | None, split: str, profile: str | None, *, as_json: bool) -> None:
@@ -31,8 +31,9 @@ def fit_refusals(target: str, queries: Path | None, split: str, profile: str | N
 
         found = with_sample_if_missing(workspace, engine, collection, work)
         path = workspace.environment.refusals_of(found.collection)
-        known = RefusalRules.read(path) if path.exists() else RefusalRules()
-        known.with_rule(found.rule).write(path)
+        if found.pays:
+            known = RefusalRules.read(path) if path.exists() else RefusalRules()
+            known.with_rule(found.rule).write(path)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -42,14 +43,26 @@ def fit_refusals(target: str, queries: Path | None, split: str, profile: str | N
 def _print(found: "Refusals", path: Path) -> None:
     counts = f"{found.answerable} answerable, {found.unanswerable} unanswerable questions"
     output.print(f"[bold]{escape(found.collection)}[/bold] · {counts}")
-    output.print("wrongly refused   refused   below")
-    _print_point(found.first_stage, "what the first stage knows, alone")
+    output.print(f"{'wrongly refused [95% interval]':36}{'refused':36}below")
+    _print_line(found.first_stage, "", "what the first stage knows, alone")
     for point in found.curve:
-        _print_point(point, "")
+        _print_line(point, f"{point.threshold:.3f}")
+    _print_line(found.held_out, "", "by weights and thresholds that had not seen the question")
+    output.print(
+        "weights are cross-validated, but the thresholds were chosen on these questions: the last line says more"
+    )
     if found.unread:
         output.print(f"{found.unread} questions were not read in full: the rule says nothing of them")
-    output.print(escape(f"kept in {path}; used from now on, with threshold {found.rule.threshold:.3f}"))
+    if found.pays:
+        output.print(escape(f"kept in {path}; used from now on, with threshold {found.rule.threshold:.3f}"))
+    else:
+        output.print("not kept: it refuses nothing that the first stage does not; whatever rule there was stays")
 
 
-def _print_point(point: "Point", note: str) -> None:
-    output.print(escape(f"{point.wrongly:14.1%}{point.refused:11.1%}{point.threshold:8.3f}   {note}".rstrip()))
+def _print_line(refused: "Refused", *notes: str) -> None:
+    shares = "".join(f"{_told(share):36}" for share in (refused.wrongly, refused.refused))
+    output.print(escape(f"{shares}{'   '.join(notes)}".rstrip()))
+
+
+def _told(share: "Share") -> str:
+    return f"{share.count} of {share.of}, {share.share:.1%} [{share.low:.1%}, {share.high:.1%}]"

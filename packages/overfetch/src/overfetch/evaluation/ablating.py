@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, get_args
 from overfetch.backends import open_store
 from overfetch.engine import Engine
 from overfetch.evaluation.evaluating import Percentiles, measured, percentiles, search_judged
-from overfetch.evaluation.metrics import Interval, Values, means, paired_difference
+from overfetch.evaluation.metrics import Difference, Values, means, paired_difference
 from overfetch.indexing import Progress
 from overfetch.judged import JudgedQueries
 from overfetch.protocols import Reranker, Store
@@ -49,7 +49,7 @@ class Row(Frozen):
     group: Group | None
     name: str
     metrics: dict[str, float]
-    difference: dict[str, Interval] | None = None
+    difference: dict[str, Difference] | None = None
     search_ms: float | None = None
     rerank_ms: Percentiles | None = None
     tokens_read: Percentiles | None = None

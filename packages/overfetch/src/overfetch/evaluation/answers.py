@@ -72,5 +72,5 @@ def _precision(answer: Answer, relevant: set[str]) -> float:
 
 
 def _mean(values: Sequence[float]) -> Interval:
-    interval = paired_difference([0.0] * len(values), values)
-    return interval.model_copy(update={"mean": fmean(values)})
+    found = paired_difference([0.0] * len(values), values)
+    return Interval(mean=fmean(values), low=found.low, high=found.high)

@@ -10,9 +10,10 @@ from pydantic import Field
 from overfetch.engine import Engine
 from overfetch.evaluation.metrics import (
     DECISIVE,
+    LEAST,
     RESAMPLES,
     SEED,
-    Interval,
+    Difference,
     Values,
     means,
     measure,
@@ -57,7 +58,7 @@ class Stages(Frozen):
 class Evaluation(Frozen):
     """Both stages side by side; what belongs to reranking is None where it is off. Metrics are fractions of 1.
 
-    `recommendation` is that of the 95% interval of nDCG@10: reranking on where it gains, off where it loses.
+    `recommendation` is by nDCG@10: reranking on where it gains beyond chance (`Difference`), off where it loses.
     `fell_back`: for so many queries the reranker ordered in place of the language model. It left out so many
     `truncated_tokens` of a query's passages, on average. No metric sees more than the `top_k` passages of a query.
     Intervals are of so many `resamples` of the queries, drawn from `seed`. `judgements` has the sha256 of each file
@@ -69,7 +70,7 @@ class Evaluation(Frozen):
     queries: int
     first_stage: dict[str, float]
     reranked: dict[str, float] | None
-    difference: dict[str, Interval] | None
+    difference: dict[str, Difference] | None
     rerank_ms: Percentiles | None
     recommendation: Recommendation | None
     not_reranked: int = 0
@@ -141,9 +142,11 @@ def at(values: Values, places: Sequence[int]) -> Values:
     return {name: [of_queries[place] for place in places] for name, of_queries in values.items()}
 
 
-def recommend(gain: Interval) -> Recommendation:
-    """Whether to rerank, by what it gained."""
-    return "on" if gain.low > 0 else "off" if gain.high < 0 else "undecided"
+def recommend(gain: Difference) -> Recommendation:
+    """Whether to rerank, by what it gained; undecided where fewer than LEAST queries differ."""
+    if gain.differing < LEAST:
+        return "undecided"
+    return "on" if gain.gains else "off" if gain.loses else "undecided"
 
 
 def run_stages(

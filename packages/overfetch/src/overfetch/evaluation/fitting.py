@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from overfetch.bm25 import Bm25, StopWords
 from overfetch.engine import Engine
 from overfetch.evaluation.evaluating import documents, search_judged
-from overfetch.evaluation.metrics import DECISIVE, Interval, Values, means, measure, paired_difference
+from overfetch.evaluation.metrics import DECISIVE, Difference, Values, means, measure, paired_difference
 from overfetch.evaluation.reweighing import POOL, Reweighed, Terms, count
 from overfetch.filters import Condition, KnownBy
 from overfetch.first_stage import StoreSearch, deepened, search_understood
@@ -45,7 +45,7 @@ class Fitted(Frozen):
 
     choice: Choice | None
     metrics: dict[str, float]
-    difference: dict[str, Interval]
+    difference: dict[str, Difference]
 
 
 class Fit(Frozen):
@@ -188,9 +188,9 @@ def _held_out(values: Sequence[Values]) -> Values:
 
 
 def _kept(as_it_is: Sequence[float], measured: Sequence[float], held_out: Sequence[float]) -> Kept:
-    if paired_difference(as_it_is, held_out).low > 0:
+    if paired_difference(as_it_is, held_out).gains:
         return "best"
-    return "as it is" if paired_difference(as_it_is, measured).high < 0 else "measured"
+    return "as it is" if paired_difference(as_it_is, measured).loses else "measured"
 
 
 def _fitted(choice: Choice | None, values: Values, before: Values) -> Fitted:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 PENALTY = 1.0  # on the squared weights of standardised features: a hundred questions bear little freedom
 STEPS = 25  # of Newton's method, which needs fewer
@@ -40,14 +41,18 @@ def fit(features: Vector, labels: Vector) -> Logistic:
 
 
 def cross_validated(features: Vector, labels: Vector) -> Vector:
-    """For each question the mean probability by fits that did not see it; folds have both labels in proportion."""
+    """For each question the mean probability by fits that did not see it."""
     draw = np.random.default_rng(SEED)
     total = np.zeros(len(labels))
     for _ in range(REPEATS):
-        shuffled = draw.permutation(len(labels))
-        folds = np.empty(len(labels), dtype=int)
-        folds[shuffled[np.argsort(labels[shuffled], kind="stable")]] = np.arange(len(labels)) % FOLDS
-        for fold in range(FOLDS):
-            seen = folds != fold
-            total[~seen] += fit(features[seen], labels[seen]).probabilities(features[~seen])
+        for fold in folds(labels, draw):
+            total[fold] += fit(features[~fold], labels[~fold]).probabilities(features[fold])
     return total / REPEATS
+
+
+def folds(labels: Vector, draw: np.random.Generator) -> list[Mask]:
+    """The questions of each; they have all labels in proportion."""
+    shuffled = draw.permutation(len(labels))
+    of = np.empty(len(labels), dtype=int)
+    of[shuffled[np.argsort(labels[shuffled], kind="stable")]] = np.arange(len(labels)) % FOLDS
+    return [of == fold for fold in range(FOLDS)]

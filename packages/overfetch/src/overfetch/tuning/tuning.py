@@ -10,7 +10,8 @@ from typing import Any, Unpack
 from overfetch.engine import Engine
 from overfetch.errors import SettingsError
 from overfetch.evaluation.candidates import Candidates, find_candidates, rank
-from overfetch.evaluation.metrics import DECISIVE, Interval, Values, means, measure, paired_difference
+from overfetch.evaluation.evaluating import recommend
+from overfetch.evaluation.metrics import DECISIVE, LEAST, Difference, Values, means, measure, paired_difference
 from overfetch.indexing import Progress
 from overfetch.inference.checksums import sha256
 from overfetch.inference.onnx import OnnxReranker
@@ -35,7 +36,10 @@ Watch = Callable[[str], AbstractContextManager[Progress]]
 
 
 class Tuning(Frozen):
-    """How the tuned model did on the test part, and whether it now serves. Metrics are fractions of 1."""
+    """How the tuned model did on the test part, and whether it now serves. Metrics are fractions of 1.
+
+    `current` is what served; `over` are the gains of nDCG@10 over all that it has to beat.
+    """
 
     collection: str
     train_queries: int
@@ -45,8 +49,7 @@ class Tuning(Frozen):
     first_stage: dict[str, float]
     current: dict[str, float]
     tuned: dict[str, float] | None = None
-    over_first_stage: Interval | None = None
-    over_current: Interval | None = None
+    over: dict[str, Difference] | None = None
     installed: bool
     reason: str
 
@@ -66,11 +69,16 @@ def tune(
     """Fine-tunes the profile's reranker (prepared in `base`) on `train`; installs it in `target` if `test` says better.
 
     Its share in the final order is fitted on `train` by cross-fitting: each half is scored by a model trained on the
-    other. Better means: nDCG@10 above the first stage's and above the present reranker's, each with a 95% interval
-    above 0. Raises SettingsError where queries are too few or shared by both parts.
+    other. Better means: nDCG@10 beyond chance (`recommend`) above the first stage's, the profile's reranker's and that
+    of an earlier run, where one serves. Raises SettingsError where queries are too few or shared by both parts.
     """
     require_apart(train, test)
-    spec = engine.reranker.spec.within(engine.reranker_of(collection).spec.read_tokens or 0)
+    if len(test.queries) < LEAST:
+        raise SettingsError(
+            f"{len(test.queries)} test queries decide nothing; at least {LEAST} are needed: judge more queries"
+        )
+    serving = engine.reranker_of(collection)
+    spec = engine.reranker.spec.within(serving.spec.read_tokens or 0)
     with watch("searching") as progress:
         found = find_candidates(engine, collection, train, progress=progress, **settings)
     with watch("searching") as progress:
@@ -91,7 +99,10 @@ def tune(
         "order_weight": weight,
     }
     plain = _measured(unseen, test, weight=0.0)
-    present = _measured(unseen, test, OnnxReranker(base, spec), spec.order_weight)
+    present = _measured(unseen, test, serving, serving.spec.order_weight)
+    rivals = {"the first stage": plain, "the present reranker": present}
+    if serving.spec.identity != spec.identity:
+        rivals["the profile's reranker"] = _measured(unseen, test, OnnxReranker(base, spec), spec.order_weight)
     summary |= {"first_stage": means(plain), "current": means(present)}
     if weight == 0:
         reason = "on the training part reranking does not pay, tuned or not: RetrievalSettings(rerank=False)"
@@ -101,15 +112,14 @@ def tune(
     with being_made(target) as made:
         tuned, served = _write(model, groups, spec, base, made, weight, engine.name_of(collection))
         values = _measured(unseen, test, served, weight)
-        over_first, over_present = (paired_difference(v[DECISIVE], values[DECISIVE]) for v in (plain, present))
-        better = min(over_first.low, over_present.low) > 0
+        over = {name: paired_difference(rival[DECISIVE], values[DECISIVE]) for name, rival in rivals.items()}
+        better = is_better(over)
         result = Tuning(
             **summary,
             tuned=means(values),
-            over_first_stage=over_first,
-            over_current=over_present,
+            over=over,
             installed=better,
-            reason="better on the test part" if better else _why_not(over_first, over_present),
+            reason="better on the test part" if better else _why_not(over),
         )
         if better:
             training = {"seed": SEED, "epochs": epochs, "data": _fingerprint(groups), "settings": settings}
@@ -183,10 +193,17 @@ def _write(
     return tuned, OnnxReranker(folder, tuned)
 
 
-def _why_not(over_first: Interval, over_present: Interval) -> str:
-    gains = {"the first stage": over_first, "the present reranker": over_present}
-    shown = "; ".join(f"over {n} {g.mean:+.3f} [{g.low:+.3f}, {g.high:+.3f}]" for n, g in gains.items())
-    return f"not better on the test part beyond chance ({DECISIVE} {shown}); more judged queries narrow the interval"
+def is_better(over: dict[str, Difference]) -> bool:
+    """Whether each gain would recommend it."""
+    return all(recommend(gain) == "on" for gain in over.values())
+
+
+def _why_not(over: dict[str, Difference]) -> str:
+    shown = "; ".join(f"over {name} {gain.told}, {gain.differing} queries differ" for name, gain in over.items())
+    return (
+        f"not better on the test part beyond chance ({DECISIVE} {shown}); more judged queries narrow the interval, "
+        f"and {LEAST} that differ decide"
+    )
 
 
 def _fingerprint(groups: Sequence[Group]) -> str:
