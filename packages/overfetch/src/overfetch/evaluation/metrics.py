@@ -60,13 +60,17 @@ class Difference(Interval):
         return self.high < 0 and self.p < CHANCE
 
     @property
+    def _chance(self) -> str:
+        return "p < 0.001" if self.p < 0.001 else f"p {self.p:.3f}"
+
+    @property
     def told(self) -> str:
-        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}], p {self.p:.3f}"
+        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}], {self._chance}"
 
     @property
     def tested(self) -> str:
         few = "" if self.differing >= LEAST else f", a verdict takes {LEAST}"
-        return f"p {self.p:.3f} by a paired sign-flip test; {self.differing} of {self.queries} queries differ{few}"
+        return f"{self._chance} by a paired sign-flip test; {self.differing} of {self.queries} queries differ{few}"
 
 
 def measure(qrels: Qrels, run: Run) -> Values:
