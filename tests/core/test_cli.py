@@ -306,6 +306,7 @@ def test_the_first_search_indexes_the_sample(fakes: list[str]) -> None:
         (["sagedaily/cards", "q"], "site 'sagedaily' has no collection 'cards'; its collections: canon"),
         (["sagedaily/", "q"], "site 'sagedaily' has no collection ''"),
         (["", "q"], "unknown site ''"),
+        (["/", "q"], "'/' is a path and no site: index it (overfetch index SITE/COLLECTION --source /), or serve it"),
         (
             ["sagedaily", "q", "--profile", "huge"],
             "unknown profile 'huge'; known profiles: mini, mini-fast, reader, bge, bge-large, m3",

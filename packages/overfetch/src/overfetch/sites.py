@@ -168,6 +168,11 @@ def load_sites() -> tuple[list[Site], dict[str, SettingsError]]:
 def find_target(target: str) -> tuple[Site, str | None]:
     """The site of `SITE` or `SITE/COLLECTION`, and the collection where one is named. Raises SettingsError."""
     name, slash, collection = target.partition("/")
+    if target and name not in site_names() and Path(target).exists():
+        raise SettingsError(
+            f"{target!r} is a path and no site: index it (overfetch index SITE/COLLECTION --source {target}), or serve "
+            f"it as it is (overfetch serve {target})"
+        )
     site = load_site(name)
     if slash:
         site.collection(collection)
