@@ -4,12 +4,13 @@ import asyncio
 import re
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from overfetch.errors import OverfetchError
 from overfetch_serve.access import given_key
 from overfetch_serve.errors import BodyTooLarge, TooSlow
-from overfetch_serve.problems import path_in, problem, response
+from overfetch_serve.problems import path_in, refusal
 from overfetch_serve.seen import current
 from overfetch_serve.service import Service
 from overfetch_serve.settings import ServiceSettings
@@ -114,6 +115,6 @@ def _require_size(size: int, most: int) -> None:
 
 async def _refuse(error: OverfetchError, scope: Scope, receive: Receive, send: Send) -> None:
     """The connection ends with it: nobody reads the rest of the body."""
-    answer = response(problem(error, scope.get("state", {}).get("request_id")), path=path_in(scope))
+    answer = refusal(error, Request(scope))
     answer.headers["Connection"] = "close"
     await answer(scope, receive, send)

@@ -4,10 +4,11 @@ import re
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from overfetch_serve.errors import NotAllowed
-from overfetch_serve.problems import path_in, problem, response
+from overfetch_serve.problems import refusal
 from overfetch_serve.settings import OWN_NAMES
 
 PORT = re.compile(r":\d*$")
@@ -25,14 +26,11 @@ class OwnPages:
         self._allowed = allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(Headers(scope=scope)) if scope["type"] == "http" else None
-        if refusal is None:
-            await self._app(scope, receive, send)
-            return
-        found = problem(NotAllowed(refusal), scope.get("state", {}).get("request_id"))
-        await response(found, path=path_in(scope))(scope, receive, send)
+        why = self._why_not(Headers(scope=scope)) if scope["type"] == "http" else None
+        app = self._app if why is None else refusal(NotAllowed(why), Request(scope))
+        await app(scope, receive, send)
 
-    def _refusal(self, headers: Headers) -> str | None:
+    def _why_not(self, headers: Headers) -> str | None:
         host, origin = headers.get("Host", ""), headers.get("Origin")
         if PORT.sub("", host).lower() not in OWN_NAMES:
             return (

@@ -85,16 +85,21 @@ def request_id(request: Request) -> str | None:
     return getattr(request.state, "request_id", None)
 
 
+def refusal(error: OverfetchError, request: Request) -> JSONResponse:
+    """An error as the answer to that request, wherever it is refused."""
+    return response(problem(error, request_id(request)), seconds_to_wait(error), path_in(request.scope))
+
+
 def _of_overfetch(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, OverfetchError)
-    return response(problem(error, request_id(request)), seconds_to_wait(error), path_in(request.scope))
+    return refusal(error, request)
 
 
 def _of_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     if isinstance(error.body, bytes):  # which nobody read, since it is not said to be JSON
         given = request.headers.get("Content-Type", "")[:LONGEST_SHOWN]
-        return _of_overfetch(request, NotJson(f"send Content-Type: application/json (given {given!r})"))
+        return refusal(NotJson(f"send Content-Type: application/json (given {given!r})"), request)
     found = Problem(
         type="SettingsError",
         title="The request is not of the form that the route reads.",

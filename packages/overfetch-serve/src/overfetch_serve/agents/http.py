@@ -10,11 +10,10 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from overfetch import OverfetchError
-from overfetch_serve import problems
 from overfetch_serve.access import admitted, given_key
 from overfetch_serve.agents.server import Agents
-from overfetch_serve.errors import seconds_to_wait
 from overfetch_serve.keys import Key
+from overfetch_serve.problems import refusal
 from overfetch_serve.service import Service
 from overfetch_serve.settings import OWN_NAMES
 
@@ -43,8 +42,7 @@ class AgentsOverHttp:
         try:
             admitted(self.service, request)
         except OverfetchError as error:
-            found = problems.problem(error, problems.request_id(request))
-            await problems.response(found, seconds_to_wait(error))(scope, receive, send)
+            await refusal(error, request)(scope, receive, send)
             return
         assert self._manager is not None, "it is not running"
         await self._manager.asgi_app(scope, receive, send)
