@@ -102,7 +102,7 @@ def _cells(row: "Row", *, mark: str) -> list[str]:
     """Of one line of a table; what differs beyond chance is marked."""
     gains = row.difference or {}
     values = [_marked(f"{row.metrics[m]:.3f}", gains.get(m), mark) for m in METRICS]
-    against = [_gain(gains[m]) if m in gains else "" for m in COMPARED]
+    against = [gains[m].gain if m in gains else "" for m in COMPARED]
     spent = ["" if row.search_ms is None else f"{row.search_ms:.0f}", _spread(row.rerank_ms), _spread(row.tokens_read)]
     return [*values, *against, *spent]
 
@@ -114,10 +114,6 @@ def _spread(spent: "Percentiles | None") -> str:
 def _marked(text: str, gain: "Difference | None", mark: str) -> str:
     beyond_chance = gain is not None and (gain.gains or gain.loses)
     return f"{mark}{text}{mark}" if beyond_chance else text
-
-
-def _gain(gain: "Difference") -> str:
-    return f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
 
 
 def _columns(result: "Ablation") -> list[str]:

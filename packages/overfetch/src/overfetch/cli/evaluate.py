@@ -237,8 +237,7 @@ def _print(evaluation: "Evaluation") -> None:
     for metric, first in evaluation.first_stage.items():
         line = f"{metric:12}{first:12.3f}"
         if evaluation.reranked and evaluation.difference:
-            gain = evaluation.difference[metric]
-            line += f"{evaluation.reranked[metric]:10.3f}   {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+            line += f"{evaluation.reranked[metric]:10.3f}   {evaluation.difference[metric].gain}"
         output.print(escape(line))
     if cut := [metric for metric in evaluation.first_stage if int(metric.partition("@")[2]) > evaluation.top_k]:
         output.print(f"only {evaluation.top_k} are retrieved for a query (top_k): so are {', '.join(cut)} measured")

@@ -64,8 +64,12 @@ class Difference(Interval):
         return "p < 0.001" if self.p < 0.001 else f"p {self.p:.3f}"
 
     @property
+    def gain(self) -> str:
+        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+    @property
     def told(self) -> str:
-        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}], {self._chance}"
+        return f"{self.gain}, {self._chance}"
 
     @property
     def tested(self) -> str:

@@ -1,6 +1,5 @@
 """What an evaluation ranked, kept in a folder: as TREC's tools read it, and query by query."""
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from overfetch.errors import SettingsError
+from overfetch.inference.checksums import sha256
 from overfetch.judged import JudgedQueries, Qrels
 
 if TYPE_CHECKING:  # it measures, which needs an extra
@@ -49,7 +49,7 @@ def save(folder: Path, command: Command, judged: JudgedQueries, evaluation: "Eva
 def sums_of(folder: Path, split: str) -> dict[str, str]:
     """The sha256 of the files that judge."""
     names = ("queries.jsonl", f"qrels/{split}.tsv")
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    return {name: sha256(folder / name) for name in names}
 
 
 def _run(ranked: Mapping[str, Sequence[str]], tag: str) -> Iterator[str]:
